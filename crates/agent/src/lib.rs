@@ -1,0 +1,1 @@
+//! The agent: a pure engine, its runtime, its HTTP interface, its containerizer.

@@ -1,0 +1,1 @@
+//! Executors: the library that speaks the executor API, and the command executor.

@@ -1,0 +1,1 @@
+//! The master: a pure engine, its runtime, its HTTP interface.

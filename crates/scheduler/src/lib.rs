@@ -1,0 +1,1 @@
+//! For people who write frameworks: a client of the scheduler API.

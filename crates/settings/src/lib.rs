@@ -1,0 +1,1 @@
+//! One table of all flags and environment variables, and what reads it.

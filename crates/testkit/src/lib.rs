@@ -1,0 +1,1 @@
+//! Fixtures for tests: clusters of real processes, certificates, recorded traffic.

@@ -1,0 +1,1 @@
+//! From TLS settings to one policy plus notices.

@@ -1,0 +1,1 @@
+//! Sockets, TLS and HTTP: listeners, links, streams.

@@ -1,0 +1,27 @@
+//! Compiles the `.proto` sources with protox, so that no protoc has to be installed.
+use std::path::{Path, PathBuf};
+
+fn proto_files(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("the proto directory is readable") {
+        let path = entry.expect("the proto directory is readable").path();
+        if path.is_dir() {
+            proto_files(&path, into);
+        } else if path.extension().is_some_and(|e| e == "proto") {
+            into.push(path);
+        }
+    }
+}
+
+fn main() {
+    println!("cargo:rerun-if-changed=proto");
+    let mut files = Vec::new();
+    proto_files(Path::new("proto"), &mut files);
+    files.sort();
+    let descriptors = protox::compile(&files, ["proto"]).unwrap_or_else(|e| panic!("{e:?}"));
+    prost_build::Config::new()
+        .bytes(["."])
+        .btree_map(["."])
+        .include_file("protocol.rs")
+        .compile_fds(descriptors)
+        .unwrap_or_else(|e| panic!("{e}"));
+}

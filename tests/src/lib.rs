@@ -1,0 +1,1 @@
+//! Tests of whole clusters live beside this file, one folder per concern.
