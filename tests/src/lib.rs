@@ -1,1 +1,0 @@
-//! Tests of whole clusters live beside this file, one folder per concern.
