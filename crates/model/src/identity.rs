@@ -71,9 +71,8 @@ impl TrustDomain {
     /// Checks `text` (SPIFFE-ID §2.1: at most 255 bytes).
     pub fn new(text: &str) -> Result<Self, IdentityError> {
         let fits = (1..=255).contains(&text.len());
-        let valid = |c: char| {
-            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_')
-        };
+        let valid =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
         if fits && text.chars().all(valid) {
             Ok(Self(text.to_owned()))
         } else {
