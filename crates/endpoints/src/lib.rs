@@ -1,1 +1,25 @@
-//! What master and agent answer alike over HTTP: routes as data, media types, errors, files, metrics.
+//! What master and agent answer alike over HTTP.
+//!
+//! Routes are data ([`route::Route`]): a path, its methods, the realm whose rules apply, the
+//! action that the caller performs, and the handler. A route without realm and action does not
+//! compile; what strangers may reach stands in one list ([`route::Table::unauthenticated`]).
+//! Handlers return values ([`reply::Reply`] or a [`refusal::Refusal`]); one function,
+//! [`site::Site::answer`], turns them into responses and holds the 401/403/404 rule.
+//!
+//! Status codes, texts and order of checks are those of the original (`http-apis.md` §2 of the
+//! reference). Where we differ, the module says so.
+
+pub mod access;
+pub mod body;
+pub mod common;
+pub mod files;
+pub mod json;
+pub mod media;
+pub mod path;
+pub mod query;
+pub mod refusal;
+pub mod reply;
+pub mod request;
+pub mod route;
+pub mod site;
+pub mod stream;

@@ -1,0 +1,149 @@
+//! What a handler answers, and how that becomes a response.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{
+    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, VARY,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::body::{Body, FileBody};
+use crate::media::{self, Media};
+use crate::refusal::Refusal;
+use crate::stream::Records;
+
+/// Bodies shorter than this are never compressed.
+pub const GZIP_FROM_BYTES: usize = 1024;
+
+/// A handler's answer when it does not refuse.
+#[derive(Debug)]
+pub enum Reply {
+    /// 200 without a body.
+    Done,
+    /// 202 without a body: taken, to be done.
+    Accepted,
+    /// 200 with JSON; may be wrapped by `jsonp`.
+    Json(Bytes),
+    /// 200 with a message in the form that was negotiated.
+    Message(Media, Bytes),
+    /// 200 with text of a type.
+    Text(&'static str, String),
+    /// 200 with records until the stream ends. The type is that of the messages; the framing is
+    /// implied.
+    Stream {
+        /// The form of each record.
+        media: Media,
+        /// Headers beyond those that every response has.
+        headers: Vec<(HeaderName, HeaderValue)>,
+        /// The records.
+        records: Records,
+    },
+    /// 200 with a file to keep.
+    File {
+        /// The name to keep it under.
+        name: String,
+        /// The content.
+        content: FileBody,
+        /// Its length in bytes.
+        length: u64,
+    },
+}
+
+/// A handler's result.
+pub type Answer = Result<Reply, Refusal>;
+
+/// Turns an answer into a response. `callback` is the `jsonp` parameter, checked already.
+pub(crate) fn respond(
+    answer: Answer,
+    request: &HeaderMap,
+    callback: Option<&str>,
+) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    headers.insert(DATE, date());
+    let (status, body) = match answer {
+        Ok(Reply::Done) => (StatusCode::OK, Body::empty()),
+        Ok(Reply::Accepted) => (StatusCode::ACCEPTED, Body::empty()),
+        Ok(Reply::Json(json)) => match callback {
+            None => full(&mut headers, request, media::JSON, json),
+            Some(name) => {
+                let mut script = Vec::with_capacity(json.len() + name.len() + 2);
+                script.extend_from_slice(name.as_bytes());
+                script.push(b'(');
+                script.extend_from_slice(&json);
+                script.push(b')');
+                full(&mut headers, request, "text/javascript", script.into())
+            }
+        },
+        Ok(Reply::Message(form, bytes)) => full(&mut headers, request, form.name(), bytes),
+        Ok(Reply::Text(name, text)) => full(&mut headers, request, name, text.into()),
+        Ok(Reply::Stream { media, headers: more, records }) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
+            headers.extend(more);
+            (StatusCode::OK, Body::Records(records))
+        }
+        Ok(Reply::File { name, content, length }) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            headers.insert(CONTENT_DISPOSITION, attachment(&name));
+            (StatusCode::OK, Body::File(content))
+        }
+        Err(refusal) => {
+            headers.extend(refusal.headers().iter().cloned());
+            match refusal.text() {
+                Some(text) => {
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media::TEXT));
+                    (refusal.status(), Body::full(text))
+                }
+                None => (refusal.status(), Body::empty()),
+            }
+        }
+    };
+    if let Body::Full(bytes) = &body {
+        let length = bytes.as_ref().map_or(0, Bytes::len);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn full(
+    headers: &mut HeaderMap,
+    request: &HeaderMap,
+    name: &'static str,
+    bytes: Bytes,
+) -> (StatusCode, Body) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(name));
+    if bytes.len() >= GZIP_FROM_BYTES && media::accepts_gzip(request) {
+        if let Ok(packed) = gzip(&bytes) {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            return (StatusCode::OK, Body::full(packed));
+        }
+    }
+    (StatusCode::OK, Body::full(bytes))
+}
+
+/// Writing to memory does not fail; if it ever did, the caller sends the bytes as they are.
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let packed = Vec::with_capacity(bytes.len() / 4);
+    let mut encoder = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+fn date() -> HeaderValue {
+    HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now()))
+        .unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+}
+
+/// The name is a file's, so it may hold anything: what is not plain is replaced.
+fn attachment(name: &str) -> HeaderValue {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ';') || c == ' ';
+    let name: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
+        .unwrap_or(HeaderValue::from_static("attachment"))
+}

@@ -1,0 +1,162 @@
+//! From a request to a response: the one place that holds the order of checks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Request as HttpRequest, Response};
+use libprocess::sender::PeerFacts;
+
+use crate::access::{Caller, Posture, Verdict, judge};
+use crate::body::Body;
+use crate::path::Path;
+use crate::query::Query;
+use crate::refusal::Refusal;
+use crate::reply::{Answer, respond};
+use crate::request::{Request, inflate};
+use crate::route::{Handler, Methods, Table};
+
+/// A daemon's routes, ready to answer.
+#[derive(Debug)]
+pub struct Site<S> {
+    state: Arc<S>,
+    table: Table<S>,
+    posture: Posture,
+    max_body_bytes: usize,
+    refused: Mutex<BTreeMap<u16, u64>>,
+}
+
+/// The largest body read, in bytes, after decompression: a call that accepts offers with many
+/// large tasks fits.
+pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
+impl<S: Send + Sync + 'static> Site<S> {
+    /// A site that serves `table` from `state`.
+    #[must_use]
+    pub fn new(state: Arc<S>, table: Table<S>, posture: Posture) -> Self {
+        Self {
+            state,
+            table,
+            posture,
+            max_body_bytes: MAX_BODY_BYTES,
+            refused: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The state that the handlers see.
+    #[must_use]
+    pub fn state(&self) -> &Arc<S> {
+        &self.state
+    }
+
+    /// The routes.
+    #[must_use]
+    pub fn table(&self) -> &Table<S> {
+        &self.table
+    }
+
+    /// How many requests were refused so far, by status.
+    #[must_use]
+    pub fn refused(&self) -> BTreeMap<u16, u64> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers one request of the connection described by `peer`. Never fails: what goes wrong is
+    /// a response.
+    pub async fn answer(&self, request: HttpRequest<Bytes>, peer: &PeerFacts) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let caller = Caller::new(peer);
+        let query = Query::read(head.uri.query().unwrap_or_default());
+        let callback = query.as_ref().ok().and_then(|q| q.get("jsonp")).map(str::to_owned);
+        let answer = self.route(&head, body, query, caller.clone()).await;
+        if let Err(refusal) = &answer {
+            let who = caller.principal().unwrap_or("anonymous");
+            let (method, path, from) = (&head.method, head.uri.path(), caller.address());
+            if refusal.status().is_server_error() {
+                tracing::error!(%method, path, who, %from, %refusal, "request failed");
+            } else {
+                tracing::info!(%method, path, who, %from, %refusal, "request refused");
+            }
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            *refused.entry(refusal.status().as_u16()).or_default() += 1;
+        }
+        respond(answer, &head.headers, callback.as_deref())
+    }
+
+    async fn route(
+        &self,
+        head: &http::request::Parts,
+        body: Bytes,
+        query: Result<Query, Refusal>,
+        caller: Caller,
+    ) -> Answer {
+        let found = Path::from_target(head.uri.path()).ok().and_then(|path| self.table.find(path));
+        let Some(found) = found else {
+            // Strangers do not learn which paths exist.
+            return Err(match (self.posture, caller.identity(), self.table.routes.first()) {
+                (Posture::Certificate, None, Some(any)) => Refusal::unauthorized(any.realm),
+                _ => Refusal::not_found(),
+            });
+        };
+        let route = found.route;
+        if !self.table.is_unauthenticated(route) {
+            match judge(self.posture, &caller, route.realm, route.action) {
+                Verdict::Admitted => {}
+                Verdict::Unknown => return Err(Refusal::unauthorized(route.realm)),
+                Verdict::Denied => {
+                    return Err(Refusal::forbidden().because(format!(
+                        "{} may not {} in realm {}",
+                        caller.identity().map(ToString::to_string).unwrap_or_default(),
+                        route.action.name(),
+                        route.realm.name()
+                    )));
+                }
+            }
+        }
+        let query = query?;
+        if let Some(name) = query.get("jsonp") {
+            check_callback(name, &caller)?;
+        }
+        let mut request = Request {
+            method: head.method.clone(),
+            path: found.path,
+            rest: found.rest,
+            query,
+            headers: head.headers.clone(),
+            body,
+            caller,
+            target: head.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned(),
+        };
+        (self.table.gate)(&self.state, &request, route)?;
+        if let Methods::Only(methods) = route.methods
+            && !methods.contains(&request.method)
+        {
+            return Err(Refusal::method_not_allowed(methods, &request.method));
+        }
+        let body = std::mem::take(&mut request.body);
+        request.body = inflate(&request.headers, body, self.max_body_bytes)?;
+        match route.handler {
+            Handler::Now(handler) => handler(&self.state, &request),
+            Handler::Later(handler) => handler(self.state.clone(), request).await,
+        }
+    }
+}
+
+/// The longest name of a function taken in `jsonp`.
+const MAX_CALLBACK_BYTES: usize = 128;
+
+/// A page of any other site can load a script from here, and a browser adds its client
+/// certificate: the script would hand that page the cluster's state. So a callback is for those
+/// who prove nothing anyway. What is no name of a function would be code of somebody's choice.
+fn check_callback(name: &str, caller: &Caller) -> Result<(), Refusal> {
+    if caller.identity().is_some() {
+        return Err(Refusal::bad_request(
+            "'jsonp' is not served over connections that carry an identity",
+        ));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.');
+    if name.is_empty() || name.len() > MAX_CALLBACK_BYTES || !name.chars().all(plain) {
+        return Err(Refusal::bad_request("Expecting 'jsonp' to be the name of a function"));
+    }
+    Ok(())
+}
