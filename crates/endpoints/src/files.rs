@@ -180,7 +180,7 @@ impl Files {
             entries.push(Entry {
                 path: format!("{}/{file_name}", name.trim_end_matches('/')),
                 size: u64::try_from(stat.st_size).unwrap_or_default(),
-                nlink: u64::try_from(stat.st_nlink).unwrap_or_default(),
+                nlink: stat.st_nlink,
                 mode: stat.st_mode,
                 mtime: stat.st_mtime,
                 uid: user_name(stat.st_uid),

@@ -117,12 +117,13 @@ fn full(
     bytes: Bytes,
 ) -> (StatusCode, Body) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(name));
-    if bytes.len() >= GZIP_FROM_BYTES && media::accepts_gzip(request) {
-        if let Ok(packed) = gzip(&bytes) {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            return (StatusCode::OK, Body::full(packed));
-        }
+    if bytes.len() >= GZIP_FROM_BYTES
+        && media::accepts_gzip(request)
+        && let Ok(packed) = gzip(&bytes)
+    {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        return (StatusCode::OK, Body::full(packed));
     }
     (StatusCode::OK, Body::full(bytes))
 }
