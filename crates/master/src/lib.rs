@@ -1,1 +1,3 @@
 //! The master: a pure engine, its runtime, its HTTP interface.
+
+pub mod engine;

@@ -7,4 +7,6 @@
 
 pub mod id;
 pub mod identity;
+pub mod resources;
+pub mod role;
 pub mod time;

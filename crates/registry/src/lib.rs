@@ -1,1 +1,97 @@
-//! The master's durable record.
+//! The master's durable record: which agents it admitted, whose they are, and which are
+//! unreachable or gone.
+//!
+//! One writer, the leading master. It decides; a backend only keeps: every [`Operation`] replaces
+//! or deletes one small record, and a batch of them is durable as a whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use model::id::AgentId;
+use model::identity::Identity;
+use model::time::Timestamp;
+use wire::v1;
+
+/// What the record says of one agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentRecord {
+    /// Which agent.
+    pub id: AgentId,
+    /// The identity that registered under this id: nobody else may use it. `None` only if it
+    /// registered in plaintext, where nobody proves anything.
+    pub owner: Option<Identity>,
+    /// Its standing in the cluster.
+    pub standing: Standing,
+}
+
+/// An agent's standing in the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// May run tasks; known by this description, resources in the form before reservation
+    /// refinement where that can express them.
+    Admitted(Box<v1::AgentInfo>),
+    /// Marked gone by an operator; never to come back under this id.
+    Gone {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Did not answer in time; may come back.
+    Unreachable {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// One change of the record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Forgets the agent.
+    DeleteAgent(AgentId),
+    /// Writes the agent's record, whatever was there before.
+    PutAgent(AgentRecord),
+    /// Writes who leads.
+    PutMaster(Box<v1::MasterInfo>),
+}
+
+/// The whole record, as a new leader finds it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// Who led last.
+    pub master: Option<v1::MasterInfo>,
+    /// All agents known.
+    pub agents: BTreeMap<AgentId, AgentRecord>,
+}
+
+impl Contents {
+    /// Does what `operation` says.
+    pub fn apply(&mut self, operation: Operation) {
+        match operation {
+            Operation::DeleteAgent(id) => {
+                self.agents.remove(&id);
+            }
+            Operation::PutAgent(record) => {
+                self.agents.insert(record.id.clone(), record);
+            }
+            Operation::PutMaster(master) => self.master = Some(*master),
+        }
+    }
+}
+
+/// A place that keeps the record.
+pub trait Registry: Send + fmt::Debug {
+    /// Reads the whole record.
+    fn recover(&mut self) -> Result<Contents, RegistryError>;
+
+    /// Makes all of `operations` durable, in order, or none of them. After an error nothing more
+    /// is written: whether the batch reached the disk is then known only to a new
+    /// [`Registry::recover`].
+    fn commit(&mut self, operations: &[Operation]) -> Result<(), RegistryError>;
+}
+
+/// Why the record could not be read or written. All of these end the master.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// An earlier write failed.
+    #[error("an earlier write failed, nothing more is written")]
+    Broken,
+}

@@ -1,0 +1,84 @@
+//! Persistent collections: cloning one costs a pointer, and the clone never changes.
+
+use std::sync::Arc;
+
+/// An ordered map.
+pub type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
+
+/// An ordered set.
+pub type Set<T> = rpds::RedBlackTreeSetSync<T>;
+
+/// Entities that are over, the oldest first; the oldest are forgotten when there are too many.
+#[derive(Clone, Debug)]
+pub struct History<T> {
+    entries: Map<u64, Arc<T>>,
+    next: u64,
+}
+
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self { entries: Map::default(), next: 0 }
+    }
+}
+
+impl<T> History<T> {
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.size()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.entries.values()
+    }
+
+    /// Adds the newest, and forgets the oldest beyond `limit`.
+    pub(super) fn push(&mut self, entity: Arc<T>, limit: usize) {
+        self.entries.insert_mut(self.next, entity);
+        self.next += 1;
+        while self.entries.size() > limit {
+            let Some(oldest) = self.entries.first().map(|(key, _)| *key) else { break };
+            self.entries.remove_mut(&oldest);
+        }
+    }
+
+    /// Takes out those that `leaves` says.
+    pub(super) fn extract(&mut self, leaves: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        let leaving: Vec<(u64, Arc<T>)> = self
+            .entries
+            .iter()
+            .filter(|(_, entity)| leaves(entity))
+            .map(|(key, entity)| (*key, Arc::clone(entity)))
+            .collect();
+        for (key, _) in &leaving {
+            self.entries.remove_mut(key);
+        }
+        leaving.into_iter().map(|(_, entity)| entity).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_forgets_the_oldest_first() {
+        let mut history = History::default();
+        for n in 0..5 {
+            history.push(Arc::new(n), 3);
+        }
+        let kept = |history: &History<i32>| history.iter().map(|n| **n).collect::<Vec<_>>();
+        assert_eq!(kept(&history), [2, 3, 4]);
+        assert_eq!(history.extract(|n| *n == 3), [Arc::new(3)]);
+        assert_eq!(kept(&history), [2, 4]);
+        history.push(Arc::new(9), 0);
+        assert!(history.is_empty());
+    }
+}

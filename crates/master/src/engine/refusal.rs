@@ -1,0 +1,61 @@
+//! Why a request is refused, and the status and words that say so.
+
+use model::id::FrameworkId;
+
+/// Why a request is refused. [`std::fmt::Display`] is the body of the response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No agent has this id.
+    #[error("Agent '{0}' not found")]
+    AgentNotFound(String),
+    /// The framework's stream ended; it has to subscribe again.
+    #[error("Framework is not subscribed")]
+    FrameworkNotSubscribed,
+    /// No framework has this id, or the caller may not know of it.
+    #[error("Framework cannot be found")]
+    FrameworkNotFound,
+    /// The operator names a framework that does not exist.
+    #[error("No framework found with specified ID")]
+    FrameworkToTearDownNotFound,
+    /// UPDATE_FRAMEWORK changes what cannot be changed or is invalid in itself.
+    #[error("FrameworkInfo update is not valid: {0}")]
+    FrameworkUpdate(String),
+    /// The call is not well formed; the text says what is missing.
+    #[error("Failed to validate scheduler::Call: {0}")]
+    InvalidCall(String),
+    /// The caller is not who subscribed.
+    #[error("Authenticated principal '{0}' does not match principal set in `FrameworkInfo`")]
+    OtherPrincipal(String),
+    /// A literal UNKNOWN, or a call that this master does not know.
+    #[error("501 Not Implemented.")]
+    NotImplemented,
+    /// The `Mesos-Stream-Id` names another stream than the framework's current one. The driver
+    /// knows the header's text and puts it into the quotes.
+    #[error(
+        "The stream ID included in this request didn't match the stream ID currently \
+         associated with framework ID {0}"
+    )]
+    OtherStream(FrameworkId),
+    /// A call without `Mesos-Stream-Id`.
+    #[error("All non-subscribe calls should include the 'Mesos-Stream-Id' header")]
+    StreamMissing,
+}
+
+impl Refusal {
+    /// The status of the response.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::FrameworkNotSubscribed => 403,
+            Self::AgentNotFound(_) => 404,
+            Self::NotImplemented => 501,
+            Self::FrameworkNotFound
+            | Self::FrameworkToTearDownNotFound
+            | Self::FrameworkUpdate(_)
+            | Self::InvalidCall(_)
+            | Self::OtherPrincipal(_)
+            | Self::OtherStream(_)
+            | Self::StreamMissing => 400,
+        }
+    }
+}

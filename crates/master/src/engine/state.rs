@@ -1,0 +1,301 @@
+//! What the master knows. A clone is a snapshot: all collections are persistent, all entities
+//! shared, so that it costs a few pointers and never changes again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
+use model::identity::Identity;
+use model::resources::Resources;
+use model::role::Role;
+use model::time::{Instant, Timestamp};
+use wire::v1;
+
+use super::collections::{History, Map, Set};
+use super::counters::{Counters, FrameworkCounters};
+use super::effect::Peer;
+use super::event::SubscriptionId;
+
+/// An immutable view of the whole master, for readers on other threads.
+pub type Snapshot = State;
+
+/// Everything the master knows.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Who this master is.
+    pub master: Arc<v1::MasterInfo>,
+    /// When the program started.
+    pub started: Timestamp,
+    /// When it became the leader.
+    pub elected: Timestamp,
+    /// Registered agents, connected or not.
+    pub agents: Map<AgentId, Arc<Agent>>,
+    /// Agents in the registry that have not come back since this master leads.
+    pub recovered_agents: Map<AgentId, Arc<RecoveredAgent>>,
+    /// Agents that did not answer in time, and since when.
+    pub unreachable_agents: Map<AgentId, DepartedAgent>,
+    /// Agents that an operator gave up, and since when.
+    pub gone_agents: Map<AgentId, DepartedAgent>,
+    /// Frameworks that exist: connected, disconnected or known only from agents.
+    pub frameworks: Map<FrameworkId, Arc<Framework>>,
+    /// Frameworks that ended, the oldest first; bounded.
+    pub completed_frameworks: History<Framework>,
+    /// Outstanding offers.
+    pub offers: Map<OfferId, Arc<Offer>>,
+    /// What has been counted.
+    pub counters: Counters,
+}
+
+/// A registered agent.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// Its address, and the identity that owns its id.
+    pub peer: Peer,
+    /// Its description, with `id`, resources in the form after reservation refinement.
+    pub info: Arc<v1::AgentInfo>,
+    /// The version that it runs.
+    pub version: String,
+    /// What it can do.
+    pub capabilities: Vec<v1::agent_info::capability::Type>,
+    /// When it registered, with this master.
+    pub registered: Timestamp,
+    /// When it registered again, if it did.
+    pub reregistered: Option<Timestamp>,
+    /// Whether the link to it stands.
+    pub connected: bool,
+    /// Whether it gets offered: it is connected and not deactivated.
+    pub active: bool,
+    /// Whether an operator has deactivated it.
+    pub deactivated: bool,
+    /// All that it has, unallocated.
+    pub total: Resources,
+    /// What tasks that have not ended and executors use, allocated to roles.
+    pub used: Map<FrameworkId, Resources>,
+    /// What is in outstanding offers, allocated to roles.
+    pub offered: Resources,
+    /// The agent's mark for the state of its resources: 16 bytes.
+    pub resource_version: Option<Bytes>,
+    /// Executors on it other than those made for command tasks.
+    pub executors: Map<(FrameworkId, ExecutorId), Arc<Executor>>,
+    /// Tasks on it, those that ended included until the ending is acknowledged.
+    pub tasks: Set<(FrameworkId, TaskId)>,
+    /// Outstanding offers of its resources.
+    pub offers: Set<OfferId>,
+    /// The number of its observer: pings come from `slave-observer(<number>)`.
+    pub observer: u64,
+}
+
+impl Agent {
+    /// What all frameworks use.
+    #[must_use]
+    pub fn used_by_all(&self) -> Resources {
+        self.used.values().fold(Resources::new(), |sum, used| sum.plus(used))
+    }
+
+    /// Whether it has `capability`.
+    #[must_use]
+    pub fn has(&self, capability: v1::agent_info::capability::Type) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}
+
+/// An agent that the registry knows but that has not come back yet.
+#[derive(Clone, Debug)]
+pub struct RecoveredAgent {
+    /// Its description, as the registry has it.
+    pub info: Arc<v1::AgentInfo>,
+    /// The identity that owns its id.
+    pub owner: Option<Identity>,
+}
+
+/// An agent that left without being forgotten.
+#[derive(Clone, Debug)]
+pub struct DepartedAgent {
+    /// Since when.
+    pub since: Timestamp,
+    /// The identity that owns its id.
+    pub owner: Option<Identity>,
+}
+
+/// Where a framework's scheduler is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Subscribed on this stream.
+    Connected(SubscriptionId),
+    /// Its stream ended; it has until then to come back.
+    Disconnected {
+        /// When it will be removed.
+        deadline: Instant,
+    },
+    /// Known from agents only, after a change of masters.
+    Recovered {
+        /// When it will be removed.
+        deadline: Instant,
+    },
+}
+
+/// What a framework understands; see `FrameworkInfo.Capability`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameworkCapabilities {
+    /// GPU_RESOURCES
+    pub gpu_resources: bool,
+    /// MULTI_ROLE
+    pub multi_role: bool,
+    /// PARTITION_AWARE
+    pub partition_aware: bool,
+    /// REGION_AWARE
+    pub region_aware: bool,
+    /// RESERVATION_REFINEMENT
+    pub reservation_refinement: bool,
+    /// REVOCABLE_RESOURCES
+    pub revocable_resources: bool,
+    /// SHARED_RESOURCES
+    pub shared_resources: bool,
+    /// TASK_KILLING_STATE
+    pub task_killing_state: bool,
+}
+
+/// A framework.
+#[derive(Clone, Debug)]
+pub struct Framework {
+    /// Its id.
+    pub id: FrameworkId,
+    /// Its description, with `id` and, once authenticated, `principal`.
+    pub info: Arc<v1::FrameworkInfo>,
+    /// The roles it subscribes to.
+    pub roles: BTreeSet<Role>,
+    /// Those of them for which it wants no offers now.
+    pub suppressed_roles: BTreeSet<Role>,
+    /// What it wants of agents, as given.
+    pub offer_constraints: Option<Arc<v1::scheduler::OfferConstraints>>,
+    /// What it understands.
+    pub capabilities: FrameworkCapabilities,
+    /// The certificate identity of its last SUBSCRIBE; `None` in plaintext clusters and for
+    /// recovered frameworks.
+    pub owner: Option<Identity>,
+    /// Where its scheduler is.
+    pub connection: Connection,
+    /// Whether it gets offers.
+    pub active: bool,
+    /// When it subscribed first, with this master.
+    pub registered: Timestamp,
+    /// When it subscribed last; equal to `registered` unless it subscribed again.
+    pub reregistered: Timestamp,
+    /// When it ended.
+    pub unregistered: Option<Timestamp>,
+    /// Tasks that have not ended, and those that have until the ending is acknowledged.
+    pub tasks: Map<TaskId, Arc<Task>>,
+    /// Tasks on agents that became unreachable, the oldest first; bounded.
+    pub unreachable_tasks: History<Task>,
+    /// Tasks that ended, the oldest first; bounded.
+    pub completed_tasks: History<Task>,
+    /// Executors other than those made for command tasks.
+    pub executors: Map<(AgentId, ExecutorId), Arc<Executor>>,
+    /// What its tasks and executors use, allocated to roles.
+    pub used: Map<AgentId, Resources>,
+    /// Outstanding offers to it.
+    pub offers: Set<OfferId>,
+    /// What has been counted for it.
+    pub counters: FrameworkCounters,
+}
+
+impl Framework {
+    /// Whether its scheduler is subscribed.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.subscription().is_some()
+    }
+
+    /// Whether it is known from agents only.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        matches!(self.connection, Connection::Recovered { .. })
+    }
+
+    /// The stream of its scheduler.
+    #[must_use]
+    pub fn subscription(&self) -> Option<SubscriptionId> {
+        match self.connection {
+            Connection::Connected(subscription) => Some(subscription),
+            Connection::Disconnected { .. } | Connection::Recovered { .. } => None,
+        }
+    }
+
+    /// What it uses on all agents. Ranges of different agents run together.
+    #[must_use]
+    pub fn used_on_all(&self) -> Resources {
+        self.used.values().fold(Resources::new(), |sum, used| sum.plus(used))
+    }
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Whose it is.
+    pub framework_id: FrameworkId,
+    /// Where it runs.
+    pub agent_id: AgentId,
+    /// All else, in the form in which `/state` and GET_TASKS show it. `state` is the latest
+    /// known; `status_update_state` and `status_update_uuid` belong to the update that was
+    /// forwarded last. `statuses` have no `data`.
+    pub info: v1::Task,
+    /// `info.resources`, for arithmetic: allocated to one role.
+    pub resources: Resources,
+}
+
+impl Task {
+    /// Its latest state.
+    #[must_use]
+    pub fn state(&self) -> v1::TaskState {
+        self.info.state()
+    }
+}
+
+/// An executor other than one made for a command task.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    /// Its id.
+    pub id: ExecutorId,
+    /// Whose it is.
+    pub framework_id: FrameworkId,
+    /// Where it runs.
+    pub agent_id: AgentId,
+    /// Its description.
+    pub info: v1::ExecutorInfo,
+    /// `info.resources`, for arithmetic: allocated to one role.
+    pub resources: Resources,
+}
+
+/// An outstanding offer.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// To whom.
+    pub framework_id: FrameworkId,
+    /// Of which agent.
+    pub agent_id: AgentId,
+    /// Under which role.
+    pub role: Role,
+    /// What, allocated to `role`.
+    pub resources: Resources,
+    /// When it is taken back, if offers time out.
+    pub deadline: Option<Instant>,
+}
+
+impl State {
+    /// What is offered to `framework` on all agents. Ranges of different agents run together.
+    #[must_use]
+    pub fn offered_to(&self, framework: &Framework) -> Resources {
+        framework
+            .offers
+            .iter()
+            .filter_map(|id| self.offers.get(id))
+            .fold(Resources::new(), |sum, offer| sum.plus(&offer.resources))
+    }
+}

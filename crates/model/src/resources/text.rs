@@ -1,0 +1,120 @@
+//! The text form of resources, as flags have it: `cpus:4;mem(web):1024;ports:[31000-32000]`.
+
+use super::{
+    Ranges, Reservation, ReservationKind, Resource, ResourceError, Resources, Scalar, Value,
+};
+use crate::role::Role;
+
+/// Reads `name:value;name(role):value;…`. A value is a number, ranges `[1-2,5-6]` or a set
+/// `{a,b}`. Resources that name no role get `default_role`; `*` means unreserved, any other role
+/// a static reservation.
+pub fn parse(text: &str, default_role: &Role) -> Result<Resources, ResourceError> {
+    let mut resources = Resources::new();
+    for token in text.split([';', '\n']).map(str::trim).filter(|token| !token.is_empty()) {
+        resources.add(parse_one(token, default_role)?);
+    }
+    Ok(resources)
+}
+
+fn parse_one(token: &str, default_role: &Role) -> Result<Resource, ResourceError> {
+    let form = || ResourceError::Form(token.to_owned());
+    let (key, value) = token.split_once(':').ok_or_else(form)?;
+    if value.contains(':') {
+        return Err(form());
+    }
+    let (name, role) = match key.trim().split_once('(') {
+        None => (key.trim(), default_role.clone()),
+        Some((name, rest)) => {
+            let role = rest.strip_suffix(')').ok_or_else(form)?.trim();
+            let role = Role::new(role)
+                .map_err(|source| ResourceError::Role { name: name.trim().to_owned(), source })?;
+            (name.trim(), role)
+        }
+    };
+    if name.is_empty() {
+        return Err(ResourceError::EmptyName);
+    }
+    let mut resource = Resource::new(name, parse_value(name, value.trim())?);
+    if role != Role::any() {
+        resource.reservations.push(Reservation {
+            kind: ReservationKind::Static,
+            role,
+            principal: None,
+            labels: None,
+        });
+    }
+    Ok(resource)
+}
+
+fn parse_value(name: &str, text: &str) -> Result<Value, ResourceError> {
+    let bad = || ResourceError::Text { name: name.to_owned(), text: text.to_owned() };
+    let items = |open, close| {
+        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
+        Some(inner.split(',').map(str::trim).filter(|item| !item.is_empty()))
+    };
+    if let Some(items) = items('[', ']') {
+        let mut ranges = Vec::new();
+        for item in items {
+            let (begin, end) = item.split_once('-').ok_or_else(bad)?;
+            let number = |text: &str| text.trim().parse::<u64>().map_err(|_| bad());
+            ranges.push((number(begin)?, number(end)?));
+        }
+        return Ranges::new(ranges).map(Value::Ranges);
+    }
+    if let Some(items) = items('{', '}') {
+        let mut set = std::collections::BTreeSet::new();
+        for item in items {
+            if !set.insert(item.to_owned()) {
+                return Err(ResourceError::DuplicateItem);
+            }
+        }
+        return Ok(Value::Set(set));
+    }
+    Scalar::from_f64(text.parse().map_err(|_| bad())?).map(Value::Scalar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_form_reads_and_prints() {
+        for (text, printed) in [
+            ("cpus:4;mem:1024;ports:[31000-32000]", "cpus:4; mem:1024; ports:[31000-32000]"),
+            (" cpus : 0.5 ; ", "cpus:0.5"),
+            ("ports:[1-2, 3-4,8-9]", "ports:[1-4, 8-9]"),
+            ("tags:{b, a}", "tags:{a, b}"),
+            ("cpus(web):1;cpus:1", "cpus(reservations: [(STATIC,web)]):1; cpus:1"),
+            ("cpus(*):1;cpus:0", "cpus:1"),
+            ("", "{}"),
+        ] {
+            assert_eq!(parse(text, &Role::any()).unwrap().to_string(), printed);
+        }
+        let web = Role::new("web").unwrap();
+        assert_eq!(parse("cpus:1", &web).unwrap(), parse("cpus(web):1", &Role::any()).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_resource_is_an_error() {
+        for bad in [
+            "cpus",
+            "cpus:1:2",
+            ":1",
+            "cpus:",
+            "cpus:x",
+            "cpus:-1",
+            "cpus:NaN",
+            "cpus:inf",
+            "cpus:1e300",
+            "ports:[5-1]",
+            "ports:[1]",
+            "ports:[-1-5]",
+            "ports:[1-2",
+            "tags:{a,a}",
+            "cpus(web:1",
+            "cpus(a//b):1",
+        ] {
+            assert!(parse(bad, &Role::any()).is_err(), "{bad}");
+        }
+    }
+}
