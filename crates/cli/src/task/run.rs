@@ -1,0 +1,305 @@
+//! One launch, from the first offer to the last status, as a machine: notices of the session and
+//! the user's wishes go in, steps for the driver come out.
+
+use std::collections::BTreeMap;
+
+use scheduler::session::Notice;
+use wire::v1::offer::{Operation, operation};
+use wire::v1::scheduler::{Call, Event, call, event};
+use wire::v1::{
+    ExecutorInfo, FrameworkId, Offer, OfferId, TaskGroupInfo, TaskId, TaskInfo, TaskState,
+    TaskStatus, Url,
+};
+
+use super::fit::Pool;
+
+/// What is to be launched.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// One task; agent and resources are filled in from the offer.
+    Task(Box<TaskInfo>),
+    /// Tasks that start and end together, beneath this executor.
+    Group { executor: Box<ExecutorInfo>, tasks: Vec<TaskInfo> },
+}
+
+impl Work {
+    fn tasks(&self) -> &[TaskInfo] {
+        match self {
+            Self::Task(task) => std::slice::from_ref(task),
+            Self::Group { tasks, .. } => tasks,
+        }
+    }
+}
+
+/// Something for the driver to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Make this call.
+    Call(Box<Call>),
+    /// Every task has ended.
+    Done,
+    /// The master was lost; the session tries again.
+    Lost { reason: String },
+    /// An offer was too small.
+    Passed { hostname: String },
+    /// The work was sent to an agent.
+    Placed(Box<Placement>),
+    /// The session is there (again).
+    Subscribed(FrameworkId),
+    /// A task has a new status.
+    Updated(Box<TaskStatus>),
+}
+
+/// Where the work went.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Placement {
+    pub(crate) framework_id: FrameworkId,
+    pub(crate) agent_id: wire::v1::AgentId,
+    pub(crate) hostname: String,
+    /// Where the agent serves HTTP; the scheme in it says nothing.
+    pub(crate) url: Option<Url>,
+}
+
+/// One launch.
+#[derive(Debug)]
+pub(crate) struct Run {
+    work: Work,
+    framework_id: Option<FrameworkId>,
+    placement: Option<Placement>,
+    statuses: BTreeMap<String, TaskStatus>,
+    killing: bool,
+}
+
+impl Run {
+    /// Nothing has happened yet.
+    pub(crate) fn new(work: Work) -> Self {
+        Self {
+            work,
+            framework_id: None,
+            placement: None,
+            statuses: BTreeMap::new(),
+            killing: false,
+        }
+    }
+
+    /// Whether the work was sent to an agent.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.placement.is_some()
+    }
+
+    /// The latest status of each task, by task id.
+    pub(crate) fn statuses(&self) -> &BTreeMap<String, TaskStatus> {
+        &self.statuses
+    }
+
+    /// Takes a notice and says what follows.
+    pub(crate) fn handle(&mut self, notice: Notice) -> Vec<Step> {
+        match notice {
+            Notice::Subscribed { framework_id, .. } => self.subscribed(framework_id),
+            Notice::Disconnected { reason, .. } => vec![Step::Lost { reason }],
+            Notice::Event(event) => self.event(*event),
+        }
+    }
+
+    /// The tasks are to end. Before they are placed there is nothing to end: [`Step::Done`].
+    pub(crate) fn kill(&mut self) -> Vec<Step> {
+        if !self.is_placed() {
+            return vec![Step::Done];
+        }
+        self.killing = true;
+        self.kills()
+    }
+
+    /// The master refused the ACCEPT: there is no launch to wait for.
+    pub(crate) fn accept_refused(&mut self) {
+        if self.statuses.is_empty() {
+            self.placement = None;
+        }
+    }
+
+    fn subscribed(&mut self, framework_id: FrameworkId) -> Vec<Step> {
+        self.framework_id = Some(framework_id.clone());
+        let mut steps = vec![Step::Subscribed(framework_id)];
+        if self.is_placed() {
+            // What happened while nobody listened, including a launch that never arrived.
+            let agent_id = self.placement.as_ref().map(|p| p.agent_id.clone());
+            let tasks = self
+                .unfinished()
+                .map(|task_id| call::reconcile::Task { task_id, agent_id: agent_id.clone() })
+                .collect();
+            steps.push(step(Call {
+                r#type: Some(call::Type::Reconcile as i32),
+                reconcile: Some(call::Reconcile { tasks }),
+                ..Call::default()
+            }));
+        }
+        if self.killing {
+            steps.extend(self.kills());
+        }
+        steps
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Step> {
+        match event.r#type() {
+            event::Type::Offers => event.offers.map_or_else(Vec::new, |o| self.offers(&o.offers)),
+            event::Type::Update => event.update.map_or_else(Vec::new, |u| self.update(u.status)),
+            // A lost agent or executor is followed by the statuses of its tasks.
+            _ => Vec::new(),
+        }
+    }
+
+    fn offers(&mut self, offers: &[Offer]) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for offer in offers {
+            let accepted = if self.is_placed() { None } else { self.accept(offer) };
+            match accepted {
+                Some(accept) => {
+                    steps.push(step(accept));
+                    steps.push(step(Call {
+                        r#type: Some(call::Type::Suppress as i32),
+                        suppress: Some(call::Suppress::default()),
+                        ..Call::default()
+                    }));
+                    steps.extend(self.placement.clone().map(|p| Step::Placed(Box::new(p))));
+                }
+                None => {
+                    if !self.is_placed() {
+                        steps.push(Step::Passed { hostname: offer.hostname.clone() });
+                    }
+                    steps.push(step(decline(offer.id.clone())));
+                }
+            }
+        }
+        steps
+    }
+
+    /// The call that launches the work on this offer, if it fits.
+    fn accept(&mut self, offer: &Offer) -> Option<Call> {
+        let mut pool = Pool::of(offer);
+        let operation = match &self.work {
+            Work::Task(task) => {
+                let mut task = task.clone();
+                task.resources = pool.take(&task.resources)?;
+                task.agent_id = offer.agent_id.clone();
+                Operation {
+                    r#type: Some(operation::Type::Launch as i32),
+                    launch: Some(operation::Launch { task_infos: vec![*task] }),
+                    ..Operation::default()
+                }
+            }
+            Work::Group { executor, tasks } => {
+                let mut executor = executor.clone();
+                let mut tasks = tasks.clone();
+                executor.resources = pool.take(&executor.resources)?;
+                for task in &mut tasks {
+                    task.resources = pool.take(&task.resources)?;
+                    task.agent_id = offer.agent_id.clone();
+                }
+                executor.framework_id = self.framework_id.clone();
+                Operation {
+                    r#type: Some(operation::Type::LaunchGroup as i32),
+                    launch_group: Some(operation::LaunchGroup {
+                        executor: *executor,
+                        task_group: TaskGroupInfo { tasks },
+                    }),
+                    ..Operation::default()
+                }
+            }
+        };
+        self.placement = Some(Placement {
+            framework_id: self.framework_id.clone()?,
+            agent_id: offer.agent_id.clone(),
+            hostname: offer.hostname.clone(),
+            url: offer.url.clone(),
+        });
+        Some(Call {
+            r#type: Some(call::Type::Accept as i32),
+            accept: Some(call::Accept {
+                offer_ids: vec![offer.id.clone()],
+                operations: vec![operation],
+                filters: None,
+            }),
+            ..Call::default()
+        })
+    }
+
+    fn update(&mut self, status: TaskStatus) -> Vec<Step> {
+        let mut steps = Vec::new();
+        steps.extend(scheduler::acknowledgement(&status).map(step));
+        let ours = self.work.tasks().iter().any(|t| t.task_id == status.task_id);
+        let id = status.task_id.value.clone();
+        // After a terminal status nothing changes any more, whatever is still on its way.
+        if !ours || self.statuses.get(&id).is_some_and(|s| is_terminal(s.state())) {
+            return steps;
+        }
+        let known = self.statuses.get(&id).is_some_and(|old| {
+            old.state == status.state && old.message == status.message && old.reason == status.reason
+        });
+        self.statuses.insert(id, status.clone());
+        if !known {
+            steps.push(Step::Updated(Box::new(status)));
+        }
+        if self.unfinished().next().is_none() {
+            steps.push(Step::Done);
+        }
+        steps
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.work.tasks().iter().map(|t| t.task_id.clone()).filter(|id| {
+            !self.statuses.get(&id.value).is_some_and(|s| is_terminal(s.state()))
+        })
+    }
+
+    fn kills(&self) -> Vec<Step> {
+        let agent_id = self.placement.as_ref().map(|p| p.agent_id.clone());
+        self.unfinished()
+            .map(|task_id| {
+                step(Call {
+                    r#type: Some(call::Type::Kill as i32),
+                    kill: Some(call::Kill {
+                        task_id,
+                        agent_id: agent_id.clone(),
+                        kill_policy: None,
+                    }),
+                    ..Call::default()
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether a task in this state has ended for good.
+pub(crate) fn is_terminal(state: TaskState) -> bool {
+    match state {
+        TaskState::TaskDropped
+        | TaskState::TaskError
+        | TaskState::TaskFailed
+        | TaskState::TaskFinished
+        | TaskState::TaskGone
+        | TaskState::TaskGoneByOperator
+        | TaskState::TaskKilled
+        | TaskState::TaskLost => true,
+        TaskState::TaskKilling
+        | TaskState::TaskRunning
+        | TaskState::TaskStaging
+        | TaskState::TaskStarting
+        | TaskState::TaskUnknown
+        | TaskState::TaskUnreachable => false,
+    }
+}
+
+fn step(call: Call) -> Step {
+    Step::Call(Box::new(call))
+}
+
+fn decline(offer_id: OfferId) -> Call {
+    Call {
+        r#type: Some(call::Type::Decline as i32),
+        decline: Some(call::Decline { offer_ids: vec![offer_id], filters: None }),
+        ..Call::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
