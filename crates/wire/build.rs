@@ -1,5 +1,9 @@
-//! Compiles the `.proto` sources with protox, so that no protoc has to be installed.
+//! Compiles the `.proto` sources with protox, so that no protoc has to be installed, and writes the
+//! descriptor tables next to the types.
 use std::path::{Path, PathBuf};
+
+#[path = "build/tables.rs"]
+mod tables;
 
 fn proto_files(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("the proto directory is readable") {
@@ -14,10 +18,15 @@ fn proto_files(dir: &Path, into: &mut Vec<PathBuf>) {
 
 fn main() {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed=build.rs");
     let mut files = Vec::new();
     proto_files(Path::new("proto"), &mut files);
     files.sort();
     let descriptors = protox::compile(&files, ["proto"]).unwrap_or_else(|e| panic!("{e:?}"));
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    std::fs::write(out.join("tables.rs"), tables::generate(&descriptors))
+        .expect("OUT_DIR is writable");
     prost_build::Config::new()
         .bytes(["."])
         .btree_map(["."])

@@ -1,4 +1,8 @@
 //! Protobuf types, Mesos JSON and RecordIO: everything that has a form on the wire.
+//!
+//! One vocabulary serves the two families of the original: the types are named as in v1, and the
+//! tables of [`descriptor`] know the v0 names, which matter for JSON only. Bytes from outside go
+//! through [`check::decode`], text through [`json::read`].
 
 /// The generated types, in modules that follow the packages of the `.proto` files.
 #[allow(
@@ -12,4 +16,14 @@ pub mod protocol {
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
 }
 
+pub mod check;
+pub mod descriptor;
+pub mod json;
+mod limits;
+mod raw;
+pub mod recordio;
+
+pub use descriptor::{Described, Names};
+pub use limits::Limits;
 pub use protocol::mesos::{internal, v1};
+pub use raw::Malformed;
