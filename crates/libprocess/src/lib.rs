@@ -1,7 +1,16 @@
 //! UPIDs, the message codec, routing of paths, and the binding of senders.
 //!
 //! Everything here is pure: bytes and facts go in, values come out. Sockets belong to the
-//! `transport` crate. The protocol is described in `libprocess-and-tls.md` §1–§6 of the reference.
+//! `transport` crate. The protocol is libprocess': messages are HTTP/1.1 requests that name
+//! their sender in a header, and one port serves them and ordinary HTTP alike.
+//!
+//! Read first: [`decode::Decoder`] (bytes to messages and requests), [`sender::bind`] (from a
+//! claimed sender to a bound one), [`route::route`] (from a path to an actor).
 
+pub mod answer;
+pub mod decode;
+pub mod head;
+pub mod message;
+pub mod route;
 pub mod sender;
 pub mod upid;

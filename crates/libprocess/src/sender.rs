@@ -1,6 +1,6 @@
 //! Who sent a message: from a claim in a header to a sender that the connection vouches for.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use model::identity::{Identity, Kind};
 
@@ -15,8 +15,18 @@ pub struct PeerFacts {
     /// The identity in the peer's verified certificate. `None` if it presented no certificate
     /// or the connection is not encrypted.
     pub identity: Option<Identity>,
+    /// The IP addresses that the verified certificate vouches for: its IP SANs.
+    pub vouched_addresses: Vec<IpAddr>,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
+}
+
+impl PeerFacts {
+    /// What a plaintext connection proves: where it comes from.
+    #[must_use]
+    pub fn plaintext(address: SocketAddr) -> Self {
+        Self { address, identity: None, vouched_addresses: Vec::new(), encrypted: false }
+    }
 }
 
 /// The sender that a message's header names: anybody can write anything there.
@@ -26,7 +36,9 @@ pub struct ClaimedPid(pub Upid);
 /// How claims are bound to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// The peer must have presented a certificate with an identity of this cluster.
+    /// The peer must have presented a certificate with an identity of this cluster. The claimed
+    /// address must be one that the certificate vouches for, or the one that the connection
+    /// comes from; and nobody else may be known to listen there.
     Certificate,
     /// Only for clusters that were told, by name, to run in plaintext: the claimed address must
     /// have the connection's source address. Proves next to nothing.
@@ -71,7 +83,8 @@ pub enum BindError {
         /// The claim.
         claimed: Upid,
     },
-    /// The claimed address is not where the connection came from.
+    /// The claimed address is neither where the connection came from nor one that the
+    /// certificate vouches for.
     #[error("{claimed} was claimed over a connection from {actual}")]
     OtherAddress {
         /// The claim.
@@ -79,19 +92,50 @@ pub enum BindError {
         /// Where the connection came from.
         actual: SocketAddr,
     },
+    /// Another component is known to listen at the claimed address.
+    #[error("{claimed} was claimed by {claimant}, but {listener} listens there")]
+    OtherListener {
+        /// The claim.
+        claimed: Upid,
+        /// Who claimed it.
+        claimant: Identity,
+        /// Who really listens there.
+        listener: Identity,
+    },
 }
 
 /// Binds a claimed sender to what its connection proved.
-pub fn bind(claimed: ClaimedPid, peer: &PeerFacts, rule: Binding) -> Result<BoundPid, BindError> {
+///
+/// `listener` is who proved, on a connection that *we* opened to the claimed address, to listen
+/// there; `None` if no such connection is open. Several components of one machine share its IP
+/// address, so that their certificates alone would let one claim the port of another.
+pub fn bind(
+    claimed: ClaimedPid,
+    peer: &PeerFacts,
+    rule: Binding,
+    listener: Option<&Identity>,
+) -> Result<BoundPid, BindError> {
     let ClaimedPid(upid) = claimed;
-    match rule {
-        Binding::Certificate => match &peer.identity {
-            Some(identity) => Ok(BoundPid { upid, identity: Some(identity.clone()) }),
-            None => Err(BindError::NoCertificate { claimed: upid }),
-        },
-        Binding::DangerSourceAddress => {
-            if peer.address.ip() == std::net::IpAddr::V4(*upid.address.ip()) {
-                Ok(BoundPid { upid, identity: peer.identity.clone() })
+    let ip = IpAddr::V4(*upid.address.ip());
+    let from_there = peer.address.ip().to_canonical() == ip;
+    match (rule, &peer.identity) {
+        (Binding::Certificate, None) => Err(BindError::NoCertificate { claimed: upid }),
+        (Binding::Certificate, Some(claimant)) => {
+            if !from_there && !peer.vouched_addresses.contains(&ip) {
+                return Err(BindError::OtherAddress { claimed: upid, actual: peer.address });
+            }
+            if let Some(listener) = listener.filter(|listener| *listener != claimant) {
+                return Err(BindError::OtherListener {
+                    claimed: upid,
+                    claimant: claimant.clone(),
+                    listener: listener.clone(),
+                });
+            }
+            Ok(BoundPid { upid, identity: Some(claimant.clone()) })
+        }
+        (Binding::DangerSourceAddress, identity) => {
+            if from_there {
+                Ok(BoundPid { upid, identity: identity.clone() })
             } else {
                 Err(BindError::OtherAddress { claimed: upid, actual: peer.address })
             }

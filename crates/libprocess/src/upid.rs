@@ -33,6 +33,10 @@ impl fmt::Display for Upid {
 /// Why a text is not a UPID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpidError {
+    /// The id holds something other than visible ASCII, or a character that has a meaning in a
+    /// request line.
+    #[error("the id in the UPID has characters that no id has")]
+    Id,
     /// There is no `@`.
     #[error("no '@' in UPID")]
     NoAt,
@@ -50,6 +54,16 @@ pub enum UpidError {
 /// The longest UPID accepted, in bytes.
 pub const MAX_UPID_BYTES: usize = 1024;
 
+/// Whether `text` may be the id of an actor: visible ASCII without the characters that would
+/// change the meaning of a request line that holds it unescaped. The original escapes nothing
+/// and checks nothing; its own ids are letters, digits, `-`, `_`, `(` and `)`.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    let valid =
+        |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'?' | b'#' | b'%' | b'+' | b'@');
+    text.bytes().all(valid)
+}
+
 impl FromStr for Upid {
     type Err = UpidError;
 
@@ -61,6 +75,9 @@ impl FromStr for Upid {
             return Err(UpidError::TooLong);
         }
         let (id, address) = text.split_once('@').ok_or(UpidError::NoAt)?;
+        if !is_id(id) {
+            return Err(UpidError::Id);
+        }
         let address: SocketAddrV4 = address.parse().map_err(|_| UpidError::Address)?;
         if *address.ip() == Ipv4Addr::UNSPECIFIED || address.port() == 0 {
             return Err(UpidError::Null);

@@ -1,0 +1,308 @@
+//! Messages to other components, and links to them.
+//!
+//! There is one connection to each address, opened when it is needed. Messages to one address
+//! arrive in the order in which they were sent, or not at all: delivery is at most once and
+//! unconfirmed. Whoever must know that somebody is gone holds a link.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use libprocess::message::{EncodeError, encode_message};
+use libprocess::upid::Upid;
+use model::identity::Identity;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::counters::Counters;
+use crate::stream::KeepAlive;
+use crate::tls::{Expected, Security};
+
+mod peer;
+
+/// Sends messages and holds links. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Messenger {
+    inner: Arc<Inner>,
+}
+
+/// What a messenger is made of.
+#[derive(Debug)]
+pub struct MessengerParts {
+    /// Where this component listens: every message says so, and answers come there.
+    pub own: SocketAddrV4,
+    /// What protects connections.
+    pub security: Security,
+    /// Limits and deadlines.
+    pub settings: Settings,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// Who is known to listen where; the same for the program's server.
+    pub listeners: Arc<Listeners>,
+    /// Where exit events are put. Keep receiving: a connection whose exit event is not taken
+    /// waits.
+    pub exits: mpsc::Sender<Exited>,
+}
+
+/// Limits and deadlines of a messenger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// From the first packet to the end of the TLS handshake.
+    pub connect_deadline: Duration,
+    /// Messages that may wait for one peer. One more breaks the connection: a peer that misses a
+    /// message must not believe that it missed none.
+    pub queue_messages: usize,
+    /// Bytes that may wait for one peer, likewise.
+    pub queue_bytes: usize,
+    /// How long a connection without links stays open after its last message was answered.
+    pub linger: Duration,
+    /// Probes on silent connections.
+    pub keep_alive: KeepAlive,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_deadline: Duration::from_secs(15),
+            queue_messages: 65_536,
+            queue_bytes: 256 * 1024 * 1024,
+            linger: Duration::from_secs(10),
+            keep_alive: KeepAlive::default(),
+        }
+    }
+}
+
+/// Links ended: their connection broke, could not be opened, or leads to somebody else. Links
+/// are not re-established by themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exited {
+    /// The address that the connection led to.
+    pub address: SocketAddrV4,
+    /// All that were linked there.
+    pub upids: Vec<Upid>,
+    /// Why, for the log.
+    pub reason: String,
+}
+
+/// Why a message was not taken. A message that was taken can still be lost.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be written.
+    #[error("the message cannot be written")]
+    Encode(#[from] EncodeError),
+    /// Too many messages wait for the peer. The connection is broken, its links have exited.
+    #[error("too many messages wait for {0}")]
+    QueueFull(SocketAddrV4),
+}
+
+/// Who listens at which address, as proven on connections that are open now.
+#[derive(Debug, Default)]
+pub struct Listeners(Mutex<HashMap<SocketAddrV4, (u64, Identity)>>);
+
+impl Listeners {
+    /// Who listens at `address`, if a connection that we opened there proves it.
+    #[must_use]
+    pub fn at(&self, address: SocketAddrV4) -> Option<Identity> {
+        self.book().get(&address).map(|(_, identity)| identity.clone())
+    }
+
+    fn put(&self, address: SocketAddrV4, generation: u64, identity: Identity) {
+        self.book().insert(address, (generation, identity));
+    }
+
+    fn take(&self, address: SocketAddrV4, generation: u64) {
+        let mut book = self.book();
+        if book.get(&address).is_some_and(|(of, _)| *of == generation) {
+            book.remove(&address);
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, (u64, Identity)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: MessengerParts,
+    peers: Mutex<Peers>,
+    /// Messages taken and neither answered nor lost.
+    pending: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Peers {
+    next_generation: u64,
+    by_address: HashMap<SocketAddrV4, Peer>,
+}
+
+/// A connection, open or being opened, from where others see it.
+#[derive(Debug)]
+struct Peer {
+    generation: u64,
+    queue: mpsc::Sender<Item>,
+    queued_bytes: Arc<AtomicUsize>,
+    links: BTreeMap<Upid, Expected>,
+    stop: oneshot::Sender<Stop>,
+}
+
+/// What waits for a connection.
+#[derive(Debug)]
+enum Item {
+    /// A message, as it stands on the wire.
+    Message { bytes: Bytes, expected: Expected, to: String, name: String },
+    /// A link was made: is the other end who is expected?
+    Linked { to: Upid, expected: Expected },
+}
+
+/// Why a connection is ended from outside.
+#[derive(Debug)]
+enum Stop {
+    /// Its queue is full; these links end.
+    QueueFull(Vec<Upid>),
+    /// Another connection takes its place, and its links.
+    Replaced,
+}
+
+impl Messenger {
+    /// A messenger without connections.
+    #[must_use]
+    pub fn new(parts: MessengerParts) -> Self {
+        let inner = Inner { parts, peers: Mutex::default(), pending: watch::Sender::new(0) };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The address of the actor `id` of this component.
+    #[must_use]
+    pub fn own(&self, id: &str) -> Upid {
+        Upid::new(id, self.inner.parts.own)
+    }
+
+    /// Sends a message from our actor `from`. Returns at once; must be called inside the runtime.
+    /// If the other end turns out not to be `expected`, the message is dropped unsent.
+    pub fn send(
+        &self,
+        from: &str,
+        to: &Upid,
+        expected: Expected,
+        name: &str,
+        body: &[u8],
+    ) -> Result<(), SendError> {
+        let mut bytes = BytesMut::with_capacity(body.len() + 512);
+        encode_message(&mut bytes, &self.own(from), to, name, body)?;
+        let bytes = bytes.freeze();
+        let mut peers = self.inner.peers();
+        let peer = self.inner.peer(&mut peers, to.address, &expected);
+        let length = bytes.len();
+        let waiting = peer.queued_bytes.fetch_add(length, Ordering::Relaxed) + length;
+        let item = Item::Message { bytes, expected, to: to.id.clone(), name: name.to_owned() };
+        let fits = waiting <= self.inner.parts.settings.queue_bytes || waiting == length;
+        self.inner.pending.send_modify(|pending| *pending += 1);
+        if fits && peer.queue.try_send(item).is_ok() {
+            return Ok(());
+        }
+        self.inner.answered(1);
+        self.inner.parts.counters.messages_lost.increment();
+        if let Some(peer) = peers.by_address.remove(&to.address) {
+            let links = peer.links.into_keys().collect();
+            // If the connection has just ended by itself it found no links to report.
+            let _ = peer.stop.send(Stop::QueueFull(links));
+        }
+        Err(SendError::QueueFull(to.address))
+    }
+
+    /// Links to an actor: when the connection to its address ends, or turns out to lead to
+    /// somebody who is not `expected`, an [`Exited`] says so. Uses the open connection if there
+    /// is one. Linking twice is linking once.
+    pub fn link(&self, to: &Upid, expected: Expected) {
+        let mut peers = self.inner.peers();
+        let peer = self.inner.peer(&mut peers, to.address, &expected);
+        peer.links.insert(to.clone(), expected.clone());
+        self.linked(&mut peers, to, expected);
+    }
+
+    /// Links to an actor over a new connection, because the open one may be stale. Those already
+    /// linked to the address stay linked, now through the new connection, without exit events;
+    /// messages that wait for the old connection are lost.
+    pub fn relink(&self, to: &Upid, expected: Expected) {
+        let mut peers = self.inner.peers();
+        let mut links = BTreeMap::new();
+        if let Some(old) = peers.by_address.remove(&to.address) {
+            links = old.links;
+            // If the connection has just ended by itself, its links are in our hands already.
+            let _ = old.stop.send(Stop::Replaced);
+        }
+        links.insert(to.clone(), expected.clone());
+        let peer = self.inner.peer(&mut peers, to.address, &expected);
+        peer.links = links.clone();
+        for (to, expected) in links {
+            self.linked(&mut peers, &to, expected);
+        }
+    }
+
+    /// Has a new link checked against who is at the other end.
+    fn linked(&self, peers: &mut Peers, to: &Upid, expected: Expected) {
+        let Some(peer) = peers.by_address.get(&to.address) else { return };
+        let item = Item::Linked { to: to.clone(), expected };
+        if peer.queue.try_send(item).is_err()
+            && let Some(peer) = peers.by_address.remove(&to.address)
+        {
+            let links = peer.links.into_keys().collect();
+            let _ = peer.stop.send(Stop::QueueFull(links));
+        }
+    }
+
+    /// Waits until every message that was taken is answered or lost, at most for `grace`.
+    /// Returns whether none is left.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        let mut pending = self.inner.pending.subscribe();
+        let none = pending.wait_for(|pending| *pending == 0);
+        matches!(tokio::time::timeout(grace, none).await, Ok(Ok(_)))
+    }
+}
+
+impl Inner {
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self, count: usize) {
+        self.pending.send_modify(|pending| *pending -= count);
+    }
+
+    /// The connection to `address`; begins to open it if there is none.
+    fn peer<'a>(
+        self: &Arc<Self>,
+        peers: &'a mut Peers,
+        address: SocketAddrV4,
+        expected: &Expected,
+    ) -> &'a mut Peer {
+        let Peers { next_generation, by_address } = peers;
+        by_address.entry(address).or_insert_with(|| {
+            let generation = *next_generation;
+            *next_generation += 1;
+            let (queue, items) = mpsc::channel(self.parts.settings.queue_messages.max(1));
+            let (stop, stopped) = oneshot::channel();
+            let queued_bytes = Arc::new(AtomicUsize::new(0));
+            let task = peer::Task {
+                messenger: Arc::clone(self),
+                address,
+                generation,
+                // Who exactly is expected is asked for each message and each link, since
+                // several may expect different peers at one address.
+                expected: match expected {
+                    Expected::Host(_) => expected.clone(),
+                    Expected::Identity(_) | Expected::Kind(_) | Expected::Member => {
+                        Expected::Member
+                    }
+                },
+                items,
+                queued_bytes: Arc::clone(&queued_bytes),
+            };
+            tokio::spawn(task.run(stopped));
+            Peer { generation, queue, queued_bytes, links: BTreeMap::new(), stop }
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! The connection to one address.
+
+use std::future::poll_fn;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use libprocess::answer::AnswerDecoder;
+use libprocess::upid::Upid;
+use model::identity::Identity;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Exited, Inner, Item, Stop};
+use crate::dial::dial;
+use crate::stream::Stream;
+use crate::tls::Expected;
+
+/// Opens the connection, writes what is queued, reads the answers, and ends.
+pub(super) struct Task {
+    pub(super) messenger: Arc<Inner>,
+    pub(super) address: SocketAddrV4,
+    pub(super) generation: u64,
+    pub(super) expected: Expected,
+    pub(super) items: mpsc::Receiver<Item>,
+    pub(super) queued_bytes: Arc<AtomicUsize>,
+}
+
+/// An open connection.
+struct Conversation {
+    stream: Stream,
+    identity: Option<Identity>,
+    out: BytesMut,
+    answers: AnswerDecoder,
+    /// Messages written, or about to be, and not answered.
+    owed: usize,
+}
+
+/// Unwritten bytes above which nothing more is taken from the queue.
+const MAX_OUT: usize = 256 * 1024;
+const READ: usize = 4 * 1024;
+
+impl Task {
+    pub(super) async fn run(mut self, stopped: oneshot::Receiver<Stop>) {
+        let mut conversation = None;
+        let ended = tokio::select! {
+            stop = stopped => Err(stop.ok()),
+            reason = self.converse(&mut conversation) => Ok(reason),
+        };
+        let (links, reason) = match ended {
+            Ok(reason) => (self.forget(), reason),
+            Err(Some(Stop::QueueFull(links))) => (links, "too many messages wait for it".into()),
+            Err(Some(Stop::Replaced)) => (Vec::new(), "it was replaced".into()),
+            // The messenger is gone, and with it everybody who could be told.
+            Err(None) => (Vec::new(), "the messenger is gone".into()),
+        };
+        self.messenger.parts.listeners.take(self.address, self.generation);
+        self.settle(conversation, &reason).await;
+        if !links.is_empty() {
+            let exited = Exited { address: self.address, upids: links, reason };
+            // Nobody who listens: nobody who could be told.
+            let _ = self.messenger.parts.exits.send(exited).await;
+        }
+    }
+
+    /// Takes the connection out of the book, unless another has taken its place, and returns the
+    /// links it had. Nothing is queued for it from then on.
+    fn forget(&self) -> Vec<Upid> {
+        let mut peers = self.messenger.peers();
+        if peers.by_address.get(&self.address).is_none_or(|p| p.generation != self.generation) {
+            return Vec::new();
+        }
+        let peer = peers.by_address.remove(&self.address);
+        peer.map_or(Vec::new(), |peer| peer.links.into_keys().collect())
+    }
+
+    /// Counts what was lost and closes the connection.
+    async fn settle(&mut self, conversation: Option<Conversation>, reason: &str) {
+        self.items.close();
+        let mut lost = 0;
+        while let Ok(item) = self.items.try_recv() {
+            lost += usize::from(matches!(item, Item::Message { .. }));
+        }
+        let owed = conversation.as_ref().map_or(0, |c| c.owed);
+        self.messenger.answered(lost + owed);
+        self.messenger.parts.counters.messages_lost.add(lost as u64);
+        if lost + owed > 0 {
+            let address = self.address;
+            tracing::warn!(%address, lost, unanswered = owed, reason, "a connection ended");
+        }
+        if let Some(mut conversation) = conversation {
+            // Whether the peer hears the farewell does not matter any more.
+            let farewell = conversation.stream.shutdown();
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
+        }
+    }
+
+    /// Opens the connection and keeps it until its end. Returns why it ended.
+    async fn converse(&mut self, slot: &mut Option<Conversation>) -> String {
+        let parts = &self.messenger.parts;
+        let settings = parts.settings;
+        let address = SocketAddr::V4(self.address);
+        let deadline = settings.connect_deadline;
+        let dialled =
+            dial(&parts.security, address, &self.expected, settings.keep_alive, deadline).await;
+        let (stream, facts) = match dialled {
+            Ok(opened) => opened,
+            Err(error) => {
+                parts.counters.dial_failures.increment();
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%address, %error, source, "a connection was not opened");
+                return error.to_string();
+            }
+        };
+        if let Some(identity) = &facts.identity {
+            parts.listeners.put(self.address, self.generation, identity.clone());
+        }
+        let conversation = slot.insert(Conversation {
+            stream,
+            identity: facts.identity,
+            out: BytesMut::new(),
+            answers: AnswerDecoder::default(),
+            owed: 0,
+        });
+        let mut idle_since = Instant::now();
+        loop {
+            let idle = conversation.owed == 0 && conversation.out.is_empty();
+            tokio::select! {
+                received = conversation.move_bytes() => {
+                    let Some(received) = received else { return "the peer ended it".into() };
+                    if let Err(reason) = self.answers(conversation, received) {
+                        return reason;
+                    }
+                    idle_since = Instant::now();
+                }
+                item = self.items.recv(), if conversation.out.len() < MAX_OUT => {
+                    let Some(item) = item else { return "the messenger is gone".into() };
+                    self.take(item, conversation).await;
+                    idle_since = Instant::now();
+                }
+                () = sleep_until(idle_since + settings.linger), if idle => {
+                    if self.leave() {
+                        return "it was not needed any more".into();
+                    }
+                    idle_since = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Takes the connection out of the book if nobody needs it.
+    fn leave(&self) -> bool {
+        let mut peers = self.messenger.peers();
+        let needed = peers.by_address.get(&self.address).is_some_and(|peer| {
+            peer.generation == self.generation && (!peer.links.is_empty() || !self.items.is_empty())
+        });
+        if !needed {
+            peers.by_address.remove(&self.address);
+        }
+        !needed
+    }
+
+    async fn take(&self, item: Item, conversation: &mut Conversation) {
+        match item {
+            Item::Message { bytes, expected, to, name } => {
+                self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                if expected.admits(conversation.identity.as_ref()) {
+                    conversation.out.extend_from_slice(&bytes);
+                    conversation.owed += 1;
+                    self.messenger.parts.counters.messages_sent.increment();
+                    return;
+                }
+                self.messenger.answered(1);
+                self.messenger.parts.counters.messages_lost.increment();
+                let (address, actual) = (self.address, &conversation.identity);
+                tracing::warn!(%address, %expected, ?actual, to, name, "a message was not sent");
+            }
+            Item::Linked { to, expected } => {
+                if expected.admits(conversation.identity.as_ref()) {
+                    return;
+                }
+                let removed = {
+                    let mut peers = self.messenger.peers();
+                    let peer = peers.by_address.get_mut(&self.address);
+                    let peer = peer.filter(|peer| peer.generation == self.generation);
+                    peer.and_then(|peer| peer.links.remove(&to))
+                };
+                if removed.is_some() {
+                    let reason = format!("{expected} was expected there");
+                    let exited = Exited { address: self.address, upids: vec![to], reason };
+                    // Nobody who listens: nobody who could be told.
+                    let _ = self.messenger.parts.exits.send(exited).await;
+                }
+            }
+        }
+    }
+
+    fn answers(&self, conversation: &mut Conversation, received: usize) -> Result<(), String> {
+        if received == 0 {
+            return Ok(());
+        }
+        loop {
+            match conversation.answers.poll() {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) if conversation.owed == 0 => {
+                    return Err("it answered what was not asked".to_owned());
+                }
+                Ok(Some(status)) => {
+                    conversation.owed -= 1;
+                    self.messenger.answered(1);
+                    if status != 202 {
+                        self.messenger.parts.counters.messages_refused_by_peer.increment();
+                        let address = self.address;
+                        tracing::info!(%address, status, "a message was refused by its receiver");
+                    }
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+impl Conversation {
+    /// Writes what waits and reads what has come. Returns when something was read (how much), or
+    /// something written (0); `None` at the end of the connection. Cancel-safe.
+    async fn move_bytes(&mut self) -> Option<usize> {
+        poll_fn(|cx| self.poll_move(cx)).await
+    }
+
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        let mut wrote = false;
+        while !self.out.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    self.out.advance(written);
+                    wrote = true;
+                }
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        if self.stream.is_broken() {
+            return Poll::Ready(None);
+        }
+        if self.out.is_empty() && self.out.capacity() > 0 {
+            self.out = BytesMut::new();
+        }
+        let buffer = self.answers.buffer();
+        buffer.reserve(READ);
+        match pin!(self.stream.read_buf(buffer)).poll(cx) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
+            Poll::Ready(Ok(read)) => Poll::Ready(Some(read)),
+            Poll::Pending => {
+                if self.answers.buffer().is_empty() {
+                    *self.answers.buffer() = BytesMut::new();
+                }
+                if wrote { Poll::Ready(Some(0)) } else { Poll::Pending }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Accepting connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libprocess::sender::PeerFacts;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use super::gate::{Admission, Doing, Gate, Ticket};
+use super::{Handler, Shared, told_to_stop};
+use crate::stream::{Enduring, Stream, prepare};
+use crate::tls::{Contexts, Security};
+
+/// How long to wait when the system has no descriptor or memory for another connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until the server is stopped, then waits for the connections to end. What one
+/// connection does costs this loop nothing.
+pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>>) {
+    let gate = Gate::new(shared.parts.settings.caps);
+    let mut connections = JoinSet::new();
+    let mut stopped = shared.stopped.clone();
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => break,
+            Some(ended) = connections.join_next() => report(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((socket, address)) => {
+                    let counters = &shared.parts.counters;
+                    counters.connections_accepted.increment();
+                    match gate.admit(address.ip().to_canonical()) {
+                        Admission::Full => {
+                            counters.connections_evicted.increment();
+                            tracing::warn!(%address, "too many connections: this one is closed");
+                        }
+                        Admission::Admitted { ticket, evicted } => {
+                            counters.connections_evicted.add(evicted);
+                            connections.spawn(attend(socket, address, Arc::clone(&shared), ticket));
+                        }
+                    }
+                }
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    let made_room = gate.evict_one();
+                    tracing::warn!(%error, made_room, "cannot accept a connection");
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended by a panic");
+    }
+}
+
+/// Errors that `accept` passes on from a connection that died before it was accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+    )
+}
+
+/// One connection, from its first byte to its end.
+async fn attend<H: Handler>(
+    socket: TcpStream,
+    address: SocketAddr,
+    shared: Arc<Shared<H>>,
+    mut ticket: Ticket,
+) {
+    let evicted = ticket.end();
+    let mut stopped = shared.stopped.clone();
+    let secured = async {
+        if let Err(error) = prepare(&socket, shared.parts.settings.keep_alive) {
+            tracing::debug!(%address, %error, "a connection ended before it began");
+            return None;
+        }
+        match &shared.parts.security {
+            Security::DangerPlaintext => {
+                Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
+            }
+            Security::Tls(contexts) => {
+                handshake(socket, address, contexts, &shared, &mut ticket).await
+            }
+        }
+    };
+    let secured = tokio::select! {
+        secured = secured => secured,
+        () = evicted.notified() => None,
+        () = told_to_stop(&mut stopped) => None,
+    };
+    if let Some((stream, facts)) = secured {
+        Connection::new(stream, facts, shared, ticket).run().await;
+    }
+}
+
+/// The first byte of every TLS record that may begin a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+async fn handshake<H: Handler>(
+    socket: TcpStream,
+    address: SocketAddr,
+    contexts: &Contexts,
+    shared: &Shared<H>,
+    ticket: &mut Ticket,
+) -> Option<(Stream, PeerFacts)> {
+    let counters = &shared.parts.counters;
+    // Silence is legitimate; the deadline runs from the first byte.
+    let mut first = [0_u8];
+    match socket.peek(&mut first).await {
+        Ok(0) | Err(_) => return None,
+        Ok(_) => {}
+    }
+    counters.connections_evicted.add(ticket.now(Doing::Handshake));
+    if first[0] != TLS_HANDSHAKE {
+        counters.handshake_failures.increment();
+        tracing::info!(%address, "a connection does not speak TLS, as it must on this port");
+        let deadline = shared.parts.settings.handshake_deadline;
+        let _ = timeout(deadline, explain(socket, first[0])).await;
+        return None;
+    }
+    let accepting = contexts.accept(Enduring::new(socket), address);
+    let outcome = timeout(shared.parts.settings.handshake_deadline, accepting).await;
+    ticket.now(Doing::IdleUnproven);
+    match outcome {
+        Ok(Ok(secured)) => Some(secured),
+        Ok(Err(error)) => {
+            counters.handshake_failures.increment();
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%address, %error, source, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            counters.handshake_failures.increment();
+            counters.deadlines_missed.increment();
+            tracing::warn!(%address, "a TLS handshake was not finished in time");
+            None
+        }
+    }
+}
+
+/// Tells somebody who speaks plain HTTP what is wrong. Nothing that was sent is looked at.
+async fn explain(mut socket: TcpStream, first: u8) -> io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const TEXT: &str = "This port speaks TLS only: use https.";
+    if !first.is_ascii_uppercase() {
+        return Ok(());
+    }
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\r\n{TEXT}",
+        TEXT.len()
+    );
+    socket.write_all(answer.as_bytes()).await?;
+    socket.shutdown().await?;
+    // Closing with bytes unread would reset the connection before the answer is read.
+    let mut discarded = [0_u8; 4096];
+    while socket.read(&mut discarded).await? > 0 {}
+    Ok(())
+}

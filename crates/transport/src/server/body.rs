@@ -1,0 +1,124 @@
+//! The body of a request, read as far as the handler wants it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Notify, Semaphore, mpsc};
+
+use super::MemoryShare;
+
+/// The body of a request. Pieces are read from the connection when they are asked for; a body
+/// that is dropped is not read.
+#[derive(Debug)]
+pub struct Body {
+    pieces: mpsc::Receiver<Result<Bytes, BodyError>>,
+    wanted: Arc<Notify>,
+    memory: Arc<Semaphore>,
+    finished: bool,
+}
+
+/// Why a body is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The connection ended, or what was sent is not a body.
+    #[error("the body ended before its end: {0}")]
+    Incomplete(String),
+    /// The server holds as many bytes of bodies as it may.
+    #[error("too many requests at once")]
+    Memory,
+    /// It is longer than it may be.
+    #[error("the body is longer than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// How long a body waits for others to give back memory.
+pub(super) const MEMORY_WAIT: Duration = Duration::from_secs(10);
+
+impl Body {
+    pub(super) fn new(
+        pieces: mpsc::Receiver<Result<Bytes, BodyError>>,
+        wanted: Arc<Notify>,
+        memory: Arc<Semaphore>,
+    ) -> Self {
+        Self { pieces, wanted, memory, finished: false }
+    }
+
+    /// A body that is already here; for tests of handlers.
+    #[must_use]
+    pub fn full(bytes: Bytes) -> Self {
+        let (pieces, receiver) = mpsc::channel(1);
+        if !bytes.is_empty() {
+            // The channel is empty and open: there is room for one piece.
+            let sent = pieces.try_send(Ok(bytes));
+            debug_assert!(sent.is_ok());
+        }
+        Self::new(receiver, Arc::default(), Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)))
+    }
+
+    /// The next piece, never empty; `None` at the end. After an error there is nothing more.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        if self.finished {
+            return None;
+        }
+        self.wanted.notify_one();
+        let piece = self.pieces.recv().await;
+        self.finished = !matches!(piece, Some(Ok(_)));
+        piece
+    }
+
+    /// The whole body if it is not longer than `most` bytes, with the memory it takes.
+    pub async fn collect(mut self, most: usize) -> Result<(Bytes, MemoryShare), BodyError> {
+        let mut whole = Gathered::default();
+        while let Some(piece) = self.next().await {
+            let piece = piece?;
+            if whole.len() + piece.len() > most {
+                return Err(BodyError::TooLarge(most));
+            }
+            whole.add(piece, &self.memory).await?;
+        }
+        Ok(whole.into_parts())
+    }
+}
+
+/// A body that is being put together, within the memory that all bodies share.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+    memory: MemoryShare,
+}
+
+impl Gathered {
+    pub(super) fn len(&self) -> usize {
+        if self.all.is_empty() { self.first.len() } else { self.all.len() }
+    }
+
+    pub(super) async fn add(
+        &mut self,
+        piece: Bytes,
+        memory: &Arc<Semaphore>,
+    ) -> Result<(), BodyError> {
+        let share = u32::try_from(piece.len()).map_err(|_| BodyError::Memory)?;
+        let waiting = Arc::clone(memory).acquire_many_owned(share);
+        match tokio::time::timeout(MEMORY_WAIT, waiting).await {
+            Ok(Ok(permit)) => self.memory.add(permit),
+            Ok(Err(_)) | Err(_) => return Err(BodyError::Memory),
+        }
+        // Most bodies arrive in one piece, which is then not copied.
+        if self.len() == 0 {
+            self.first = piece;
+            return Ok(());
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    pub(super) fn into_parts(self) -> (Bytes, MemoryShare) {
+        let bytes = if self.all.is_empty() { self.first } else { self.all.freeze() };
+        (bytes, self.memory)
+    }
+}
