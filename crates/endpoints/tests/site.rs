@@ -86,6 +86,7 @@ const OPERATOR: Option<&str> = Some("spiffe://d/operator/root");
 fn peer(identity: Option<&str>) -> PeerFacts {
     PeerFacts {
         address: "127.0.0.1:40000".parse().unwrap(),
+        vouched_addresses: Vec::new(),
         identity: identity.map(|i| i.parse().unwrap()),
         encrypted: identity.is_some(),
     }
