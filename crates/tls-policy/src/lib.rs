@@ -1,1 +1,27 @@
 //! From TLS settings to one policy plus notices.
+//!
+//! [`resolve`] turns what somebody wrote into `LIBPROCESS_SSL_*` variables into a [`TlsPolicy`]:
+//! which files, who is verified how, which versions and suites. [`TlsPolicy::identities`] is the
+//! posture of our own commands: mutual TLS in which every component carries an identity of the
+//! cluster. The crate opens no file, knows no TLS library and logs nothing: sources are
+//! arguments, what an operator should know comes back as [`Notice`]s.
+//!
+//! A variable that restricts and that the driver cannot honour ([`CryptoSupport`]) is an error
+//! that names it; a daemon never runs more open than it was told.
+//!
+//! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve`].
+
+mod notice;
+mod policy;
+mod resolve;
+mod settings;
+mod support;
+
+pub use notice::{DangerAccepted, Notice};
+pub use policy::{
+    ChainRules, IdentityRules, Inbound, MaterialPair, MaterialPaths, NameCheck, Outbound,
+    PlaintextPeers, Suites, TlsPolicy, TlsRules, TrustAnchors, Version, Versions, WhyPlaintext,
+};
+pub use resolve::{PolicyError, PolicyErrors, Resolved, resolve};
+pub use settings::{Naming, Said, TlsSettings, VARIABLES, ValueKind, Variable};
+pub use support::CryptoSupport;

@@ -1,0 +1,262 @@
+//! The policy: what a driver loads and obeys.
+
+use std::path::PathBuf;
+
+use model::identity::TrustDomain;
+
+use crate::notice::{DangerAccepted, Notice};
+
+/// How this program protects its connections, all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// Nothing is encrypted and nobody proves anything.
+    Plaintext(WhyPlaintext),
+    /// Connections are encrypted as the rules say.
+    Tls(TlsRules),
+}
+
+impl TlsPolicy {
+    /// The posture of our own commands: mutual TLS, every component carries an identity of
+    /// `identity.trust_domain`. A client without a certificate completes the handshake (HTTP
+    /// answers it with 401); one with an invalid certificate does not.
+    #[must_use]
+    pub fn identities(materials: MaterialPaths, identity: IdentityRules) -> Self {
+        Self::Tls(TlsRules {
+            inbound: Inbound::ComponentIdentity(identity.clone()),
+            outbound: Outbound::ComponentIdentity(identity),
+            plaintext_peers: PlaintextPeers::Refused,
+            versions: Versions { tls12: true, tls13: true },
+            suites: Suites::Modern,
+            groups: None,
+            materials,
+        })
+    }
+
+    /// Plaintext, asked for by the name of the setting in `danger`, and the notice about it.
+    #[must_use]
+    pub fn danger_plaintext(danger: DangerAccepted) -> (Self, Notice) {
+        let notice = Notice::Weak {
+            danger: danger.clone(),
+            consequence: "connections are neither encrypted nor authenticated: whoever reaches \
+                          the port can read and send everything",
+        };
+        (Self::Plaintext(WhyPlaintext::Asked(danger)), notice)
+    }
+
+    /// The rules, if connections are encrypted.
+    #[must_use]
+    pub fn rules(&self) -> Option<&TlsRules> {
+        match self {
+            Self::Plaintext(_) => None,
+            Self::Tls(rules) => Some(rules),
+        }
+    }
+
+    /// The trust domain whose identities every component proves. `None`: peers prove nothing
+    /// about which component they are (plaintext, or the original's kind of TLS).
+    #[must_use]
+    pub fn trust_domain(&self) -> Option<&TrustDomain> {
+        match &self.rules()?.inbound {
+            Inbound::ComponentIdentity(rules) => Some(&rules.trust_domain),
+            Inbound::AnyClient(_) | Inbound::ClientCertificate(..) => None,
+        }
+    }
+}
+
+/// Why connections are not encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyPlaintext {
+    /// A setting says so by name.
+    Asked(DangerAccepted),
+    /// `LIBPROCESS_SSL_ENABLED` is not set: the original's default.
+    NotEnabled(DangerAccepted),
+}
+
+/// The rules of encrypted connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsRules {
+    /// What is asked of whoever connects to us.
+    pub inbound: Inbound,
+    /// What is asked of whom we connect to.
+    pub outbound: Outbound,
+    /// What becomes of peers that do not speak TLS.
+    pub plaintext_peers: PlaintextPeers,
+    /// Protocol versions that may be negotiated; at least one.
+    pub versions: Versions,
+    /// Cipher suites of TLS 1.2. Those of TLS 1.3 are the library's.
+    pub suites: Suites,
+    /// Key-exchange groups, colon separated in order of preference; `None`: the library's.
+    pub groups: Option<String>,
+    /// The files with our own certificate and key.
+    pub materials: MaterialPaths,
+}
+
+/// What is asked of whoever connects to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    /// No certificate is requested.
+    AnyClient(DangerAccepted),
+    /// A certificate is requested and must be present and verify, or the handshake fails.
+    ClientCertificate(ChainRules, NameCheck),
+    /// A certificate is requested. One that does not verify or carries no identity of the trust
+    /// domain fails the handshake; whether one is needed is decided for each route.
+    ComponentIdentity(IdentityRules),
+}
+
+/// What is asked of whom we connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    /// The chain verifies and the certificate carries an identity of the trust domain; who
+    /// connects may ask for one kind or one name.
+    ComponentIdentity(IdentityRules),
+    /// Nothing: any certificate will do.
+    Unverified(DangerAccepted),
+    /// The chain verifies and the name fits.
+    Verified(ChainRules, NameCheck),
+}
+
+/// How a chain is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainRules {
+    /// Which roots are believed.
+    pub anchors: TrustAnchors,
+    /// How many certificates may stand above the leaf.
+    pub depth: u32,
+}
+
+/// Which roots are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustAnchors {
+    /// Those in a PEM file, in a directory hashed by OpenSSL, or both; at least one is given.
+    Files {
+        /// A PEM bundle.
+        file: Option<PathBuf>,
+        /// A hashed directory.
+        dir: Option<PathBuf>,
+    },
+    /// Those of the operating system.
+    System,
+}
+
+/// How component identities are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityRules {
+    /// The cluster's roots: a PEM bundle, nothing else is believed.
+    pub trust_bundle: PathBuf,
+    /// The trust domain that every identity must belong to.
+    pub trust_domain: TrustDomain,
+}
+
+/// How the name in a verified certificate is compared with the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameCheck {
+    /// Not at all: a valid chain is enough.
+    ChainOnly,
+    /// With the host name that was dialled; if only an address was dialled, with its IP SANs if
+    /// `ip`, otherwise the connection fails (the scheme `openssl`).
+    Dialled {
+        /// Whether IP SANs count (`VERIFY_IPADD`).
+        ip: bool,
+    },
+    /// With what a reverse lookup of the peer's address says (the scheme `legacy`).
+    ReverseDns {
+        /// Whether IP SANs count (`VERIFY_IPADD`).
+        ip: bool,
+    },
+}
+
+/// What becomes of peers that do not speak TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaintextPeers {
+    /// They are served, and dialled again in plaintext when TLS fails.
+    Accepted(DangerAccepted),
+    /// Their connections are closed.
+    Refused,
+}
+
+/// A protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// SSL 3.0, broken.
+    Ssl3,
+    /// TLS 1.0, obsolete.
+    Tls10,
+    /// TLS 1.1, obsolete.
+    Tls11,
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// The protocol versions that may be negotiated. Older ones are never offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// TLS 1.2.
+    pub tls12: bool,
+    /// TLS 1.3.
+    pub tls13: bool,
+}
+
+/// The cipher suites of TLS 1.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Suites {
+    /// Forward secrecy and authenticated encryption first, the two suites that a stock peer
+    /// can speak (`AES128-SHA`, `AES256-SHA`) last.
+    Compatible,
+    /// Forward secrecy and authenticated encryption only.
+    Modern,
+    /// An OpenSSL cipher string, word for word.
+    Named(String),
+}
+
+impl Suites {
+    /// The suites as an OpenSSL cipher string.
+    #[must_use]
+    pub fn openssl_string(&self) -> &str {
+        match self {
+            Self::Compatible => {
+                "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+                 ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+                 ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
+                 AES128-SHA:AES256-SHA"
+            }
+            Self::Modern => {
+                "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+                 ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+                 ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+            }
+            Self::Named(string) => string,
+        }
+    }
+}
+
+/// The files with our own certificates and keys. Several pairs stand side by side (an ECDSA and
+/// an RSA one); the library picks what the peer can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaterialPaths {
+    /// At least one pair.
+    pub pairs: Vec<MaterialPair>,
+}
+
+impl MaterialPaths {
+    /// One certificate and its key.
+    #[must_use]
+    pub fn one(certificate_chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            pairs: vec![MaterialPair {
+                certificate_chain: certificate_chain.into(),
+                key: key.into(),
+            }],
+        }
+    }
+}
+
+/// A certificate chain and the key of its leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaterialPair {
+    /// PEM, the leaf first.
+    pub certificate_chain: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
