@@ -19,12 +19,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tls-policy", &["model"]),
     // Drivers.
     ("endpoints", &["libprocess", "model", "wire"]),
+    ("launch", &["model"]),
     ("registry", &["model", "wire"]),
     ("transport", &["libprocess", "model", "tls-policy", "wire"]),
     ("scheduler", &["libprocess", "model", "transport", "wire"]),
     // Programs.
-    ("executor", &["libprocess", "model", "tls-policy", "transport", "wire"]),
-    ("agent", &["endpoints", "libprocess", "model", "settings", "tls-policy", "transport", "wire"]),
+    ("executor", &["launch", "libprocess", "model", "tls-policy", "transport", "wire"]),
+    (
+        "agent",
+        &[
+            "endpoints",
+            "launch",
+            "libprocess",
+            "model",
+            "settings",
+            "tls-policy",
+            "transport",
+            "wire",
+        ],
+    ),
     (
         "master",
         &[

@@ -1,0 +1,265 @@
+//! The two connections of an executor: one for the stream of events, one for calls.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use launch::material::{BearerToken, Material};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use transport::client::{Client as Transport, Connection, Reply, Settings};
+use transport::tls::{Contexts, Expected, MaterialError, Offer, Security, TlsMaterial};
+use wire::v1::executor::{Call, Event, call};
+use wire::{Limits, check, recordio};
+
+use crate::environment::Environment;
+
+/// The media type of calls and events.
+const PROTOBUF: &str = "application/x-protobuf";
+
+/// The longest event accepted, in bytes: a task, with its whole environment, fits.
+const MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// The longest text of a refusal that is read, in bytes.
+const MAX_REFUSAL_BYTES: usize = 4 << 10;
+
+/// Events read ahead of the program, after which the agent waits.
+const EVENTS_AHEAD: usize = 32;
+
+/// What the connections bring, for the session.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Event(Box<Event>),
+    Lost(String),
+    Refused(String),
+    UpdateRejected { uuid: Bytes, why: String },
+}
+
+/// Talks to the agent. One subscription at a time: reports of an earlier one are dropped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    agent: Arc<Agent>,
+    subscription: Option<Subscription>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    reports: mpsc::Receiver<Report>,
+    calls: mpsc::UnboundedSender<Call>,
+    /// Ends the tasks when dropped.
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Agent {
+    transport: Transport,
+    expected: Expected,
+    address: SocketAddrV4,
+    path: String,
+    token: Option<BearerToken>,
+}
+
+/// Why a call brought no success.
+enum CallFailure {
+    /// Later, perhaps.
+    Lost(String),
+    /// Not this call (4xx).
+    Refused(StatusCode, String),
+}
+
+impl Client {
+    /// A client that trusts and is trusted by `material`; without it, one in plaintext.
+    pub(crate) fn new(
+        environment: &Environment,
+        material: Option<Material>,
+    ) -> Result<Self, MaterialError> {
+        let (security, expected, token) = match material {
+            None => (Security::DangerPlaintext, Expected::Member, None),
+            Some(material) => {
+                let contexts = Contexts::new(&TlsMaterial {
+                    leaves: Vec::new(),
+                    roots_pem: material.trust_bundle,
+                    trust_domain: material.agent_identity.trust_domain().clone(),
+                    offer: Offer::default(),
+                })?;
+                let expected = Expected::Identity(material.agent_identity);
+                (Security::Tls(Arc::new(contexts)), expected, Some(material.token))
+            }
+        };
+        let settings = Settings {
+            connect_deadline: Duration::from_secs(5),
+            response_deadline: Duration::from_secs(10),
+            ..Settings::default()
+        };
+        let agent = Agent {
+            transport: Transport::new(security, settings),
+            expected,
+            address: environment.agent.address,
+            path: environment.api_path(),
+            token,
+        };
+        Ok(Self { agent: Arc::new(agent), subscription: None })
+    }
+
+    /// Begins a subscription in place of an earlier one.
+    pub(crate) fn subscribe(&mut self, call: Call) {
+        let (report, reports) = mpsc::channel(EVENTS_AHEAD);
+        // Not bounded: the session keeps each update in memory anyway until it is acknowledged.
+        let (calls, to_send) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(stream(Arc::clone(&self.agent), call, report.clone()));
+        tasks.spawn(send_all(Arc::clone(&self.agent), to_send, report));
+        self.subscription = Some(Subscription { reports, calls, _tasks: tasks });
+    }
+
+    /// Ends the subscription, if there is one.
+    pub(crate) fn disconnect(&mut self) {
+        self.subscription = None;
+    }
+
+    /// Sends `call` after those before it. Without a subscription it goes nowhere.
+    pub(crate) fn send(&mut self, call: Call) {
+        if let Some(subscription) = &self.subscription {
+            // The receiver goes away only after it reported the loss of the agent.
+            let _ = subscription.calls.send(call);
+        }
+    }
+
+    /// What comes next; waits forever without a subscription. Can be given up and begun again.
+    pub(crate) async fn next(&mut self) -> Report {
+        let Some(subscription) = &mut self.subscription else {
+            return std::future::pending().await;
+        };
+        match subscription.reports.recv().await {
+            Some(report) => report,
+            None => Report::Lost("the connection ended".to_owned()),
+        }
+    }
+}
+
+/// Subscribes, and reports events until the stream ends.
+async fn stream(agent: Arc<Agent>, call: Call, report: mpsc::Sender<Report>) {
+    let last = match agent.events(call, &report).await {
+        Ok(()) => Report::Lost("the agent ended the subscription".to_owned()),
+        Err(CallFailure::Lost(why)) => Report::Lost(why),
+        Err(CallFailure::Refused(status, text)) => Report::Refused(format!("{status}: {text}")),
+    };
+    // Nobody listens any more after a new subscription.
+    let _ = report.send(last).await;
+}
+
+/// Sends calls one after the other, so that updates arrive in their order.
+async fn send_all(
+    agent: Arc<Agent>,
+    mut calls: mpsc::UnboundedReceiver<Call>,
+    report: mpsc::Sender<Report>,
+) {
+    let mut connection = None;
+    while let Some(call) = calls.recv().await {
+        let update = call.update.as_ref().and_then(|update| update.status.uuid.clone());
+        let answer = match agent.send(&mut connection, &call).await {
+            Ok(()) => continue,
+            Err(CallFailure::Refused(StatusCode::BAD_REQUEST, why)) if update.is_some() => {
+                Report::UpdateRejected { uuid: update.unwrap_or_default(), why }
+            }
+            // Most likely an agent that does not know the executor yet: subscribe again.
+            Err(CallFailure::Refused(status, why)) => Report::Lost(format!("{status}: {why}")),
+            Err(CallFailure::Lost(why)) => Report::Lost(why),
+        };
+        let lost = matches!(answer, Report::Lost(_));
+        if report.send(answer).await.is_err() || lost {
+            return;
+        }
+    }
+}
+
+impl Agent {
+    async fn connect(&self) -> Result<Connection, CallFailure> {
+        let host = self.address.ip().to_string();
+        let connecting = self.transport.connect(&host, self.address.port(), &self.expected);
+        connecting.await.map_err(|error| CallFailure::Lost(chain(&error)))
+    }
+
+    async fn post(&self, connection: &mut Connection, call: &Call) -> Result<Reply, CallFailure> {
+        let lost = |error: transport::client::CallError| CallFailure::Lost(chain(&error));
+        let mut request = transport::client::Call::post(
+            self.path.clone(),
+            PROTOBUF,
+            Bytes::from(call.encode_to_vec()),
+        )
+        .accept(PROTOBUF);
+        if let Some(token) = &self.token {
+            request = request.bearer(token.expose()).map_err(lost)?;
+        }
+        let reply = connection.call(request).await.map_err(lost)?;
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let status = reply.status;
+        let text = match reply.body.collect(MAX_REFUSAL_BYTES).await {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => chain(&error),
+        };
+        if status.is_client_error() {
+            Err(CallFailure::Refused(status, text))
+        } else {
+            Err(CallFailure::Lost(format!("{status}: {text}")))
+        }
+    }
+
+    async fn send(&self, kept: &mut Option<Connection>, call: &Call) -> Result<(), CallFailure> {
+        let mut connection = match kept.take().filter(|connection| !connection.is_closed()) {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let reply = self.post(&mut connection, call).await?;
+        reply
+            .body
+            .collect(MAX_REFUSAL_BYTES)
+            .await
+            .map_err(|error| CallFailure::Lost(chain(&error)))?;
+        *kept = Some(connection);
+        Ok(())
+    }
+
+    async fn events(
+        &self,
+        subscribe: Call,
+        report: &mpsc::Sender<Report>,
+    ) -> Result<(), CallFailure> {
+        debug_assert_eq!(subscribe.r#type(), call::Type::Subscribe);
+        let mut connection = self.connect().await?;
+        let mut reply = self.post(&mut connection, &subscribe).await?;
+        let mut records = recordio::Decoder::new(MAX_EVENT_BYTES);
+        let limits = Limits { max_bytes: MAX_EVENT_BYTES, ..Limits::default() };
+        while let Some(bytes) = reply.body.next().await {
+            records.push(&bytes.map_err(|error| CallFailure::Lost(chain(&error)))?);
+            loop {
+                let record =
+                    records.next().map_err(|error| CallFailure::Lost(error.to_string()))?;
+                let Some(record) = record else { break };
+                let (event, _) = check::decode::<Event>(&record, &limits)
+                    .map_err(|error| CallFailure::Lost(error.to_string()))?;
+                if report.send(Report::Event(Box::new(event))).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

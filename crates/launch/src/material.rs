@@ -1,0 +1,180 @@
+//! What an executor needs to trust its agent and to be believed by it.
+//!
+//! The agent hands it over as a sealed memory file on standard input, so that it is never in
+//! the environment, on a command line or on a disk, and that a task, whose standard input is
+//! another, does not inherit it. Whoever starts an executor of its own writes
+//! [`Material::encode`] there and passes [`ARGUMENT`].
+//!
+//! The format is private to one version of this program: agent and executor are the same file.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+
+use model::identity::{Identity, IdentityError};
+use prost::Message as _;
+use rustix::fs::SealFlags;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// The argument that tells an executor to read a [`Material`] from standard input.
+pub const ARGUMENT: &str = "--material-from-stdin";
+
+/// The largest material accepted, in bytes: far more than any bundle of certificates.
+pub const MAX_BYTES: u64 = 4 << 20;
+
+const MAGIC: &[u8] = b"alcazar executor material 1\n";
+
+/// The token that stands for one container in `Authorization: Bearer`. Never printed; erased
+/// from memory when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BearerToken(Zeroizing<String>);
+
+impl BearerToken {
+    /// Takes a token in the form in which it travels in the header.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(Zeroizing::new(token))
+    }
+
+    /// The token, for the header and for nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
+}
+
+/// Trust and proof for one executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Material {
+    /// What proves that the executor runs in its container.
+    pub token: BearerToken,
+    /// The certificates, PEM, one of which must have issued the agent's.
+    pub trust_bundle: Vec<u8>,
+    /// The one identity that the agent's certificate must carry.
+    pub agent_identity: Identity,
+}
+
+/// Why there is no material on standard input.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// Standard input is not a memory file that nobody can change any more.
+    #[error("standard input is not a sealed memory file: {0}")]
+    NotSealed(io::Error),
+    /// It could not be read.
+    #[error("could not read the executor's material: {0}")]
+    Read(io::Error),
+    /// It holds something else, or was written by another version of the program.
+    #[error("standard input holds no executor material of this version")]
+    Form,
+    /// The agent's identity has no such form.
+    #[error("the agent's identity in the executor's material: {0}")]
+    Identity(#[from] IdentityError),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct Encoded {
+    #[prost(string, tag = "1")]
+    token: String,
+    #[prost(bytes = "vec", tag = "2")]
+    trust_bundle: Vec<u8>,
+    #[prost(string, tag = "3")]
+    agent_identity: String,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoded").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        self.token.zeroize();
+    }
+}
+
+impl Material {
+    /// The bytes of the memory file.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let encoded = Encoded {
+            token: self.token.expose().to_owned(),
+            trust_bundle: self.trust_bundle.clone(),
+            agent_identity: self.agent_identity.to_string(),
+        };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + encoded.encoded_len()));
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&Zeroizing::new(encoded.encode_to_vec()));
+        bytes
+    }
+
+    /// Reads what [`Material::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MaterialError> {
+        let message = bytes.strip_prefix(MAGIC).ok_or(MaterialError::Form)?;
+        let mut encoded = Encoded::decode(message).map_err(|_| MaterialError::Form)?;
+        let agent_identity = encoded.agent_identity.parse()?;
+        Ok(Self {
+            token: BearerToken::new(std::mem::take(&mut encoded.token)),
+            trust_bundle: std::mem::take(&mut encoded.trust_bundle),
+            agent_identity,
+        })
+    }
+
+    /// Reads standard input, which must be a sealed memory file, and puts `/dev/null` in its
+    /// place, so that what this process starts has no way to it.
+    pub fn take_from_stdin() -> Result<Self, MaterialError> {
+        let stdin = rustix::stdio::stdin();
+        let seals = rustix::fs::fcntl_get_seals(stdin)
+            .map_err(|error| MaterialError::NotSealed(error.into()))?;
+        if !seals.contains(SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK) {
+            return Err(MaterialError::NotSealed(io::Error::other("seals are missing")));
+        }
+        let mut file =
+            File::from(rustix::io::dup(stdin).map_err(|e| MaterialError::Read(e.into()))?);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
+        file.rewind().map_err(MaterialError::Read)?;
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(MaterialError::Read)?;
+        let null = File::open("/dev/null").map_err(MaterialError::Read)?;
+        rustix::stdio::dup2_stdin(&null).map_err(|error| MaterialError::Read(error.into()))?;
+        Self::decode(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn material() -> Material {
+        Material {
+            token: BearerToken::new("0123abcd".into()),
+            trust_bundle: b"-----BEGIN CERTIFICATE-----".to_vec(),
+            agent_identity: "spiffe://alcazar.local/agent/agent-1".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn material_is_read_back() {
+        assert_eq!(Material::decode(&material().encode()).unwrap(), material());
+    }
+
+    #[test]
+    fn material_never_prints_its_token() {
+        assert!(!format!("{:?}", material()).contains("0123abcd"));
+    }
+
+    #[test]
+    fn other_bytes_are_no_material() {
+        let encoded = material().encode();
+        for cut in 0..encoded.len() {
+            assert!(Material::decode(&encoded[..cut]).is_err(), "{cut}");
+        }
+        assert!(matches!(Material::decode(b"hello"), Err(MaterialError::Form)));
+    }
+}
