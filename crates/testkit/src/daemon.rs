@@ -1,0 +1,75 @@
+//! The daemons under the names of the original, in plaintext, each on a port of its own.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{Signal, getuid};
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+/// A running `mesos-master` or `mesos-agent` with its working directory.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The process; it is killed first.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddrV4,
+    /// Its files, removed with it.
+    pub directory: TempDir,
+}
+
+impl Daemon {
+    /// Starts `name` (a link to `binary`) with these flags besides address and directory, and
+    /// waits until it listens.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    #[must_use]
+    pub fn start(binary: &Path, name: &str, flags: &[String]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        // Tasks run as other users must be able to reach their sandboxes.
+        open_to_others(directory.path());
+        let link = directory.path().join(name);
+        std::os::unix::fs::symlink(binary, &link).expect("a link");
+        let mut command = Command::new(&link);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir(directory.path())
+            .args(["--ip=127.0.0.1", "--port=0", "--hostname=127.0.0.1"])
+            .arg(format!("--work_dir={}", directory.path().join("work").display()))
+            .args(flags);
+        let mut process = Process::start(command);
+        let line = process.wait_for_line("listening on ");
+        let address = address_in(&line);
+        Self { process, address, directory }
+    }
+
+    /// Kills the daemon as an out-of-memory killer would.
+    pub fn kill(&self) {
+        self.process.signal(Signal::KILL);
+    }
+}
+
+/// The address that follows `listening on ` in a line of a daemon's log.
+///
+/// # Panics
+/// If none does.
+#[must_use]
+pub fn address_in(line: &str) -> SocketAddrV4 {
+    let (_, rest) = line.split_once("listening on ").expect("the line says where");
+    let address: String =
+        rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+    address.trim_end_matches(['.', ':']).parse().unwrap_or_else(|e| panic!("{e}: {line}"))
+}
+
+/// Makes a directory traversable for everybody, where tasks may run as somebody else.
+fn open_to_others(directory: &Path) {
+    if getuid().is_root() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory, mode).expect("our own directory");
+    }
+}

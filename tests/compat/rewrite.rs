@@ -1,0 +1,89 @@
+//! Recorded messages with other addresses and ids: decoded, rewritten as text, encoded again.
+//!
+//! Ids of agents, frameworks and offers begin with the id of the master that made them, and our
+//! master counts as the original does, so one replacement maps them all.
+
+use serde_json::Value;
+use wire::internal::{
+    PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, RunTaskMessage,
+    ShutdownFrameworkMessage, SlaveRegisteredMessage, StatusUpdateAcknowledgementMessage,
+    StatusUpdateMessage, UpdateSlaveMessage,
+};
+use wire::v1::scheduler::{Call, Event};
+use wire::{Described, Limits, Names, check, json};
+
+/// What stands on the left in one world stands on the right in the other.
+#[derive(Clone, Debug, Default)]
+pub struct Rewrite(Vec<(String, String)>);
+
+impl Rewrite {
+    pub fn add(&mut self, from: impl Into<String>, to: impl Into<String>) {
+        self.0.push((from.into(), to.into()));
+    }
+
+    /// The same map read from right to left.
+    pub fn reversed(&self) -> Self {
+        Self(self.0.iter().map(|(from, to)| (to.clone(), from.clone())).collect())
+    }
+
+    /// The message of that name as JSON, rewritten.
+    pub fn to_json(&self, name: &str, body: &[u8]) -> Value {
+        let mut text = to_text(name, body);
+        for (from, to) in &self.0 {
+            text = text.replace(from.as_str(), to);
+        }
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"))
+    }
+
+    /// The message of that name, rewritten and encoded.
+    pub fn to_bytes(&self, name: &str, body: &[u8]) -> Vec<u8> {
+        encode(name, &self.to_json(name, body))
+    }
+}
+
+/// The message of that name as it is.
+pub fn as_json(name: &str, body: &[u8]) -> Value {
+    Rewrite::default().to_json(name, body)
+}
+
+macro_rules! by_name {
+    ($name:expr, $function:ident, $argument:expr) => {
+        match $name.rsplit('.').next().expect("rsplit yields something") {
+            "Call" => $function::<Call>($argument),
+            "Event" => $function::<Event>($argument),
+            "PingSlaveMessage" => $function::<PingSlaveMessage>($argument),
+            "PongSlaveMessage" => $function::<PongSlaveMessage>($argument),
+            "RegisterSlaveMessage" => $function::<RegisterSlaveMessage>($argument),
+            "RunTaskMessage" => $function::<RunTaskMessage>($argument),
+            "ShutdownFrameworkMessage" => $function::<ShutdownFrameworkMessage>($argument),
+            "SlaveRegisteredMessage" => $function::<SlaveRegisteredMessage>($argument),
+            "StatusUpdateAcknowledgementMessage" => {
+                $function::<StatusUpdateAcknowledgementMessage>($argument)
+            }
+            "StatusUpdateMessage" => $function::<StatusUpdateMessage>($argument),
+            "UpdateSlaveMessage" => $function::<UpdateSlaveMessage>($argument),
+            other => panic!("no message named {other} is in these stories"),
+        }
+    };
+}
+
+fn to_text(name: &str, body: &[u8]) -> String {
+    fn print<T: Described>(body: &[u8]) -> String {
+        let (message, _) = check::decode::<T>(body, &Limits::default()).expect("decodes");
+        let mut text = Vec::new();
+        json::write(&message, json::Style::V1, &mut text);
+        String::from_utf8(text).expect("JSON is UTF-8")
+    }
+    by_name!(name, print, body)
+}
+
+/// Encodes the JSON form of the message of that name.
+pub fn encode(name: &str, value: &Value) -> Vec<u8> {
+    fn read<T: Described>(text: &str) -> Vec<u8> {
+        json::read::<T>(text.as_bytes(), Names::V1, &Limits::default())
+            .unwrap_or_else(|e| panic!("{e}: {text}"))
+            .encode_to_vec()
+    }
+    let text = value.to_string();
+    by_name!(name, read, &text)
+}
