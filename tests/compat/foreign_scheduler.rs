@@ -72,7 +72,10 @@ fn a_scheduler_from_elsewhere_runs_five_tasks_on_a_plaintext_cluster() {
     command.args(["-c", PROGRAM, &format!("http://{}", master.address), &user]);
     let (status, output) = Process::start(command).wait();
     assert!(status.success(), "{output:#?}");
-    assert_eq!(output.last().map(String::as_str), Some("finished task-0 task-1 task-2 task-3 task-4"));
+    assert_eq!(
+        output.last().map(String::as_str),
+        Some("finished task-0 task-1 task-2 task-3 task-4")
+    );
 }
 
 fn user_name() -> String {

@@ -12,16 +12,16 @@ use testkit::process::PATIENCE;
 
 /// A message that arrived.
 #[derive(Debug)]
-pub struct Incoming {
-    pub from: Upid,
-    pub to: String,
-    pub name: String,
-    pub body: Vec<u8>,
+pub(crate) struct Incoming {
+    pub(crate) from: Upid,
+    pub(crate) to: String,
+    pub(crate) name: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// The instance.
 #[derive(Debug)]
-pub struct Instance {
+pub(crate) struct Instance {
     address: SocketAddrV4,
     incoming: Receiver<Incoming>,
     outgoing: Option<TcpStream>,
@@ -29,7 +29,7 @@ pub struct Instance {
 
 impl Instance {
     /// Listens on loopback, on a port from the operating system.
-    pub fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let std::net::SocketAddr::V4(address) = listener.local_addr().expect("an address") else {
             panic!("an IPv4 address");
@@ -45,17 +45,17 @@ impl Instance {
         Self { address, incoming, outgoing: None }
     }
 
-    pub fn address(&self) -> SocketAddrV4 {
+    pub(crate) fn address(&self) -> SocketAddrV4 {
         self.address
     }
 
     /// The address of an actor of this instance.
-    pub fn actor(&self, id: &str) -> Upid {
+    pub(crate) fn actor(&self, id: &str) -> Upid {
         Upid::new(id, self.address)
     }
 
     /// Sends a message over the one connection out, which is opened by the first message.
-    pub fn send(&mut self, from: &str, to: &Upid, name: &str, body: &[u8]) {
+    pub(crate) fn send(&mut self, from: &str, to: &Upid, name: &str, body: &[u8]) {
         let mut bytes = BytesMut::new();
         encode_message(&mut bytes, &self.actor(from), to, name, body).expect("encodes");
         let stream = self.outgoing.get_or_insert_with(|| {
@@ -72,13 +72,13 @@ impl Instance {
 
     /// The next message that arrives.
     #[track_caller]
-    pub fn receive(&self) -> Incoming {
+    pub(crate) fn receive(&self) -> Incoming {
         self.incoming.recv_timeout(PATIENCE).expect("a message in time")
     }
 
     /// The next message that is not a ping; pings are answered.
     #[track_caller]
-    pub fn receive_no_ping(&mut self, me: &str) -> Incoming {
+    pub(crate) fn receive_no_ping(&mut self, me: &str) -> Incoming {
         loop {
             let message = self.receive();
             if message.name != "mesos.internal.PingSlaveMessage" {

@@ -16,8 +16,7 @@ const STORY: &str = "01-register-and-execute";
 #[test]
 fn the_recorded_agent_registers_with_our_master_and_runs_a_task() {
     let Some(story) = captures::story(STORY) else { return };
-    let master =
-        Daemon::start(Path::new(env!("CARGO_BIN_EXE_alcazar")), "mesos-master", &[]);
+    let master = Daemon::start(Path::new(env!("CARGO_BIN_EXE_alcazar")), "mesos-master", &[]);
     let mut agent = Instance::listen();
     let master_pid = Upid::new("master", master.address);
 

@@ -58,7 +58,10 @@ fn our_agent_registers_with_the_recorded_master_and_runs_its_task() {
     let mut next = [master.receive(), master.receive()];
     next.sort_by(|a, b| a.name.cmp(&b.name));
     let [pong, update] = next;
-    assert_eq!((pong.to.as_str(), pong.name.as_str()), ("slave-observer(1)", "mesos.internal.PongSlaveMessage"));
+    assert_eq!(
+        (pong.to.as_str(), pong.name.as_str()),
+        ("slave-observer(1)", "mesos.internal.PongSlaveMessage")
+    );
     assert_eq!(update.name, "mesos.internal.UpdateSlaveMessage");
     let mut got = back.to_json(&update.name, &update.body);
     let mut expected = one(&story, MASTER, "UpdateSlaveMessage");

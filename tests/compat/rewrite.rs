@@ -14,20 +14,20 @@ use wire::{Described, Limits, Names, check, json};
 
 /// What stands on the left in one world stands on the right in the other.
 #[derive(Clone, Debug, Default)]
-pub struct Rewrite(Vec<(String, String)>);
+pub(crate) struct Rewrite(Vec<(String, String)>);
 
 impl Rewrite {
-    pub fn add(&mut self, from: impl Into<String>, to: impl Into<String>) {
+    pub(crate) fn add(&mut self, from: impl Into<String>, to: impl Into<String>) {
         self.0.push((from.into(), to.into()));
     }
 
     /// The same map read from right to left.
-    pub fn reversed(&self) -> Self {
+    pub(crate) fn reversed(&self) -> Self {
         Self(self.0.iter().map(|(from, to)| (to.clone(), from.clone())).collect())
     }
 
     /// The message of that name as JSON, rewritten.
-    pub fn to_json(&self, name: &str, body: &[u8]) -> Value {
+    pub(crate) fn to_json(&self, name: &str, body: &[u8]) -> Value {
         let mut text = to_text(name, body);
         for (from, to) in &self.0 {
             text = text.replace(from.as_str(), to);
@@ -36,13 +36,13 @@ impl Rewrite {
     }
 
     /// The message of that name, rewritten and encoded.
-    pub fn to_bytes(&self, name: &str, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, name: &str, body: &[u8]) -> Vec<u8> {
         encode(name, &self.to_json(name, body))
     }
 }
 
 /// The message of that name as it is.
-pub fn as_json(name: &str, body: &[u8]) -> Value {
+pub(crate) fn as_json(name: &str, body: &[u8]) -> Value {
     Rewrite::default().to_json(name, body)
 }
 
@@ -78,7 +78,7 @@ fn to_text(name: &str, body: &[u8]) -> String {
 }
 
 /// Encodes the JSON form of the message of that name.
-pub fn encode(name: &str, value: &Value) -> Vec<u8> {
+pub(crate) fn encode(name: &str, value: &Value) -> Vec<u8> {
     fn read<T: Described>(text: &str) -> Vec<u8> {
         json::read::<T>(text.as_bytes(), Names::V1, &Limits::default())
             .unwrap_or_else(|e| panic!("{e}: {text}"))

@@ -7,7 +7,7 @@ use testkit::process::PATIENCE;
 
 /// A subscription.
 #[derive(Debug)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     reader: BufReader<TcpStream>,
     master: SocketAddrV4,
     stream_id: String,
@@ -16,7 +16,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// Posts SUBSCRIBE (protobuf) and reads the head of the answer.
-    pub fn open(master: SocketAddrV4, call: &[u8]) -> Self {
+    pub(crate) fn open(master: SocketAddrV4, call: &[u8]) -> Self {
         let mut stream = TcpStream::connect(master).expect("the master listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         post(&mut stream, master, None, call);
@@ -29,7 +29,7 @@ impl Subscription {
     }
 
     /// The next event.
-    pub fn event(&mut self) -> Vec<u8> {
+    pub(crate) fn event(&mut self) -> Vec<u8> {
         loop {
             if let Some(newline) = self.pending.iter().position(|b| *b == b'\n') {
                 let length = std::str::from_utf8(&self.pending[..newline]).expect("a length");
@@ -51,7 +51,7 @@ impl Subscription {
     }
 
     /// Posts a call on a connection of its own; the master must accept it.
-    pub fn call(&self, call: &[u8]) {
+    pub(crate) fn call(&self, call: &[u8]) {
         let mut stream = TcpStream::connect(self.master).expect("the master listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         post(&mut stream, self.master, Some(&self.stream_id), call);

@@ -20,10 +20,7 @@ pub(crate) enum Attempt {
     /// It is ours.
     Held(Lock),
     /// Somebody else holds it: the process id that it wrote, if it is readable.
-    Taken {
-        holder: Option<u32>,
-        waiting: Waiting,
-    },
+    Taken { holder: Option<u32>, waiting: Waiting },
 }
 
 /// A lock that somebody else holds.
@@ -46,8 +43,11 @@ pub(crate) fn try_lock(path: &Path) -> anyhow::Result<Attempt> {
         }
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut text = String::new();
-            let holder =
-                (&file).take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            let holder = (&file)
+                .take(32)
+                .read_to_string(&mut text)
+                .ok()
+                .and_then(|_| text.trim().parse().ok());
             Ok(Attempt::Taken { holder, waiting: Waiting(file) })
         }
         Err(e) => Err(e).with_context(|| format!("cannot lock {}", path.display())),

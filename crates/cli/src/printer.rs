@@ -181,9 +181,7 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Names come from outside: nothing in them may move the cursor or start an escape sequence.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

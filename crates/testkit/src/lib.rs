@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, reason = "a fixture that cannot be built fails its test, loudly")]
 
 pub mod captures;
+pub mod cluster;
 pub mod daemon;
 pub mod http;
 pub mod process;

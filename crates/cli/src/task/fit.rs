@@ -164,10 +164,7 @@ mod tests {
         let mut revocable = scalar("cpus", 8.0);
         revocable.revocable = Some(RevocableInfo {});
         let offer = offer(vec![revocable, scalar("cpus", 1.0), reserved.clone()]);
-        assert_eq!(
-            fit(&offer, &[scalar("cpus", 1.3)]).unwrap(),
-            [reserved, scalar("cpus", 0.3)]
-        );
+        assert_eq!(fit(&offer, &[scalar("cpus", 1.3)]).unwrap(), [reserved, scalar("cpus", 0.3)]);
         assert_eq!(fit(&offer, &[scalar("cpus", 2.5)]), None, "revocable ones do not count");
     }
 

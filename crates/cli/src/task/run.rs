@@ -233,7 +233,9 @@ impl Run {
             return steps;
         }
         let known = self.statuses.get(&id).is_some_and(|old| {
-            old.state == status.state && old.message == status.message && old.reason == status.reason
+            old.state == status.state
+                && old.message == status.message
+                && old.reason == status.reason
         });
         self.statuses.insert(id, status.clone());
         if !known {
@@ -246,9 +248,11 @@ impl Run {
     }
 
     fn unfinished(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.work.tasks().iter().map(|t| t.task_id.clone()).filter(|id| {
-            !self.statuses.get(&id.value).is_some_and(|s| is_terminal(s.state()))
-        })
+        self.work
+            .tasks()
+            .iter()
+            .map(|t| t.task_id.clone())
+            .filter(|id| !self.statuses.get(&id.value).is_some_and(|s| is_terminal(s.state())))
     }
 
     fn kills(&self) -> Vec<Step> {

@@ -105,8 +105,7 @@ impl TaskUser {
     /// Whether this user can go through every directory down to `dir`. Its tasks have their
     /// sandboxes below.
     pub(crate) fn can_reach(&self, dir: &Path) -> anyhow::Result<()> {
-        let real =
-            dir.canonicalize().with_context(|| format!("cannot read {}", dir.display()))?;
+        let real = dir.canonicalize().with_context(|| format!("cannot read {}", dir.display()))?;
         let mut ancestors: Vec<&Path> = real.ancestors().collect();
         ancestors.reverse();
         for path in ancestors {

@@ -56,13 +56,7 @@ impl Daemon {
         let (Some(lifeline), Some(ready)) = (child.stdin.take(), child.stdout.take()) else {
             anyhow::bail!("a process was started without the pipes it was to have");
         };
-        Ok(Self {
-            child,
-            lifeline,
-            ready: BufReader::new(ready),
-            log: spec.log.clone(),
-            log_start,
-        })
+        Ok(Self { child, lifeline, ready: BufReader::new(ready), log: spec.log.clone(), log_start })
     }
 
     /// The process id, until the process was waited for.

@@ -16,12 +16,7 @@ const WELL: Duration = Duration::from_secs(60);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// It died and is started again after the delay.
-    Died {
-        name: String,
-        why: String,
-        last_words: Option<String>,
-        retry_in: Duration,
-    },
+    Died { name: String, why: String, last_words: Option<String>, retry_in: Duration },
     /// It is ready again.
     Back { name: String, pid: Option<u32> },
     /// It did not end when its lifeline did, and was killed.
@@ -36,8 +31,11 @@ pub(crate) async fn supervise(
     mut stop: watch::Receiver<bool>,
     reports: mpsc::Sender<Report>,
 ) {
-    let mut backoff =
-        Backoff::new(Duration::from_millis(200), Duration::from_secs(30), std::process::id().into());
+    let mut backoff = Backoff::new(
+        Duration::from_millis(200),
+        Duration::from_secs(30),
+        std::process::id().into(),
+    );
     let mut running = Ok(daemon);
     loop {
         let started = Instant::now();

@@ -1,6 +1,6 @@
 use super::*;
-use wire::v1::{AgentId, Resource};
 use wire::v1::value::{Scalar, Type};
+use wire::v1::{AgentId, Resource};
 
 fn cpus(value: f64) -> Resource {
     Resource {
