@@ -2,7 +2,7 @@
 //!
 //! The v0 names are not in the `.proto` sources: they follow from the v1 names by the rules at the
 //! end of this file, which the test over the wire tables holds to the original's names.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
@@ -48,6 +48,7 @@ pub(crate) fn generate(files: &FileDescriptorSet) -> String {
         .iter()
         .map(|(name, m)| (name.as_str(), m.options.as_ref().is_some_and(|o| o.map_entry())))
         .collect();
+    let with_maps = with_maps(&index, &entries);
 
     let mut out = String::new();
     for (id, (name, each)) in index.enums.iter().enumerate() {
@@ -81,8 +82,10 @@ pub(crate) fn generate(files: &FileDescriptorSet) -> String {
         writeln!(
             out,
             "static M{id}: MessageDescriptor = MessageDescriptor {{ name: {name:?}, v0_name: {:?}, \
-             fields: &[{fields}], numbers: &{numbers:?}, required: {required}, size: {size} }};",
+             fields: &[{fields}], numbers: &{numbers:?}, required: {required}, \
+             has_maps: {}, size: {size} }};",
             v0_type(name),
+            with_maps.contains(name.as_str()),
         )
         .expect("writing to a String succeeds");
         if !is_entry {
@@ -109,6 +112,25 @@ pub(crate) fn generate(files: &FileDescriptorSet) -> String {
     )
     .expect("writing to a String succeeds");
     out
+}
+
+/// The messages in which maps occur at any depth, the entries themselves included.
+fn with_maps<'a>(index: &'a Index<'_>, entries: &HashMap<&'a str, bool>) -> HashSet<&'a str> {
+    let mut found: HashSet<&str> =
+        entries.iter().filter(|(_, is_entry)| **is_entry).map(|(name, _)| *name).collect();
+    loop {
+        let before = found.len();
+        for (name, message) in &index.messages {
+            let of =
+                |f: &FieldDescriptorProto| found.contains(f.type_name().trim_start_matches('.'));
+            if message.field.iter().any(of) {
+                found.insert(name.as_str());
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 fn enumeration(out: &mut String, id: usize, name: &str, each: &EnumDescriptorProto) {

@@ -220,7 +220,11 @@ impl<'a> Scan<'a> {
                 }
                 self.message(inner, bytes, depth + 1)?;
             }
-            (Kind::Map(entry), Value::Bytes(bytes)) => self.message(entry, bytes, depth + 1)?,
+            (Kind::Map(entry), Value::Bytes(bytes)) => {
+                self.message(entry, bytes, depth + 1)?;
+                // An entry without a value has the empty one, which may lack what is required.
+                self.missing |= empty_value(entry, bytes).is_some_and(|value| value.required != 0);
+            }
             (Kind::String, Value::Bytes(bytes)) => {
                 self.spend(m, bytes.len() + if repeated { size_of::<String>() } else { 0 })?;
                 let wrong = not_utf8(bytes);
@@ -276,6 +280,17 @@ impl<'a> Scan<'a> {
         }
         Ok(())
     }
+}
+
+/// The message that the value of a map entry is, if it is one and absent.
+fn empty_value(
+    entry: &'static MessageDescriptor,
+    bytes: &[u8],
+) -> Option<&'static MessageDescriptor> {
+    let value = entry.position(2)?;
+    let Kind::Message(value) = entry.fields[value].kind else { return None };
+    let present = Records::new(bytes).flatten().any(|record| record.number == 2);
+    (!present).then_some(value)
 }
 
 /// Whether bytes can be a packed run of this kind of scalar.
@@ -435,6 +450,10 @@ fn find_missing(
         }
         prefix.push('.');
         find_missing(inner, names, part, prefix, paths);
+        if let (Kind::Map(_), Some(value)) = (field.kind, empty_value(inner, part)) {
+            prefix.push_str("value.");
+            find_missing(value, names, b"", prefix, paths);
+        }
         prefix.truncate(length);
     }
 }

@@ -40,6 +40,8 @@ pub struct MessageDescriptor {
     pub(crate) numbers: &'static [u8],
     /// The positions of required fields, as a bit set.
     pub(crate) required: u128,
+    /// Whether maps occur in it, at any depth.
+    pub(crate) has_maps: bool,
     /// Bytes that one decoded value occupies, without what it points to.
     pub size: usize,
 }
@@ -52,10 +54,11 @@ impl MessageDescriptor {
         usize::from(position).checked_sub(1)
     }
 
-    /// The position in `fields` of the field with this name.
+    /// The position in `fields` of the field with this name. A field that v1 dropped is found in
+    /// both families: the original prints it in answers of the v1 API, too.
     #[must_use]
     pub fn position_of_name(&self, names: Names, name: &str) -> Option<usize> {
-        self.fields.iter().position(|f| f.name(names) == Some(name))
+        self.fields.iter().position(|f| f.label_in(names) == name)
     }
 
     /// The field with this name in either family of names, v1 first.

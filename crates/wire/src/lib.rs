@@ -18,12 +18,14 @@ pub mod protocol {
 
 pub mod check;
 pub mod descriptor;
+mod encode;
 pub mod json;
 mod limits;
 mod raw;
 pub mod recordio;
 
 pub use descriptor::{Described, Names};
+pub use encode::encode;
 pub use limits::Limits;
 pub use protocol::mesos::{internal, v1};
 pub use raw::Malformed;

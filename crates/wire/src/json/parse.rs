@@ -289,7 +289,9 @@ impl Parser<'_> {
 
     fn syntax_error(&self) -> JsonError {
         let (before, rest) = self.text.split_at(self.at.min(self.text.len()));
-        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        // A line is counted when its first character is read, so not at the end of the text.
+        let begun = before.len() - usize::from(rest.is_empty() && before.ends_with(b"\n"));
+        let line = 1 + before[..begun].iter().filter(|b| **b == b'\n').count();
         let near: Vec<u8> = rest
             .iter()
             .copied()

@@ -223,7 +223,7 @@ impl<'d, 'a> Reader<'d, 'a> {
 
     fn number(&mut self, field: &'static FieldDescriptor, text: &str) -> Result<(), JsonError> {
         let failed = || {
-            let name = field.label_in(self.names);
+            let (text, name) = (excerpt(text.as_bytes()), field.label_in(self.names));
             shape(format!(
                 "Failed to parse '{text}' as a JSON number for field '{name}': out of range"
             ))

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::text;
 use crate::check::packed_varints;
 use crate::descriptor::{Described, FieldDescriptor, Kind, Label, MessageDescriptor, Names};
+use crate::encode::encode;
 use crate::raw::{Malformed, Records, Value};
 use crate::v1;
 
@@ -62,7 +63,7 @@ impl From<Names> for Style {
 
 /// Appends a message as a JSON object.
 pub fn write<T: Described>(message: &T, style: Style, out: &mut Vec<u8>) {
-    let bytes = message.encode_to_vec();
+    let bytes = encode(message);
     out.push(b'{');
     Transcoder::new(style, out).message(T::DESCRIPTOR, &bytes, true);
     out.push(b'}');
@@ -71,7 +72,7 @@ pub fn write<T: Described>(message: &T, style: Style, out: &mut Vec<u8>) {
 /// Appends the members of a message to an object that has been begun; `first` says whether it is
 /// still empty, and so does the result.
 pub fn members<T: Described>(message: &T, style: Style, out: &mut Vec<u8>, first: bool) -> bool {
-    let bytes = message.encode_to_vec();
+    let bytes = encode(message);
     Transcoder::new(style, out).message(T::DESCRIPTOR, &bytes, first)
 }
 
