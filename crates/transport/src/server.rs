@@ -29,7 +29,7 @@ mod response;
 
 pub use body::{Body, BodyError};
 pub use gate::Caps;
-pub use response::{Response, ResponseBody, StreamError, StreamSender};
+pub use response::{Pieces, PiecesError, Response, ResponseBody, StreamError, StreamSender};
 
 /// What a program does with what arrives.
 pub trait Handler: Send + Sync + 'static {
@@ -91,6 +91,8 @@ pub struct Request {
     pub path: String,
     /// The query without the question mark, as sent. For [`libprocess::route::parse_query`].
     pub query: String,
+    /// Path and query together, as sent, without scheme and host.
+    pub target: String,
     /// The header fields. Of a field that was sent twice the last counts
     /// ([`libprocess::head::last`]).
     pub headers: HeaderMap,
@@ -98,6 +100,33 @@ pub struct Request {
     pub body: Body,
     /// What the connection proved.
     pub peer: Arc<PeerFacts>,
+}
+
+impl Request {
+    /// The request with its whole body, at most `most` bytes, and the memory that this takes.
+    pub async fn collect(
+        self,
+        most: usize,
+    ) -> Result<(http::Request<Bytes>, MemoryShare), CollectError> {
+        let target = http::Uri::try_from(self.target).map_err(|_| CollectError::Target)?;
+        let (body, memory) = self.body.collect(most).await?;
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = target;
+        *request.headers_mut() = self.headers;
+        Ok((request, memory))
+    }
+}
+
+/// Why a request is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CollectError {
+    /// Its body is not.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The path or query holds characters that none may hold.
+    #[error("the request target is malformed")]
+    Target,
 }
 
 /// Limits and deadlines of a server. A silent connection has no deadline: an idle link is

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use libprocess::decode::{DecodeError, Decoder, Event, Position};
 use libprocess::head::{RequestHead, Version};
 use libprocess::message::{MessageHead, MessageHeadError};
@@ -17,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use super::body::{Body, BodyError, Gathered};
 use super::gate::{Doing, Ticket};
 use super::output::{Wire, WriteFailure};
-use super::response::{Response, ResponseBody};
+use super::response::{Pieces, PiecesError, Response, ResponseBody};
 use super::{Handler, Receipt, Received, Request, Settings, Shared, head, told_to_stop};
 use crate::stream::Stream;
 
@@ -42,6 +44,8 @@ enum End {
     Answered,
     /// A head or body took too long.
     Deadline,
+    /// The body of an answer did not come to its end.
+    Body(PiecesError),
     /// It had to make room.
     Evicted,
     /// The peer disappeared in the middle of something.
@@ -98,7 +102,7 @@ impl<H: Handler> Connection<H> {
     async fn finish(mut self, end: End) {
         self.note(&end);
         let farewell = match &end {
-            End::Orderly | End::Answered | End::Gone => None,
+            End::Orderly | End::Answered | End::Body(_) | End::Gone => None,
             End::Evicted | End::WriteDeadline => return,
             End::Deadline => {
                 Some((StatusCode::REQUEST_TIMEOUT, "The request took too long".into()))
@@ -122,6 +126,9 @@ impl<H: Handler> Connection<H> {
             End::Orderly | End::Answered => {}
             End::Gone => {
                 tracing::debug!(%address, "a peer disappeared in the middle of a request");
+            }
+            End::Body(error) => {
+                tracing::info!(%address, %error, "an answer did not come to its end: closed");
             }
             End::Evicted => {
                 tracing::info!(%address, "an idle connection was closed to make room");
@@ -231,7 +238,9 @@ impl<H: Handler> Connection<H> {
                 let peer = Arc::clone(&self.facts);
                 let MessageHead { to, name, .. } = head;
                 let received = Received { from, to, name, body, peer, memory };
-                match self.shared.parts.handler.message(received).await {
+                let shared = Arc::clone(&self.shared);
+                let taken = shared.parts.handler.message(received);
+                match self.wire.writing_during(taken).await {
                     Receipt::Accepted => {
                         counters.messages_received.increment();
                         Response::new(StatusCode::ACCEPTED)
@@ -302,9 +311,13 @@ impl<H: Handler> Connection<H> {
         let body = Body::new(receiver, Arc::clone(&wanted), Arc::clone(&self.shared.memory));
         let path = path.to_owned();
         let query = query_of(&head.target).to_owned();
+        let target = match query.is_empty() {
+            true => path.clone(),
+            false => format!("{path}?{query}"),
+        };
         let RequestHead { method, headers, .. } = head;
         let peer = Arc::clone(&self.facts);
-        let request = Request { method, path, query, headers, body, peer };
+        let request = Request { method, path, query, target, headers, body, peer };
 
         let shared = Arc::clone(&self.shared);
         let mut answering = pin!(shared.parts.handler.request(request));
@@ -390,9 +403,9 @@ impl<H: Handler> Connection<H> {
         let deadline = self.settings().write_deadline;
         let close = response.headers.get(http::header::CONNECTION);
         let close = close.is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"));
-        let streamed_plainly =
-            matches!(response.body, ResponseBody::Stream(_)) && exchange.version == Version::Http10;
-        let stay = exchange.keep_alive && complete && !close && !streamed_plainly;
+        let endless = head::length(&response.body).is_none();
+        let until_close = endless && exchange.version == Version::Http10;
+        let stay = exchange.keep_alive && complete && !close && !until_close;
         let connected = match (stay, exchange.version) {
             (true, Version::Http10) => Connected::StayAndSay,
             (true, Version::Http11) => Connected::Stay,
@@ -405,29 +418,41 @@ impl<H: Handler> Connection<H> {
             match response.body {
                 ResponseBody::Empty => {}
                 ResponseBody::Full(body) => self.wire.write(&body, deadline).await?,
-                ResponseBody::Stream(pieces) => self.stream(pieces, chunked).await?,
+                ResponseBody::Pieces(pieces) if endless => self.stream(pieces, chunked).await?,
+                ResponseBody::Pieces(pieces) => self.sized(pieces).await?,
             }
         }
         self.wire.flush(deadline).await?;
         if stay { Ok(()) } else { Err(End::Answered) }
     }
 
-    /// Writes a streamed answer until it is complete or its reader is gone, which is noticed
-    /// while nothing is written, too. Dropping `pieces` tells the program.
-    async fn stream(
-        &mut self,
-        mut pieces: mpsc::Receiver<Bytes>,
-        chunked: bool,
-    ) -> Result<(), End> {
+    /// Writes a body whose length was said in the head.
+    async fn sized(&mut self, Pieces(mut pieces): Pieces) -> Result<(), End> {
+        let deadline = self.settings().write_deadline;
+        let mut left = pieces.size_hint().exact().unwrap_or_default();
+        while let Some(frame) = pieces.frame().await {
+            let piece = frame.map_err(End::Body)?.into_data().unwrap_or_default();
+            left = left
+                .checked_sub(piece.len() as u64)
+                .ok_or_else(|| End::Body("the body is longer than it said".into()))?;
+            self.wire.write(&piece, deadline).await?;
+        }
+        if left == 0 { Ok(()) } else { Err(End::Body("the body is shorter than it said".into())) }
+    }
+
+    /// Writes a body without known length until it is complete or its reader is gone, which is
+    /// noticed while nothing is written, too. Dropping `pieces` tells the program.
+    async fn stream(&mut self, Pieces(mut pieces): Pieces, chunked: bool) -> Result<(), End> {
         let deadline = self.settings().write_deadline;
         self.wire.flush(deadline).await?;
         loop {
-            let piece = tokio::select! {
-                piece = pieces.recv() => piece,
+            let frame = tokio::select! {
+                frame = pieces.frame() => frame,
                 () = watch_for_the_end(&mut self.wire) => return Err(End::Gone),
                 () = told_to_stop(&mut self.stopped) => return Err(End::Orderly),
             };
-            let Some(piece) = piece else { break };
+            let Some(frame) = frame else { break };
+            let piece = frame.map_err(End::Body)?.into_data().unwrap_or_default();
             if piece.is_empty() {
                 continue;
             }
@@ -508,6 +533,7 @@ impl End {
             Self::Deadline => "it took too long".to_owned(),
             Self::Orderly
             | Self::Answered
+            | Self::Body(_)
             | Self::Evicted
             | Self::Gone
             | Self::Memory

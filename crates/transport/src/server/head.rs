@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use bytes::{BufMut, BytesMut};
 use http::{StatusCode, header};
+use http_body::Body;
 
 use super::connection::Connected;
 use super::response::{Response, ResponseBody};
@@ -32,17 +33,23 @@ pub(super) fn write(out: &mut BytesMut, response: &Response, connected: Connecte
     }
     let bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    match &response.body {
+    match length(&response.body) {
         _ if bodiless => {}
-        ResponseBody::Empty => out.put_slice(b"Content-Length: 0\r\n"),
-        ResponseBody::Full(body) => {
-            out.put_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
-        }
-        ResponseBody::Stream(_) if chunked => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        Some(length) => out.put_slice(format!("Content-Length: {length}\r\n").as_bytes()),
+        None if chunked => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
         // Its end is the end of the connection.
-        ResponseBody::Stream(_) => {}
+        None => {}
     }
     out.put_slice(b"\r\n");
+}
+
+/// How long a body is, if that is known before it is sent.
+pub(super) fn length(body: &ResponseBody) -> Option<u64> {
+    match body {
+        ResponseBody::Empty => Some(0),
+        ResponseBody::Full(bytes) => Some(bytes.len() as u64),
+        ResponseBody::Pieces(pieces) => pieces.0.size_hint().exact(),
+    }
 }
 
 /// Reasons as RFC 2616 had them, where they have changed since.

@@ -95,6 +95,20 @@ impl Wire {
         Poll::Ready(())
     }
 
+    /// Waits for `work`, and meanwhile writes what waits to be written: a peer gets the answers to
+    /// its first messages even while the program has no room for the next one.
+    pub(super) async fn writing_during<F: Future>(&mut self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let done = work.as_mut().poll(cx);
+            if done.is_pending() {
+                let _ = self.poll_drain(cx);
+            }
+            done
+        })
+        .await
+    }
+
     /// Writes everything that waits to be written, and then `bytes`.
     pub(super) async fn write(
         &mut self,

@@ -1,7 +1,14 @@
 //! The answer to a request.
 
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::mpsc;
 
 /// The answer to a request. `Date`, `Content-Length` and `Transfer-Encoding` are put in by the
@@ -23,8 +30,37 @@ pub enum ResponseBody {
     Empty,
     /// All of it.
     Full(Bytes),
-    /// What a [`StreamSender`] gives, each piece as one chunk, until that is dropped.
-    Stream(mpsc::Receiver<Bytes>),
+    /// Piece by piece. With an exact size hint it is sent under that `Content-Length`, otherwise
+    /// each piece as one chunk, and then it is dropped as soon as its reader is gone. An error
+    /// closes the connection, so that the reader sees that the end is not the end.
+    Pieces(Pieces),
+}
+
+/// A body that comes piece by piece.
+pub struct Pieces(pub(super) UnsyncBoxBody<Bytes, PiecesError>);
+
+/// Why a body does not come to its end; for the log.
+pub type PiecesError = Box<dyn std::error::Error + Send + Sync>;
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pieces").field(&self.0.size_hint()).finish()
+    }
+}
+
+impl<B> From<http::Response<B>> for Response
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<PiecesError>,
+{
+    fn from(response: http::Response<B>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = match body.size_hint().exact() {
+            Some(0) => ResponseBody::Empty,
+            _ => ResponseBody::Pieces(Pieces(body.map_err(Into::into).boxed_unsync())),
+        };
+        Self { status: head.status, headers: head.headers, body }
+    }
 }
 
 impl Response {
@@ -61,7 +97,8 @@ impl Response {
     #[must_use]
     pub fn stream(content_type: &'static str, waiting: usize) -> (Self, StreamSender) {
         let (sender, receiver) = mpsc::channel(waiting.max(1));
-        let body = ResponseBody::Stream(receiver);
+        let pieces = Received(receiver).map_err(|never| match never {}).boxed_unsync();
+        let body = ResponseBody::Pieces(Pieces(pieces));
         let response = Self { body, ..Self::new(StatusCode::OK) }.with_type(content_type);
         (response, StreamSender(sender))
     }
@@ -117,5 +154,20 @@ impl StreamSender {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.is_closed()
+    }
+}
+
+/// What a [`StreamSender`] gives.
+struct Received(mpsc::Receiver<Bytes>);
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }

@@ -1,0 +1,76 @@
+//! Which claims bind: a matrix of who claims what over which connection.
+
+use std::net::SocketAddr;
+
+use alcazar_libprocess as libprocess;
+use libprocess::sender::{BindError, Binding, ClaimedPid, PeerFacts, bind};
+use libprocess::upid::Upid;
+use model::identity::{Identity, Kind};
+
+fn identity(path: &str) -> Identity {
+    format!("spiffe://d/{path}").parse().unwrap()
+}
+
+fn claim(text: &str) -> ClaimedPid {
+    ClaimedPid(text.parse::<Upid>().unwrap())
+}
+
+fn encrypted(from: &str, who: Option<&str>, vouched: &[&str]) -> PeerFacts {
+    PeerFacts {
+        address: from.parse::<SocketAddr>().unwrap(),
+        identity: who.map(identity),
+        vouched_addresses: vouched.iter().map(|a| a.parse().unwrap()).collect(),
+        encrypted: true,
+    }
+}
+
+#[test]
+fn a_certificate_binds_the_addresses_it_vouches_for_and_the_one_it_comes_from() {
+    let facts = encrypted("10.0.0.1:4444", Some("agent/a"), &["10.0.0.9"]);
+    for text in ["slave(1)@10.0.0.1:5051", "slave(1)@10.0.0.9:5051"] {
+        let bound = bind(claim(text), &facts, Binding::Certificate, None).unwrap();
+        assert_eq!(bound.upid().to_string(), text);
+        assert_eq!(bound.identity(), Some(&identity("agent/a")));
+        assert!(bound.may_speak_as(Kind::Agent) && !bound.may_speak_as(Kind::Master));
+    }
+    let other = bind(claim("slave(1)@10.0.0.2:5051"), &facts, Binding::Certificate, None);
+    assert!(matches!(other, Err(BindError::OtherAddress { .. })), "{other:?}");
+}
+
+#[test]
+fn encryption_without_a_certificate_binds_nothing() {
+    let facts = encrypted("10.0.0.1:4444", None, &[]);
+    let bound = bind(claim("slave(1)@10.0.0.1:5051"), &facts, Binding::Certificate, None);
+    assert!(matches!(bound, Err(BindError::NoCertificate { .. })), "{bound:?}");
+}
+
+#[test]
+fn plaintext_never_satisfies_the_rule_for_certificates() {
+    let facts = PeerFacts::plaintext("10.0.0.1:4444".parse().unwrap());
+    let bound = bind(claim("slave(1)@10.0.0.1:5051"), &facts, Binding::Certificate, None);
+    assert!(matches!(bound, Err(BindError::NoCertificate { .. })), "{bound:?}");
+}
+
+#[test]
+fn the_port_of_a_neighbour_on_the_same_machine_is_not_bound() {
+    let thief = encrypted("10.0.0.1:4444", Some("agent/b"), &["10.0.0.1"]);
+    let claimed = claim("slave(1)@10.0.0.1:5051");
+    let listener = identity("agent/a");
+    let bound = bind(claimed.clone(), &thief, Binding::Certificate, Some(&listener));
+    assert!(matches!(bound, Err(BindError::OtherListener { .. })), "{bound:?}");
+    let owner = encrypted("10.0.0.1:4444", Some("agent/a"), &["10.0.0.1"]);
+    bind(claimed, &owner, Binding::Certificate, Some(&listener)).unwrap();
+}
+
+#[test]
+fn in_plaintext_only_the_source_address_binds() {
+    let facts = PeerFacts::plaintext("10.0.0.1:4444".parse().unwrap());
+    let rule = Binding::DangerSourceAddress;
+    let bound = bind(claim("slave(1)@10.0.0.1:5051"), &facts, rule, None).unwrap();
+    assert_eq!(bound.identity(), None);
+    let other = bind(claim("slave(1)@10.0.0.2:5051"), &facts, rule, None);
+    assert!(matches!(other, Err(BindError::OtherAddress { .. })), "{other:?}");
+    // An IPv4 peer of a listener that serves both families.
+    let mapped = PeerFacts::plaintext("[::ffff:10.0.0.1]:4444".parse().unwrap());
+    bind(claim("slave(1)@10.0.0.1:5051"), &mapped, rule, None).unwrap();
+}

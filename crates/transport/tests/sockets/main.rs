@@ -1,0 +1,6 @@
+//! The transport over real sockets, with real certificates, against peers that behave and peers
+//! that do not.
+
+mod fixture;
+
+mod survival;
