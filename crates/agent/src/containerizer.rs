@@ -62,7 +62,7 @@ pub trait Containerizer: fmt::Debug + Send + Sync {
 }
 
 /// Everything that is needed to start one executor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LaunchRequest {
     /// The new container; never used before.
     pub container_id: ContainerId,
@@ -101,7 +101,8 @@ pub struct LaunchRequest {
 pub enum RunAs {
     /// As the agent itself.
     Agent,
-    /// As the user of this name, with that user's groups.
+    /// As the user of this name, with that user's groups. A user other than `root` that turns
+    /// out to have root's number is to be refused: only the name was allowed or not.
     User(String),
 }
 

@@ -1,3 +1,6 @@
 //! The agent: a pure engine, its runtime, its HTTP interface, its containerizer.
 
 pub mod containerizer;
+pub mod engine;
+pub mod message;
+pub mod resource_format;

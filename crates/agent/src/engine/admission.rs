@@ -1,0 +1,203 @@
+//! Which messages of a master are heard, from whom, and when.
+
+use libprocess::sender::BoundPid;
+use model::identity::Kind;
+use wire::internal::{
+    FrameworkToExecutorMessage, PingSlaveMessage, PongSlaveMessage, UpdateFrameworkMessage,
+};
+use wire::v1::executor;
+
+use super::event::{Effect, Record};
+use super::state::ExecutorPhase;
+use super::{Engine, Phase, registration};
+use crate::message::{AgentMessage, MasterMessage};
+
+impl Engine {
+    pub(super) fn master_message(&mut self, from: &BoundPid, message: MasterMessage) {
+        if let Err(why) = self.check_sender(from, &message) {
+            let sender = from.upid();
+            self.drop_message(format!("Dropping {} from {sender}: {why}", message.name()));
+            return;
+        }
+        if let Err(why) = self.check_phase(&message) {
+            self.drop_message(format!("Dropping {}: {why}", message.name()));
+            return;
+        }
+        match message {
+            MasterMessage::FrameworkToExecutor(m) => self.framework_to_executor(*m),
+            MasterMessage::KillTask(m) => self.kill_task(*m),
+            MasterMessage::Ping(m) => self.ping(from, *m),
+            MasterMessage::Registered(m) => self.registered(*m),
+            MasterMessage::Reregistered(m) => self.reregistered(*m),
+            MasterMessage::RunTask(m) => self.run_task(*m),
+            MasterMessage::RunTaskGroup(m) => self.run_task_group(*m),
+            MasterMessage::Shutdown(m) => self.shutdown(m.message.unwrap_or_default()),
+            MasterMessage::ShutdownExecutor(m) => self.shutdown_executor_message(*m),
+            MasterMessage::ShutdownFramework(m) => self.shutdown_framework_message(&m.framework_id),
+            MasterMessage::StatusUpdateAcknowledgement(m) => self.acknowledged(*m),
+            MasterMessage::UpdateFramework(m) => self.update_framework(*m),
+            message @ (MasterMessage::AcknowledgeOperationStatus(_)
+            | MasterMessage::ApplyOperation(_)
+            | MasterMessage::CheckpointResources(_)
+            | MasterMessage::Drain(_)
+            | MasterMessage::ReconcileOperations(_)) => {
+                self.drop_message(format!(
+                    "Dropping {}: this agent does not support it yet",
+                    message.name()
+                ));
+            }
+        }
+    }
+
+    /// The leading master only. Its pings come from another actor of the same program.
+    fn check_sender(&self, from: &BoundPid, message: &MasterMessage) -> Result<(), &'static str> {
+        if !from.may_speak_as(Kind::Master) {
+            return Err("the sender is not a master");
+        }
+        let leader = match (message, &self.state.master) {
+            (_, None) => false,
+            (MasterMessage::Ping(_), Some(leader)) => leader.address == from.upid().address,
+            (_, Some(leader)) => leader == from.upid(),
+        };
+        if leader { Ok(()) } else { Err("the sender is not the leading master") }
+    }
+
+    /// What may be heard in each phase.
+    fn check_phase(&self, message: &MasterMessage) -> Result<(), &'static str> {
+        use MasterMessage as M;
+        const RECOVERING: Result<(), &str> = Err("the agent is recovering");
+        const TERMINATING: Result<(), &str> = Err("the agent is terminating");
+        const DISCONNECTED: Result<(), &str> = Err("the agent is not registered");
+        match self.phase {
+            Phase::Recovering => match message {
+                M::Ping(_) => Ok(()),
+                M::AcknowledgeOperationStatus(_)
+                | M::ApplyOperation(_)
+                | M::CheckpointResources(_)
+                | M::Drain(_)
+                | M::FrameworkToExecutor(_)
+                | M::KillTask(_)
+                | M::ReconcileOperations(_)
+                | M::Registered(_)
+                | M::Reregistered(_)
+                | M::RunTask(_)
+                | M::RunTaskGroup(_)
+                | M::Shutdown(_)
+                | M::ShutdownExecutor(_)
+                | M::ShutdownFramework(_)
+                | M::StatusUpdateAcknowledgement(_)
+                | M::UpdateFramework(_) => RECOVERING,
+            },
+            Phase::Disconnected { .. } => match message {
+                M::Ping(_)
+                | M::Registered(_)
+                | M::Reregistered(_)
+                | M::Shutdown(_)
+                // An agent whose registration is on its way back may be told these already; they
+                // speak of what is here, and their sender leads.
+                | M::StatusUpdateAcknowledgement(_) => Ok(()),
+                M::AcknowledgeOperationStatus(_)
+                | M::ApplyOperation(_)
+                | M::CheckpointResources(_)
+                | M::Drain(_)
+                | M::FrameworkToExecutor(_)
+                | M::KillTask(_)
+                | M::ReconcileOperations(_)
+                | M::RunTask(_)
+                | M::RunTaskGroup(_)
+                | M::ShutdownExecutor(_)
+                | M::ShutdownFramework(_)
+                | M::UpdateFramework(_) => DISCONNECTED,
+            },
+            Phase::Running => Ok(()),
+            Phase::Terminating { .. } => match message {
+                M::Ping(_) | M::StatusUpdateAcknowledgement(_) => Ok(()),
+                M::AcknowledgeOperationStatus(_)
+                | M::ApplyOperation(_)
+                | M::CheckpointResources(_)
+                | M::Drain(_)
+                | M::FrameworkToExecutor(_)
+                | M::KillTask(_)
+                | M::ReconcileOperations(_)
+                | M::Registered(_)
+                | M::Reregistered(_)
+                | M::RunTask(_)
+                | M::RunTaskGroup(_)
+                | M::Shutdown(_)
+                | M::ShutdownExecutor(_)
+                | M::ShutdownFramework(_)
+                | M::UpdateFramework(_) => TERMINATING,
+            },
+        }
+    }
+
+    fn ping(&mut self, from: &BoundPid, message: PingSlaveMessage) {
+        let pong = AgentMessage::Pong(Box::new(PongSlaveMessage {}));
+        self.send_to(from.upid().clone(), pong, None);
+        if matches!(self.phase, Phase::Running) {
+            if message.connected {
+                self.await_ping();
+            } else {
+                self.reconnect(registration::Why::MasterThinksDisconnected);
+            }
+        }
+    }
+
+    fn framework_to_executor(&mut self, message: FrameworkToExecutorMessage) {
+        let executor = message.framework_id.value.parse().ok().and_then(|framework| {
+            self.executor(&framework, &message.executor_id.value.parse().ok()?)
+        });
+        let connection = executor
+            .filter(|executor| executor.phase == ExecutorPhase::Running)
+            .and_then(|executor| executor.connection);
+        let Some(connection) = connection else {
+            self.state.counters.invalid_framework_messages += 1;
+            self.warn(format!(
+                "Dropping a message of framework {} for executor '{}', which is not connected",
+                message.framework_id.value, message.executor_id.value
+            ));
+            return;
+        };
+        self.state.counters.valid_framework_messages += 1;
+        self.out.push(Effect::Tell {
+            connection,
+            event: Box::new(executor::Event {
+                r#type: Some(executor::event::Type::Message.into()),
+                message: Some(executor::event::Message { data: message.data }),
+                ..Default::default()
+            }),
+            after: None,
+        });
+    }
+
+    fn update_framework(&mut self, message: UpdateFrameworkMessage) {
+        let Ok(id) = message.framework_id.value.parse() else {
+            return self.drop_message("Dropping an update of a framework without an id".to_owned());
+        };
+        let agent = self.agent_id().cloned();
+        let Some(framework) = self.framework_mut(&id).filter(|f| !f.terminating) else {
+            return self.info_log(format!("Ignoring the update of framework {id}: not known here"));
+        };
+        if let Some(pid) = message.pid {
+            framework.pid = pid;
+        }
+        if let Some(info) = message.framework_info {
+            let checkpoint = framework.info.checkpoint;
+            framework.info = info;
+            // What is on disk was decided when the framework came here.
+            framework.info.checkpoint = checkpoint;
+            framework.info.id = Some(message.framework_id);
+        }
+        if framework.checkpoints()
+            && let Some(agent) = agent
+        {
+            let record = Record::Framework {
+                agent,
+                info: Box::new(framework.info.clone()),
+                pid: framework.pid.clone(),
+            };
+            self.persist(record);
+        }
+        self.resume_streams(Some(&id));
+    }
+}

@@ -1,0 +1,166 @@
+//! The messages that an agent understands and those that it sends, each with its name.
+
+use bytes::Bytes;
+use prost::Message as _;
+use wire::internal::{
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, CheckpointResourcesMessage,
+    DrainSlaveMessage, ExecutorToFrameworkMessage, ExitedExecutorMessage,
+    FrameworkToExecutorMessage, KillTaskMessage, PingSlaveMessage, PongSlaveMessage,
+    ReconcileOperationsMessage, RegisterSlaveMessage, ReregisterSlaveMessage, RunTaskGroupMessage,
+    RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage, ShutdownMessage,
+    SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdateAcknowledgementMessage,
+    StatusUpdateMessage, UnregisterSlaveMessage, UpdateFrameworkMessage, UpdateSlaveMessage,
+};
+
+const PREFIX: &str = "mesos.internal.";
+
+macro_rules! messages {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$variant_doc:meta])* $variant:ident($body:ident),)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $enum {
+            $($(#[$variant_doc])* $variant(Box<$body>),)*
+        }
+
+        impl $enum {
+            /// The name on the wire: the full name of the body's type.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => concat!("mesos.internal.", stringify!($body)),)*
+                }
+            }
+
+            /// The body as bytes.
+            #[must_use]
+            pub fn encode(&self) -> Bytes {
+                match self {
+                    $(Self::$variant(body) => body.encode_to_vec().into(),)*
+                }
+            }
+
+            /// All names, in the order of the variants.
+            pub const NAMES: &[&str] = &[$(concat!("mesos.internal.", stringify!($body)),)*];
+
+            /// Reads the body of the message called `name`.
+            ///
+            /// # Errors
+            ///
+            /// If there is no such message, or the body is not one.
+            pub fn decode(name: &str, body: &[u8]) -> Result<Self, MessageError> {
+                let unknown = || MessageError::Unknown(name.to_owned());
+                let malformed = |reason: String| MessageError::Malformed {
+                    name: name.to_owned(),
+                    reason,
+                };
+                match name.strip_prefix(PREFIX).ok_or_else(unknown)? {
+                    $(stringify!($body) => {
+                        let body = $body::decode(body).map_err(|e| malformed(e.to_string()))?;
+                        Ok(Self::$variant(Box::new(body)))
+                    })*
+                    _ => Err(unknown()),
+                }
+            }
+        }
+    };
+}
+
+/// Why bytes are not a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The body is not what its name says.
+    #[error("malformed `{name}`: {reason}")]
+    Malformed {
+        /// The message's name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody here understands this message.
+    #[error("unknown message `{0}`")]
+    Unknown(String),
+}
+
+messages! {
+    /// What a master may tell an agent.
+    MasterMessage {
+        /// Forget an operation's status.
+        AcknowledgeOperationStatus(AcknowledgeOperationStatusMessage),
+        /// Apply an operation to resources.
+        ApplyOperation(ApplyOperationMessage),
+        /// Replace the checkpointed resources.
+        CheckpointResources(CheckpointResourcesMessage),
+        /// Be drained.
+        Drain(DrainSlaveMessage),
+        /// Bytes from a scheduler for an executor.
+        FrameworkToExecutor(FrameworkToExecutorMessage),
+        /// End a task.
+        KillTask(KillTaskMessage),
+        /// Are you there?
+        Ping(PingSlaveMessage),
+        /// Tell what became of operations.
+        ReconcileOperations(ReconcileOperationsMessage),
+        /// Run a task.
+        RunTask(RunTaskMessage),
+        /// Run several tasks or none.
+        RunTaskGroup(RunTaskGroupMessage),
+        /// End.
+        Shutdown(ShutdownMessage),
+        /// End an executor.
+        ShutdownExecutor(ShutdownExecutorMessage),
+        /// End all that a framework has here.
+        ShutdownFramework(ShutdownFrameworkMessage),
+        /// You are registered.
+        Registered(SlaveRegisteredMessage),
+        /// You are registered again.
+        Reregistered(SlaveReregisteredMessage),
+        /// The scheduler has this update.
+        StatusUpdateAcknowledgement(StatusUpdateAcknowledgementMessage),
+        /// A framework changed.
+        UpdateFramework(UpdateFrameworkMessage),
+    }
+}
+
+messages! {
+    /// What an agent tells a master.
+    AgentMessage {
+        /// Bytes from an executor for its scheduler.
+        ExecutorToFramework(ExecutorToFrameworkMessage),
+        /// An executor ended.
+        ExitedExecutor(ExitedExecutorMessage),
+        /// I am here.
+        Pong(PongSlaveMessage),
+        /// Take me.
+        Register(RegisterSlaveMessage),
+        /// Take me back.
+        Reregister(ReregisterSlaveMessage),
+        /// What became of a task.
+        StatusUpdate(StatusUpdateMessage),
+        /// I leave.
+        Unregister(UnregisterSlaveMessage),
+        /// What I have.
+        Update(UpdateSlaveMessage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_back_from_its_name_and_bytes() {
+        let ping = MasterMessage::Ping(Box::new(PingSlaveMessage { connected: true }));
+        assert_eq!(ping.name(), "mesos.internal.PingSlaveMessage");
+        assert_eq!(MasterMessage::decode(ping.name(), &ping.encode()), Ok(ping));
+    }
+
+    #[test]
+    fn unknown_names_and_broken_bodies_are_told_apart() {
+        for name in ["", "PingSlaveMessage", "mesos.internal.LostSlaveMessage"] {
+            let error = MasterMessage::decode(name, &[]).unwrap_err();
+            assert_eq!(error, MessageError::Unknown(name.to_owned()));
+        }
+        let broken = MasterMessage::decode("mesos.internal.PingSlaveMessage", &[0xff]);
+        assert!(matches!(broken, Err(MessageError::Malformed { .. })));
+    }
+}
