@@ -4,13 +4,21 @@
 //! One writer, the leading master. It decides; a backend only keeps: every [`Operation`] replaces
 //! or deletes one small record, and a batch of them is durable as a whole or not at all.
 
+mod memory;
+mod record;
+mod redb;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use model::id::AgentId;
 use model::identity::Identity;
 use model::time::Timestamp;
 use wire::v1;
+
+pub use crate::memory::MemoryRegistry;
+pub use crate::redb::{RedbRegistry, SCHEMA_VERSION};
 
 /// What the record says of one agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,4 +102,32 @@ pub enum RegistryError {
     /// An earlier write failed.
     #[error("an earlier write failed, nothing more is written")]
     Broken,
+    /// A record does not decode: the file was damaged or written by something else.
+    #[error("the record of {what} cannot be read: {reason}")]
+    Damaged {
+        /// Which record.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file was written by a newer version of this program.
+    #[error(
+        "{path} has schema version {found}; this program knows versions up to {SCHEMA_VERSION}"
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// The store failed.
+    #[error("{doing} {path} failed: {source}")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

@@ -23,6 +23,7 @@ pub mod json;
 mod limits;
 mod raw;
 pub mod recordio;
+pub mod resources;
 
 pub use descriptor::{Described, Names};
 pub use encode::encode;

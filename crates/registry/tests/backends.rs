@@ -1,0 +1,178 @@
+//! What every backend promises, and what only the one on disk can.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use alcazar_registry::{
+    AgentRecord, Contents, MemoryRegistry, Operation, RedbRegistry, Registry, RegistryError,
+    Standing,
+};
+use model::id::AgentId;
+use model::time::Timestamp;
+use proptest::prelude::*;
+use wire::v1;
+
+fn id(n: u8) -> AgentId {
+    AgentId::new(&format!("master-S{n}")).unwrap()
+}
+
+fn record(n: u8, standing: Standing) -> AgentRecord {
+    let owner = format!("spiffe://alcazar.local/agent/host-{n}").parse().unwrap();
+    AgentRecord { id: id(n), owner: (n % 3 != 0).then_some(owner), standing }
+}
+
+fn admitted(n: u8, hostname: &str) -> Operation {
+    let info = v1::AgentInfo {
+        hostname: hostname.to_owned(),
+        id: Some(v1::AgentId { value: id(n).to_string() }),
+        ..v1::AgentInfo::default()
+    };
+    Operation::PutAgent(record(n, Standing::Admitted(Box::new(info))))
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let since = (0u64..1 << 40).prop_map(|n| Timestamp::new(Duration::from_nanos(n)));
+    prop_oneof![
+        (0u8..6, "[a-z]{1,5}").prop_map(|(n, hostname)| admitted(n, &hostname)),
+        (0u8..6, since.clone()).prop_map(|(n, since)| {
+            Operation::PutAgent(record(n, Standing::Unreachable { since }))
+        }),
+        (0u8..6, since)
+            .prop_map(|(n, since)| Operation::PutAgent(record(n, Standing::Gone { since }))),
+        (0u8..6).prop_map(|n| Operation::DeleteAgent(id(n))),
+        "[a-z]{1,5}".prop_map(|id| {
+            Operation::PutMaster(Box::new(v1::MasterInfo { id, ..v1::MasterInfo::default() }))
+        }),
+    ]
+}
+
+/// Commits `batches` and returns what the record then says.
+fn contents_after(registry: &mut dyn Registry, batches: &[Vec<Operation>]) -> Contents {
+    for batch in batches {
+        registry.commit(batch).unwrap();
+    }
+    registry.recover().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_backend_keeps_what_was_written_and_the_disk_keeps_it_after_reopening(
+        batches in prop::collection::vec(prop::collection::vec(any_operation(), 0..6), 0..6)
+    ) {
+        let mut expected = Contents::default();
+        for operation in batches.iter().flatten() {
+            expected.apply(operation.clone());
+        }
+        prop_assert_eq!(&contents_after(&mut MemoryRegistry::default(), &batches), &expected);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.redb");
+        let mut registry = RedbRegistry::open(&path).unwrap();
+        prop_assert_eq!(&contents_after(&mut registry, &batches), &expected);
+        drop(registry);
+        let mut reopened = RedbRegistry::open(&path).unwrap();
+        prop_assert_eq!(&reopened.recover().unwrap(), &expected);
+    }
+}
+
+#[test]
+fn a_copy_taken_at_any_moment_opens_as_some_finished_commit_left_it() {
+    // What a crash leaves behind is the file as it is at that moment; commits are synced, so a
+    // copy made between two of them stands for a process killed there, without closing.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    let mut registry = RedbRegistry::open(&path).unwrap();
+    let mut expected = Contents::default();
+    for n in 0..20 {
+        let copy = folder.path().join(format!("copy-{n}.redb"));
+        std::fs::copy(&path, &copy).unwrap();
+        assert_eq!(RedbRegistry::open(&copy).unwrap().recover().unwrap(), expected);
+        let batch = [admitted(n, "a"), admitted(n + 100, "b")];
+        registry.commit(&batch).unwrap();
+        batch.into_iter().for_each(|operation| expected.apply(operation));
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_keeps_every_commit_it_was_told_of() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    // The child is this very test program, told by the environment to write without end.
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writer_for_the_kill_test", "--nocapture"])
+        .env("ALCAZAR_REGISTRY_WRITER", &path)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = 0;
+    for line in lines.map(Result::unwrap) {
+        if let Some(n) = line.strip_prefix("committed ") {
+            told = n.parse::<usize>().unwrap();
+            if told == 25 {
+                break;
+            }
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let contents = RedbRegistry::open(&path).unwrap().recover().unwrap();
+    assert_eq!(told, 25);
+    assert!(contents.agents.len() >= told, "{} < {told}", contents.agents.len());
+}
+
+#[test]
+fn writer_for_the_kill_test() {
+    let Some(path) = std::env::var_os("ALCAZAR_REGISTRY_WRITER") else { return };
+    let mut registry = RedbRegistry::open(path.as_ref()).unwrap();
+    for n in 1..=100_000usize {
+        let agent = AgentId::new(&format!("S{n}")).unwrap();
+        let since = Timestamp::default();
+        let standing = Standing::Unreachable { since };
+        let record = AgentRecord { id: agent, owner: None, standing };
+        registry.commit(&[Operation::PutAgent(record)]).unwrap();
+        println!("committed {n}");
+    }
+}
+
+#[test]
+fn a_second_process_cannot_open_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    let _first = RedbRegistry::open(&path).unwrap();
+    let error = RedbRegistry::open(&path).unwrap_err();
+    assert!(error.to_string().contains("registry.redb"), "{error}");
+}
+
+#[test]
+fn a_file_of_a_newer_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    drop(RedbRegistry::open(&path).unwrap());
+    let database = redb::Database::create(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    write.open_table(meta).unwrap().insert("schema_version", 99).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    assert!(matches!(RedbRegistry::open(&path), Err(RegistryError::NewerSchema { found: 99, .. })));
+}
+
+#[test]
+fn a_damaged_record_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    drop(RedbRegistry::open(&path).unwrap());
+    let database = redb::Database::create(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let agents = redb::TableDefinition::<&str, &[u8]>::new("agents");
+    write.open_table(agents).unwrap().insert("S1", b"\xff\xff".as_slice()).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let error = RedbRegistry::open(&path).unwrap().recover().unwrap_err();
+    assert!(error.to_string().contains("agent S1"), "{error}");
+}

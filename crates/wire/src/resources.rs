@@ -1,0 +1,421 @@
+//! Resources on the wire and in the model.
+//!
+//! The wire has two forms. Before *reservation refinement* a resource carries its one role in
+//! `role` and, if reserved dynamically, a `reservation`; after it, the whole stack stands in
+//! `reservations`. Peers send either; the model has only the second. Resources go out in the form
+//! that the receiver understands, which for one reservation or none can be both.
+
+#![allow(deprecated, reason = "the older form is the newer's deprecated fields")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::resources::{
+    Disk, Labels, Opaque, Persistence, Ranges, Reservation, ReservationKind, Resource,
+    ResourceError, Resources, Scalar, Value,
+};
+use model::role::Role;
+use prost::Message;
+
+use crate::v1;
+
+/// The most entries that one list of resources may have. Real agents have tens.
+pub const MAX_RESOURCES: usize = 10_000;
+
+/// Which form resources are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Both at once, as JSON for people and tools has it: `role` and `reservation` where one
+    /// layer can say it, and `reservations` always.
+    Endpoint,
+    /// With the whole stack in `reservations`.
+    PostRefinement,
+    /// With `role` and `reservation`. A resource with two reservations or more cannot be said
+    /// so and is written as after refinement.
+    PreRefinement,
+}
+
+/// Reads a list of resources in either form; every entry is checked.
+pub fn read(resources: &[v1::Resource]) -> Result<Resources, ResourceError> {
+    if resources.len() > MAX_RESOURCES {
+        return Err(ResourceError::TooMany(MAX_RESOURCES));
+    }
+    resources.iter().map(read_one).collect()
+}
+
+/// Reads one resource in either form.
+pub fn read_one(resource: &v1::Resource) -> Result<Resource, ResourceError> {
+    if resource.name.is_empty() {
+        return Err(ResourceError::EmptyName);
+    }
+    let role = |text: &str| {
+        Role::new(text)
+            .map_err(|source| ResourceError::Role { name: resource.name.clone(), source })
+    };
+    let allocation = match &resource.allocation_info {
+        Some(info) => info.role.as_deref().map(role).transpose()?,
+        None => None,
+    };
+    Ok(Resource {
+        name: resource.name.as_str().into(),
+        value: read_value(resource)?,
+        reservations: read_reservations(resource)?,
+        allocation,
+        disk: resource.disk.as_ref().map(read_disk).map(Arc::new),
+        revocable: resource.revocable.is_some(),
+        shared: resource.shared.is_some(),
+        provider: resource.provider_id.as_ref().map(|id| id.value.as_str().into()),
+    })
+}
+
+fn read_value(resource: &v1::Resource) -> Result<Value, ResourceError> {
+    let mismatch = || ResourceError::ValueMismatch(resource.name.clone());
+    let kind =
+        v1::value::Type::try_from(resource.r#type).map_err(|_| ResourceError::UnsupportedType)?;
+    let given = (resource.scalar.is_some(), resource.ranges.is_some(), resource.set.is_some());
+    match (kind, given) {
+        (v1::value::Type::Scalar, (true, false, false)) => {
+            let scalar = resource.scalar.as_ref().ok_or_else(mismatch)?;
+            Scalar::from_f64(scalar.value).map(Value::Scalar)
+        }
+        (v1::value::Type::Ranges, (false, true, false)) => {
+            let ranges = resource.ranges.as_ref().ok_or_else(mismatch)?;
+            Ranges::new(ranges.range.iter().map(|r| (r.begin, r.end))).map(Value::Ranges)
+        }
+        (v1::value::Type::Set, (false, false, true)) => {
+            let set = resource.set.as_ref().ok_or_else(mismatch)?;
+            let items: BTreeSet<_> = set.item.iter().cloned().collect();
+            if items.len() == set.item.len() {
+                Ok(Value::Set(items))
+            } else {
+                Err(ResourceError::DuplicateItem)
+            }
+        }
+        (v1::value::Type::Text, _) => Err(ResourceError::UnsupportedType),
+        _ => Err(mismatch()),
+    }
+}
+
+fn read_reservations(resource: &v1::Resource) -> Result<Vec<Reservation>, ResourceError> {
+    let wrong = |reason| ResourceError::Reservation { name: resource.name.clone(), reason };
+    let role = |text: &str| {
+        Role::new(text)
+            .map_err(|source| ResourceError::Role { name: resource.name.clone(), source })
+    };
+    if resource.reservations.is_empty() {
+        let text = resource.role.as_deref().unwrap_or("*");
+        return match (&resource.reservation, text) {
+            (None, "*") => Ok(Vec::new()),
+            (Some(_), "*") => Err(wrong("a dynamic reservation needs a role other than '*'")),
+            (None, _) => Ok(vec![Reservation {
+                kind: ReservationKind::Static,
+                role: role(text)?,
+                principal: None,
+                labels: None,
+            }]),
+            (Some(info), _) => {
+                if info.r#type.is_some() || info.role.is_some() {
+                    return Err(wrong("'reservation' must not have a type or a role"));
+                }
+                Ok(vec![Reservation {
+                    kind: ReservationKind::Dynamic,
+                    role: role(text)?,
+                    principal: info.principal.clone(),
+                    labels: info.labels.as_ref().map(read_labels),
+                }])
+            }
+        };
+    }
+    if resource.reservation.is_some() {
+        return Err(wrong("'reservation' and 'reservations' must not both be set"));
+    }
+    let mut stack: Vec<Reservation> = Vec::with_capacity(resource.reservations.len());
+    for info in &resource.reservations {
+        let kind = match info.r#type() {
+            v1::resource::reservation_info::Type::Dynamic => ReservationKind::Dynamic,
+            v1::resource::reservation_info::Type::Static => ReservationKind::Static,
+            v1::resource::reservation_info::Type::Unknown => {
+                return Err(wrong("a reservation needs a type"));
+            }
+        };
+        let text = info.role.as_deref().ok_or_else(|| wrong("a reservation needs a role"))?;
+        if text == "*" {
+            return Err(wrong("nothing can be reserved to '*'"));
+        }
+        let role = role(text)?;
+        if let Some(outer) = stack.last() {
+            if kind == ReservationKind::Static {
+                return Err(wrong("only the outermost reservation can be static"));
+            }
+            if !outer.role.is_ancestor_of(&role) {
+                return Err(wrong("each reservation's role must lie beneath the one before"));
+            }
+        }
+        stack.push(Reservation {
+            kind,
+            role,
+            principal: info.principal.clone(),
+            labels: info.labels.as_ref().map(read_labels),
+        });
+    }
+    // The endpoint form states the same again; anything else is a contradiction.
+    let innermost = stack.last().map_or("*", |r| r.role.as_str());
+    if resource.role.as_deref().is_some_and(|role| role != "*" && role != innermost) {
+        return Err(wrong("'role' contradicts 'reservations'"));
+    }
+    Ok(stack)
+}
+
+fn read_labels(labels: &v1::Labels) -> Labels {
+    labels.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
+}
+
+fn read_disk(disk: &v1::resource::DiskInfo) -> Disk {
+    use v1::resource::disk_info::source::Type;
+    let whole = disk.source.as_ref().is_some_and(|source| match source.r#type() {
+        Type::Block | Type::Mount | Type::Raw => true,
+        Type::Path | Type::Unknown => false,
+    });
+    Disk {
+        persistence: disk.persistence.as_ref().map(|persistence| Persistence {
+            id: persistence.id.clone(),
+            principal: persistence.principal.clone(),
+        }),
+        volume: disk.volume.as_ref().map(opaque),
+        source: disk.source.as_ref().map(opaque),
+        whole,
+    }
+}
+
+fn opaque(message: &impl Message) -> Opaque {
+    Opaque(message.encode_to_vec().into())
+}
+
+/// Writes a list of resources.
+#[must_use]
+pub fn write(resources: &Resources, form: Form) -> Vec<v1::Resource> {
+    resources.iter().map(|resource| write_one(resource, form)).collect()
+}
+
+/// Writes one resource.
+#[must_use]
+pub fn write_one(resource: &Resource, form: Form) -> v1::Resource {
+    let mut wire = v1::Resource {
+        provider_id: resource
+            .provider
+            .as_ref()
+            .map(|id| v1::ResourceProviderId { value: id.to_string() }),
+        name: resource.name.to_string(),
+        allocation_info: resource
+            .allocation
+            .as_ref()
+            .map(|role| v1::resource::AllocationInfo { role: Some(role.to_string()) }),
+        disk: resource.disk.as_deref().map(write_disk),
+        revocable: resource.revocable.then(v1::resource::RevocableInfo::default),
+        shared: resource.shared.then(v1::resource::SharedInfo::default),
+        ..v1::Resource::default()
+    };
+    match &resource.value {
+        Value::Scalar(scalar) => {
+            wire.set_type(v1::value::Type::Scalar);
+            wire.scalar = Some(v1::value::Scalar { value: scalar.as_f64() });
+        }
+        Value::Ranges(ranges) => {
+            wire.set_type(v1::value::Type::Ranges);
+            let range = ranges
+                .as_slice()
+                .iter()
+                .map(|&(begin, end)| v1::value::Range { begin, end })
+                .collect();
+            wire.ranges = Some(v1::value::Ranges { range });
+        }
+        Value::Set(items) => {
+            wire.set_type(v1::value::Type::Set);
+            wire.set = Some(v1::value::Set { item: items.iter().cloned().collect() });
+        }
+    }
+    write_reservations(resource, form, &mut wire);
+    wire
+}
+
+fn write_reservations(resource: &Resource, form: Form, wire: &mut v1::Resource) {
+    let sayable_before = resource.reservations.len() <= 1;
+    if sayable_before && form != Form::PostRefinement {
+        wire.role = Some(resource.reserved_to().map_or("*", Role::as_str).to_owned());
+        wire.reservation = resource
+            .reservations
+            .last()
+            .filter(|reservation| reservation.kind == ReservationKind::Dynamic)
+            .map(|reservation| v1::resource::ReservationInfo {
+                principal: reservation.principal.clone(),
+                labels: reservation.labels.as_ref().map(write_labels),
+                ..v1::resource::ReservationInfo::default()
+            });
+    }
+    if !sayable_before || form != Form::PreRefinement {
+        wire.reservations = resource.reservations.iter().map(write_reservation).collect();
+    }
+}
+
+fn write_reservation(reservation: &Reservation) -> v1::resource::ReservationInfo {
+    let mut info = v1::resource::ReservationInfo {
+        role: Some(reservation.role.to_string()),
+        principal: reservation.principal.clone(),
+        labels: reservation.labels.as_ref().map(write_labels),
+        ..v1::resource::ReservationInfo::default()
+    };
+    info.set_type(match reservation.kind {
+        ReservationKind::Dynamic => v1::resource::reservation_info::Type::Dynamic,
+        ReservationKind::Static => v1::resource::reservation_info::Type::Static,
+    });
+    info
+}
+
+fn write_labels(labels: &Labels) -> v1::Labels {
+    let labels = labels
+        .iter()
+        .map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() })
+        .collect();
+    v1::Labels { labels }
+}
+
+fn write_disk(disk: &Disk) -> v1::resource::DiskInfo {
+    v1::resource::DiskInfo {
+        persistence: disk.persistence.as_ref().map(|persistence| {
+            v1::resource::disk_info::Persistence {
+                id: persistence.id.clone(),
+                principal: persistence.principal.clone(),
+            }
+        }),
+        volume: disk.volume.as_ref().map(transparent),
+        source: disk.source.as_ref().map(transparent),
+    }
+}
+
+/// Undoes [`opaque`], which alone makes such values; so the bytes always decode.
+fn transparent<M: Message + Default>(bytes: &Opaque) -> M {
+    M::decode(&*bytes.0).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scalar(name: &str, value: f64) -> v1::Resource {
+        let mut resource = v1::Resource { name: name.into(), ..v1::Resource::default() };
+        resource.set_type(v1::value::Type::Scalar);
+        resource.scalar = Some(v1::value::Scalar { value });
+        resource
+    }
+
+    fn dynamic(role: &str) -> v1::resource::ReservationInfo {
+        let mut info = v1::resource::ReservationInfo {
+            role: Some(role.into()),
+            principal: Some("p".into()),
+            ..v1::resource::ReservationInfo::default()
+        };
+        info.set_type(v1::resource::reservation_info::Type::Dynamic);
+        info
+    }
+
+    #[test]
+    fn both_forms_of_a_reservation_read_as_the_same() {
+        let unreserved = scalar("cpus", 1.0);
+        let mut star = unreserved.clone();
+        star.role = Some("*".into());
+        assert_eq!(read_one(&unreserved).unwrap(), read_one(&star).unwrap());
+
+        let mut before = unreserved.clone();
+        before.role = Some("web".into());
+        before.reservation = Some(v1::resource::ReservationInfo {
+            principal: Some("p".into()),
+            ..v1::resource::ReservationInfo::default()
+        });
+        let mut after = unreserved.clone();
+        after.reservations = vec![dynamic("web")];
+        let mut endpoint = after.clone();
+        endpoint.role = before.role.clone();
+        let resource = read_one(&before).unwrap();
+        assert_eq!(read_one(&after).unwrap(), resource);
+        assert_eq!(read_one(&endpoint).unwrap(), resource);
+
+        assert_eq!(write_one(&resource, Form::PreRefinement), before);
+        assert_eq!(write_one(&resource, Form::PostRefinement), after);
+        endpoint.reservation = before.reservation;
+        assert_eq!(write_one(&resource, Form::Endpoint), endpoint);
+        assert_eq!(write_one(&read_one(&star).unwrap(), Form::PreRefinement), star);
+        assert_eq!(write_one(&read_one(&star).unwrap(), Form::PostRefinement), unreserved);
+    }
+
+    #[test]
+    fn a_refined_reservation_is_never_lost() {
+        let mut refined = scalar("cpus", 1.0);
+        refined.reservations = vec![dynamic("a"), dynamic("a/b")];
+        let resource = read_one(&refined).unwrap();
+        for form in [Form::PreRefinement, Form::PostRefinement] {
+            assert_eq!(write_one(&resource, form), refined);
+        }
+    }
+
+    #[test]
+    fn resources_that_contradict_themselves_are_errors() {
+        let refuse = |change: fn(&mut v1::Resource)| {
+            let mut resource = scalar("cpus", 1.0);
+            change(&mut resource);
+            assert!(read(&[resource.clone()]).is_err(), "{resource:?}");
+        };
+        refuse(|r| r.name.clear());
+        refuse(|r| r.scalar = Some(v1::value::Scalar { value: f64::NAN }));
+        refuse(|r| r.scalar = Some(v1::value::Scalar { value: f64::INFINITY }));
+        refuse(|r| r.scalar = Some(v1::value::Scalar { value: -1.0 }));
+        refuse(|r| r.scalar = Some(v1::value::Scalar { value: 1e13 }));
+        refuse(|r| r.scalar = None);
+        refuse(|r| r.set = Some(v1::value::Set::default()));
+        refuse(|r| r.set_type(v1::value::Type::Ranges));
+        refuse(|r| r.r#type = 99);
+        refuse(|r| r.role = Some("a//b".into()));
+        refuse(|r| r.reservation = Some(v1::resource::ReservationInfo::default()));
+        refuse(|r| r.reservations = vec![dynamic("*")]);
+        refuse(|r| r.reservations = vec![dynamic("a/b"), dynamic("a")]);
+        refuse(|r| r.reservations = vec![v1::resource::ReservationInfo::default()]);
+        refuse(|r| {
+            r.reservations = vec![dynamic("a")];
+            r.role = Some("b".into());
+        });
+        refuse(|r| {
+            r.reservations = vec![dynamic("a")];
+            r.reservation = Some(v1::resource::ReservationInfo::default());
+        });
+        refuse(|r| {
+            r.allocation_info = Some(v1::resource::AllocationInfo { role: Some("..".into()) });
+        });
+        refuse(|r| {
+            r.set_type(v1::value::Type::Ranges);
+            r.scalar = None;
+            r.ranges =
+                Some(v1::value::Ranges { range: vec![v1::value::Range { begin: 2, end: 1 }] });
+        });
+    }
+
+    #[test]
+    fn disks_come_back_as_they_went() {
+        let mut disk = scalar("disk", 100.0);
+        let mut source = v1::resource::disk_info::Source {
+            mount: Some(v1::resource::disk_info::source::Mount { root: Some("/mnt".into()) }),
+            profile: Some("fast".into()),
+            ..v1::resource::disk_info::Source::default()
+        };
+        source.set_type(v1::resource::disk_info::source::Type::Mount);
+        disk.disk = Some(v1::resource::DiskInfo {
+            persistence: Some(v1::resource::disk_info::Persistence {
+                id: "v".into(),
+                principal: None,
+            }),
+            volume: None,
+            source: Some(source),
+        });
+        let resource = read_one(&disk).unwrap();
+        assert!(resource.is_indivisible());
+        assert_eq!(write_one(&resource, Form::PostRefinement), disk);
+    }
+}
