@@ -19,7 +19,7 @@ fn id(n: u8) -> AgentId {
 
 fn record(n: u8, standing: Standing) -> AgentRecord {
     let owner = format!("spiffe://alcazar.local/agent/host-{n}").parse().unwrap();
-    AgentRecord { id: id(n), owner: (n % 3 != 0).then_some(owner), standing }
+    AgentRecord { id: id(n), owner: (!n.is_multiple_of(3)).then_some(owner), standing }
 }
 
 fn admitted(n: u8, hostname: &str) -> Operation {
