@@ -11,9 +11,9 @@
 
 pub mod access;
 pub mod body;
+pub mod call;
 pub mod common;
 pub mod files;
-pub mod json;
 pub mod media;
 pub mod path;
 pub mod query;
@@ -21,5 +21,6 @@ pub mod refusal;
 pub mod reply;
 pub mod request;
 pub mod route;
+pub mod serve;
 pub mod site;
 pub mod stream;

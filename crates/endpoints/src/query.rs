@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
+use libprocess::route::parse_query;
 
 use crate::refusal::Refusal;
 
@@ -20,14 +20,11 @@ pub struct Query {
 impl Query {
     /// Reads what follows the `?`.
     pub fn read(text: &str) -> Result<Self, Refusal> {
-        let mut parameters = BTreeMap::new();
-        for pair in text.split(['&', ';']).filter(|p| !p.is_empty()) {
-            if parameters.len() == MAX_PARAMETERS {
-                return Err(Refusal::bad_request("Too many parameters in the query"));
-            }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            parameters.insert(decode(name)?, decode(value)?);
+        if text.split(['&', ';']).count() > MAX_PARAMETERS {
+            return Err(Refusal::bad_request("Too many parameters in the query"));
         }
+        let parameters =
+            parse_query(text).map_err(|error| Refusal::bad_request(error.to_string()))?;
         Ok(Self { parameters })
     }
 
@@ -35,12 +32,6 @@ impl Query {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
-    }
-
-    /// All parameters as `name=value`, sorted: equal for equal queries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.parameters.is_empty()
     }
 
     /// The value of `name` as a whole number.
@@ -58,14 +49,6 @@ impl Query {
             .map(Some)
             .map_err(|why| Refusal::bad_request(format!("Invalid {name} '{text}': {why}")))
     }
-}
-
-fn decode(text: &str) -> Result<String, Refusal> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .map(|text| text.into_owned())
-        .map_err(|_| Refusal::bad_request("The query is not UTF-8"))
 }
 
 /// Units of a duration and their length in nanoseconds.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{Request as HttpRequest, Response};
+use http::{HeaderMap, Method, Response};
 use libprocess::sender::PeerFacts;
 
 use crate::access::{Caller, Posture, Verdict, judge};
@@ -16,13 +16,30 @@ use crate::reply::{Answer, respond};
 use crate::request::{Request, inflate};
 use crate::route::{Handler, Methods, Table};
 
+/// What a request begins with.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The path as it was sent.
+    pub path: String,
+    /// The query as it was sent, without the question mark; empty if there was none.
+    pub query: String,
+    /// Path and query together, as they were sent.
+    pub target: String,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// What the connection proved.
+    pub peer: Arc<PeerFacts>,
+}
+
 /// A daemon's routes, ready to answer.
 #[derive(Debug)]
 pub struct Site<S> {
     state: Arc<S>,
     table: Table<S>,
     posture: Posture,
-    max_body_bytes: usize,
+    pub(crate) max_body_bytes: usize,
     refused: Mutex<BTreeMap<u16, u64>>,
 }
 
@@ -61,21 +78,24 @@ impl<S: Send + Sync + 'static> Site<S> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Answers one request of the connection described by `peer`. Never fails: what goes wrong is
-    /// a response.
-    pub async fn answer(&self, request: HttpRequest<Bytes>, peer: &PeerFacts) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let caller = Caller::new(peer);
-        let query = Query::read(head.uri.query().unwrap_or_default());
+    /// Answers one request. Never fails: what goes wrong is a response. The body is read when the
+    /// caller was admitted, not before.
+    pub async fn answer(
+        &self,
+        head: Head,
+        body: impl Future<Output = Result<Bytes, Refusal>> + Send,
+    ) -> Response<Body> {
+        let caller = Caller::new(&head.peer);
+        let query = Query::read(&head.query);
         let callback = query.as_ref().ok().and_then(|q| q.get("jsonp")).map(str::to_owned);
         let answer = self.route(&head, body, query, caller.clone()).await;
         if let Err(refusal) = &answer {
             let who = caller.principal().unwrap_or("anonymous");
-            let (method, path, from) = (&head.method, head.uri.path(), caller.address());
+            let (method, path, from) = (&head.method, &head.path, caller.address());
             if refusal.status().is_server_error() {
-                tracing::error!(%method, path, who, %from, %refusal, "request failed");
+                tracing::error!(%method, ?path, who, %from, %refusal, "request failed");
             } else {
-                tracing::info!(%method, path, who, %from, %refusal, "request refused");
+                tracing::info!(%method, ?path, who, %from, %refusal, "request refused");
             }
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             *refused.entry(refusal.status().as_u16()).or_default() += 1;
@@ -85,12 +105,12 @@ impl<S: Send + Sync + 'static> Site<S> {
 
     async fn route(
         &self,
-        head: &http::request::Parts,
-        body: Bytes,
+        head: &Head,
+        body: impl Future<Output = Result<Bytes, Refusal>> + Send,
         query: Result<Query, Refusal>,
         caller: Caller,
     ) -> Answer {
-        let found = Path::from_target(head.uri.path()).ok().and_then(|path| self.table.find(path));
+        let found = Path::from_target(&head.path).ok().and_then(|path| self.table.find(path));
         let Some(found) = found else {
             // Strangers do not learn which paths exist.
             return Err(match (self.posture, caller.identity(), self.table.routes.first()) {
@@ -123,9 +143,9 @@ impl<S: Send + Sync + 'static> Site<S> {
             rest: found.rest,
             query,
             headers: head.headers.clone(),
-            body,
+            body: Bytes::new(),
             caller,
-            target: head.uri.path_and_query().map_or("/", |t| t.as_str()).to_owned(),
+            target: head.target.clone(),
         };
         (self.table.gate)(&self.state, &request, route)?;
         if let Methods::Only(methods) = route.methods
@@ -133,8 +153,7 @@ impl<S: Send + Sync + 'static> Site<S> {
         {
             return Err(Refusal::method_not_allowed(methods, &request.method));
         }
-        let body = std::mem::take(&mut request.body);
-        request.body = inflate(&request.headers, body, self.max_body_bytes)?;
+        request.body = inflate(&request.headers, body.await?, self.max_body_bytes)?;
         match route.handler {
             Handler::Now(handler) => handler(&self.state, &request),
             Handler::Later(handler) => handler(self.state.clone(), request).await,

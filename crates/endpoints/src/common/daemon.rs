@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use wire::json::{self, ToJson};
+
 use crate::files::Files;
-use crate::json;
 use crate::reply::{Answer, Reply};
 use crate::request::Request;
 
@@ -41,23 +42,17 @@ pub trait Daemon: Send + Sync + 'static {
 pub(super) fn version<S: Daemon>(daemon: &S, _: &Request) -> Answer {
     let build = daemon.build();
     // Sorted keys, unlike everywhere else.
-    let json = json::object(|o| {
-        o.text("build_date", &build.date);
-        o.double("build_time", build.time);
-        o.text("build_user", &build.user);
-        let git = [
-            ("git_branch", &build.git_branch),
-            ("git_sha", &build.git_sha),
-            ("git_tag", &build.git_tag),
-        ];
-        for (key, value) in git {
-            if let Some(value) = value {
-                o.text(key, value);
-            }
-        }
-        o.text("version", &build.version);
+    let mut out = Vec::new();
+    json::object(&mut out, |o| {
+        o.field("build_date", &build.date);
+        o.field("build_time", build.time);
+        o.field("build_user", &build.user);
+        o.optional("git_branch", build.git_branch.as_ref());
+        o.optional("git_sha", build.git_sha.as_ref());
+        o.optional("git_tag", build.git_tag.as_ref());
+        o.field("version", &build.version);
     });
-    Ok(Reply::Json(json.into()))
+    Ok(Reply::Json(out.into()))
 }
 
 pub(super) fn health<S: Daemon>(_: &S, _: &Request) -> Answer {
@@ -65,31 +60,25 @@ pub(super) fn health<S: Daemon>(_: &S, _: &Request) -> Answer {
 }
 
 pub(super) fn flags<S: Daemon>(daemon: &S, _: &Request) -> Answer {
-    let json = json::object(|o| {
-        o.object("flags", |o| {
-            for (name, value) in daemon.flags() {
-                o.text(name, value);
-            }
-        });
+    let mut out = Vec::new();
+    json::object(&mut out, |o| {
+        o.field("flags", daemon.flags());
     });
-    Ok(Reply::Json(json.into()))
+    Ok(Reply::Json(out.into()))
 }
 
 pub(super) fn metrics<S: Daemon>(daemon: &S, request: &Request) -> Answer {
     // Every metric is in memory, so none is ever late; the parameter is still checked.
     request.query.duration("timeout")?;
-    let metrics = all_metrics(daemon);
-    let json = json::object(|o| {
-        for (name, value) in metrics.iter().filter(|(_, v)| v.is_finite()) {
-            o.double(name, *value);
-        }
-    });
-    Ok(Reply::Json(json.into()))
+    let mut out = Vec::new();
+    all_metrics(daemon).to_json(&mut out);
+    Ok(Reply::Json(out.into()))
 }
 
-/// The daemon's metrics and the machine's.
-pub(crate) fn all_metrics<S: Daemon>(daemon: &S) -> BTreeMap<String, f64> {
+/// The daemon's metrics and the machine's, for GET_METRICS. Only numbers that JSON can write.
+pub fn all_metrics<S: Daemon>(daemon: &S) -> BTreeMap<String, f64> {
     let mut metrics = daemon.metrics();
     metrics.extend(super::system_metrics());
+    metrics.retain(|_, value| value.is_finite());
     metrics
 }

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use wire::v1;
+use wire::{json, v1};
 
 use super::Daemon;
 use crate::body::FileBody;
 use crate::files::{Chunk, Entry, FileError};
-use crate::json;
 use crate::refusal::Refusal;
 use crate::reply::{Answer, Reply};
 use crate::request::Request;
@@ -63,20 +62,21 @@ pub(super) fn browse<S: Daemon>(daemon: Arc<S>, request: Request) -> Pending {
     Box::pin(async move {
         let name = path(&request)?;
         let entries = blocking(&daemon, &name, |d, name| d.files().browse(name)).await?;
-        let json = json::array(|a| {
+        let mut out = Vec::new();
+        json::array(&mut out, |a| {
             for entry in &entries {
                 a.object(|o| {
-                    o.text("gid", &entry.gid);
-                    o.text("mode", &entry.mode_text());
-                    o.integer("mtime", entry.mtime);
-                    o.integer("nlink", i64::try_from(entry.nlink).unwrap_or(i64::MAX));
-                    o.text("path", &entry.path);
-                    o.integer("size", i64::try_from(entry.size).unwrap_or(i64::MAX));
-                    o.text("uid", &entry.uid);
+                    o.field("gid", &entry.gid);
+                    o.field("mode", entry.mode_text());
+                    o.field("mtime", entry.mtime);
+                    o.field("nlink", entry.nlink);
+                    o.field("path", &entry.path);
+                    o.field("size", entry.size);
+                    o.field("uid", &entry.uid);
                 });
             }
         });
-        Ok(Reply::Json(json.into()))
+        Ok(Reply::Json(out.into()))
     })
 }
 
@@ -86,11 +86,12 @@ pub(super) fn read<S: Daemon>(daemon: Arc<S>, request: Request) -> Pending {
         let (offset, length) = (natural(&request, "offset")?, natural(&request, "length")?);
         let read = move |d: &S, name: &str| d.files().read(name, offset, length);
         let chunk = blocking(&daemon, &name, read).await?;
-        let json = json::object(|o| {
-            o.text("data", &String::from_utf8_lossy(&chunk.data));
-            o.integer("offset", i64::try_from(chunk.offset).unwrap_or(i64::MAX));
+        let mut out = Vec::new();
+        json::object(&mut out, |o| {
+            o.field("data", String::from_utf8_lossy(&chunk.data).as_ref());
+            o.field("offset", chunk.offset);
         });
-        Ok(Reply::Json(json.into()))
+        Ok(Reply::Json(out.into()))
     })
 }
 
@@ -104,12 +105,13 @@ pub(super) fn download<S: Daemon>(daemon: Arc<S>, request: Request) -> Pending {
 }
 
 pub(super) fn debug<S: Daemon>(daemon: &S, _: &Request) -> Answer {
-    let json = json::object(|o| {
+    let mut out = Vec::new();
+    json::object(&mut out, |o| {
         for (name, real) in daemon.files().list() {
-            o.text(&name, &real.to_string_lossy());
+            o.field(&name, real.to_string_lossy().as_ref());
         }
     });
-    Ok(Reply::Json(json.into()))
+    Ok(Reply::Json(out.into()))
 }
 
 /// The call LIST_FILES.

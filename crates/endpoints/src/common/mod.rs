@@ -7,7 +7,7 @@ mod system;
 use crate::access::{Action, Realm};
 use crate::route::{GET, Handler, Methods, Route};
 
-pub use daemon::{Build, Daemon};
+pub use daemon::{Build, Daemon, all_metrics};
 pub use files::{list_files, read_file};
 pub use system::system_metrics;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::json;
+use wire::json;
+
 use crate::reply::{Answer, Reply};
 use crate::request::Request;
 
@@ -29,17 +30,16 @@ fn read() -> Stats {
 
 pub(super) fn stats<S>(_: &S, _: &Request) -> Answer {
     let stats = read();
-    let json = json::object(|o| {
-        o.double("avg_load_15min", stats.loads[2]);
-        o.double("avg_load_1min", stats.loads[0]);
-        o.double("avg_load_5min", stats.loads[1]);
-        if let Some(cpus) = stats.cpus {
-            o.double("cpus_total", cpus);
-        }
-        o.double("mem_free_bytes", stats.memory_free);
-        o.double("mem_total_bytes", stats.memory_total);
+    let mut out = Vec::new();
+    json::object(&mut out, |o| {
+        o.field("avg_load_15min", stats.loads[2]);
+        o.field("avg_load_1min", stats.loads[0]);
+        o.field("avg_load_5min", stats.loads[1]);
+        o.optional("cpus_total", stats.cpus);
+        o.field("mem_free_bytes", stats.memory_free);
+        o.field("mem_total_bytes", stats.memory_total);
     });
-    Ok(Reply::Json(json.into()))
+    Ok(Reply::Json(out.into()))
 }
 
 /// The metrics `system/*`, which every daemon has.

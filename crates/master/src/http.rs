@@ -1,0 +1,135 @@
+//! The master over HTTP: the old endpoints, the operator API, the scheduler API.
+
+mod operator;
+mod read;
+mod scheduler;
+mod table;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use endpoints::access::Caller;
+use endpoints::common::{Build, Daemon};
+use endpoints::files::Files;
+use endpoints::refusal::Refusal;
+use model::time::Timestamp;
+
+use crate::engine::event::Caller as EngineCaller;
+use crate::engine::state::Snapshot;
+use crate::runtime::{Inbox, Stopping, Streams};
+use crate::telemetry::{self, Driver};
+use crate::views::{Everything, Program, Rendered, View};
+
+pub use table::table;
+
+/// What the handlers see: the latest snapshot, the way to the engine, and what the program is.
+#[derive(Debug)]
+pub struct Master {
+    /// The state after the last batch of events that is durable.
+    pub snapshots: ArcSwap<Snapshot>,
+    /// The program.
+    pub program: Program,
+    /// The files that it shows.
+    pub files: Files,
+    /// The way to the engine.
+    pub inbox: Inbox,
+    /// The streams of schedulers.
+    pub streams: Streams,
+    /// How often a stream beats.
+    pub heartbeat_interval: Duration,
+    /// `--publish_per_framework_metrics`
+    pub per_framework_metrics: bool,
+    /// What was counted before the engine.
+    pub counted: Counted,
+    /// What was rendered.
+    pub rendered: Rendered,
+}
+
+/// What the driver counts.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Messages that could not be read.
+    pub undecodable: AtomicU64,
+    /// Messages from a sender that may not send them.
+    pub forbidden: AtomicU64,
+    /// Changes of the registry that are being written.
+    pub queued_operations: AtomicU64,
+}
+
+impl Master {
+    /// Shows the latest snapshot to `caller`.
+    fn view<T>(&self, _caller: &Caller, show: impl FnOnce(View<'_>) -> T) -> T {
+        let snapshot = self.snapshots.load();
+        show(View {
+            snapshot: &snapshot,
+            program: &self.program,
+            // Every caller who is admitted sees everything until rules say otherwise.
+            sight: &Everything,
+            rendered: &self.rendered,
+        })
+    }
+}
+
+impl Daemon for Master {
+    fn build(&self) -> &Build {
+        &self.program.build
+    }
+
+    fn flags(&self) -> &BTreeMap<String, String> {
+        &self.program.flags
+    }
+
+    fn metrics(&self) -> BTreeMap<String, f64> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let queued = count(&self.counted.queued_operations);
+        let driver = Driver {
+            queued_events: self.inbox.queued(),
+            queued_requests: self.inbox.waiting(),
+            operator_streams: 0,
+            queued_operations: usize::try_from(queued).unwrap_or(usize::MAX),
+            undecodable_messages: count(&self.counted.undecodable),
+            forbidden_messages: count(&self.counted.forbidden),
+            cut_off_subscribers: self.streams.cut_off(),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let snapshot = self.snapshots.load();
+        telemetry::metrics(&snapshot, &driver, Timestamp::new(now), self.per_framework_metrics)
+    }
+
+    fn files(&self) -> &Files {
+        &self.files
+    }
+}
+
+/// Who called, as the engine wants to know it.
+fn engine_caller(caller: &Caller) -> EngineCaller {
+    EngineCaller {
+        principal: caller.principal().map(str::to_owned),
+        identity: caller.identity().cloned(),
+    }
+}
+
+/// The engine is gone.
+fn stopping(_: Stopping) -> Refusal {
+    Refusal::unavailable("The master is stopping")
+}
+
+/// The engine's refusal as a response.
+fn refused(refusal: &crate::engine::refusal::Refusal) -> Refusal {
+    let text = refusal.to_string();
+    match refusal.status() {
+        403 => Refusal::forbidden_because(text),
+        404 => Refusal::not_found_because(text),
+        409 => Refusal::conflict(text),
+        501 => Refusal::not_implemented(text),
+        503 => Refusal::unavailable(text),
+        _ => Refusal::bad_request(text),
+    }
+}
+
+/// A handler that takes a while, from an async function.
+type Shared = Arc<Master>;

@@ -1,0 +1,259 @@
+//! The operator API: `POST /api/v1`.
+
+use std::sync::Arc;
+
+use endpoints::call::{absent, invalid, read, reply};
+use endpoints::common::{all_metrics, list_files, read_file};
+use endpoints::media::{self, Media};
+use endpoints::refusal::Refusal;
+use endpoints::reply::{Answer, Reply};
+use endpoints::request::Request;
+use endpoints::route::Pending;
+use model::id::{AgentId, FrameworkId};
+use wire::Limits;
+use wire::json::Style;
+use wire::v1::master::call::Type;
+use wire::v1::master::response::{self, Type as Kind};
+use wire::v1::master::{Call, Response};
+use wire::v1::{self, maintenance, quota};
+
+use super::{Master, Shared, refused, stopping};
+use crate::engine::effect::Accepted;
+use crate::engine::event::{Event, OperatorCommand};
+
+/// The word in texts of failed validations.
+const KIND: &str = "master";
+
+pub(super) fn call(master: Shared, request: Request) -> Pending {
+    Box::pin(async move {
+        let call: Call = read(&request, &Limits::default())?;
+        let asked = validate(call)?;
+        let media = media::accept(&request.headers)?;
+        answer(master, &request, asked, media).await
+    })
+}
+
+/// A call that has what its type requires.
+enum Asked {
+    /// Answered from memory.
+    Read(Type),
+    ListFiles(String),
+    ReadFile {
+        path: String,
+        offset: u64,
+        length: Option<u64>,
+    },
+    Command(OperatorCommand),
+}
+
+fn validate(call: Call) -> Result<Asked, Refusal> {
+    // An unknown type was dropped by the reader, so unset and unknown are one.
+    let kind = call.r#type.and_then(|n| Type::try_from(n).ok());
+    let kind = kind.ok_or_else(|| absent(KIND, "type"))?;
+    match kind {
+        Type::Unknown => Err(Refusal::unknown_call()),
+        Type::GetMetrics => match call.get_metrics {
+            Some(_) => Ok(Asked::Read(kind)),
+            None => Err(absent(KIND, "get_metrics")),
+        },
+        Type::GetHealth
+        | Type::GetFlags
+        | Type::GetVersion
+        | Type::GetLoggingLevel
+        | Type::GetState
+        | Type::GetAgents
+        | Type::GetFrameworks
+        | Type::GetExecutors
+        | Type::GetOperations
+        | Type::GetTasks
+        | Type::GetRoles
+        | Type::GetWeights
+        | Type::GetMaster
+        | Type::GetMaintenanceStatus
+        | Type::GetMaintenanceSchedule
+        | Type::GetQuota => Ok(Asked::Read(kind)),
+        Type::ListFiles => {
+            let list = call.list_files.ok_or_else(|| absent(KIND, "list_files"))?;
+            Ok(Asked::ListFiles(list.path))
+        }
+        Type::ReadFile => {
+            let read = call.read_file.ok_or_else(|| absent(KIND, "read_file"))?;
+            Ok(Asked::ReadFile { path: read.path, offset: read.offset, length: read.length })
+        }
+        Type::MarkAgentGone => {
+            let mark = call.mark_agent_gone.ok_or_else(|| absent(KIND, "mark_agent_gone"))?;
+            let id = mark.agent_id.value;
+            let id: AgentId = id.parse().map_err(|why| {
+                invalid(KIND, &format!("'{}' is not a valid agent ID: {why}", id.escape_default()))
+            })?;
+            Ok(Asked::Command(OperatorCommand::MarkAgentGone(id)))
+        }
+        Type::Teardown => {
+            let teardown = call.teardown.ok_or_else(|| absent(KIND, "teardown"))?;
+            let id: FrameworkId = teardown
+                .framework_id
+                .value
+                .parse()
+                .map_err(|_| Refusal::bad_request("No framework found with specified ID"))?;
+            Ok(Asked::Command(OperatorCommand::Teardown(id)))
+        }
+        other => Err(not_offered(other)),
+    }
+}
+
+/// Understood, and not done: better said than pretended.
+fn not_offered(kind: Type) -> Refusal {
+    Refusal::not_implemented(format!("{} is not offered by this master", kind.as_str_name()))
+}
+
+async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -> Answer {
+    match asked {
+        Asked::Read(kind) => {
+            let caller = request.caller.clone();
+            let task = move || respond(&master, &caller, kind, media);
+            tokio::task::spawn_blocking(task)
+                .await
+                .map_err(|e| Refusal::internal(format!("answering {}: {e}", kind.as_str_name())))?
+        }
+        Asked::ListFiles(path) => {
+            let file_infos = list_files(&master, &path).await?;
+            let list_files = Some(response::ListFiles { file_infos });
+            Ok(message(media, Kind::ListFiles, Response { list_files, ..Default::default() }))
+        }
+        Asked::ReadFile { path, offset, length } => {
+            let chunk = read_file(&master, &path, offset, length).await?;
+            let read_file = Some(response::ReadFile { size: chunk.size, data: chunk.data.into() });
+            Ok(message(media, Kind::ReadFile, Response { read_file, ..Default::default() }))
+        }
+        Asked::Command(asked) => command(&master, asked).await,
+    }
+}
+
+/// Hands a command to the engine and answers as it says.
+pub(super) async fn command(master: &Arc<Master>, command: OperatorCommand) -> Answer {
+    let answer = master.inbox.ask(|request| Event::Operator { request, command }).await;
+    match answer.map_err(stopping)? {
+        Ok(Accepted::Done) => Ok(Reply::Done),
+        Ok(Accepted::Accepted) => Ok(Reply::Accepted),
+        Err(refusal) => Err(refused(&refusal)),
+    }
+}
+
+/// A response as the generic writer prints it.
+fn message(media: Media, kind: Kind, mut response: Response) -> Reply {
+    response.r#type = Some(kind as i32);
+    reply(media, &response, Style::V1)
+}
+
+/// The answers from memory.
+fn respond(
+    master: &Master,
+    caller: &endpoints::access::Caller,
+    kind: Type,
+    media: Media,
+) -> Answer {
+    let mut response = Response::default();
+    let (kind, style) = match kind {
+        Type::GetHealth => {
+            response.get_health = Some(response::GetHealth { healthy: true });
+            (Kind::GetHealth, Style::V1)
+        }
+        Type::GetFlags => {
+            let flag = |(name, value): (&String, &String)| v1::Flag {
+                name: name.clone(),
+                value: Some(value.clone()),
+            };
+            let flags = master.program.flags.iter().map(flag).collect();
+            response.get_flags = Some(response::GetFlags { flags });
+            (Kind::GetFlags, Style::V1)
+        }
+        Type::GetVersion => {
+            let build = &master.program.build;
+            response.get_version = Some(response::GetVersion {
+                version_info: v1::VersionInfo {
+                    version: build.version.clone(),
+                    build_date: Some(build.date.clone()),
+                    build_time: Some(build.time),
+                    build_user: Some(build.user.clone()),
+                    git_sha: build.git_sha.clone(),
+                    git_branch: build.git_branch.clone(),
+                    git_tag: build.git_tag.clone(),
+                },
+            });
+            (Kind::GetVersion, Style::V1)
+        }
+        Type::GetMetrics => {
+            let metric = |(name, value)| v1::Metric { name, value: Some(value) };
+            let metrics = all_metrics(master).into_iter().map(metric).collect();
+            response.get_metrics = Some(response::GetMetrics { metrics });
+            (Kind::GetMetrics, Style::V1)
+        }
+        Type::GetLoggingLevel => {
+            response.get_logging_level = Some(response::GetLoggingLevel { level: 0 });
+            (Kind::GetLoggingLevel, Style::V1)
+        }
+        // There are none of these, and no call that would make one.
+        Type::GetOperations => {
+            response.get_operations = Some(response::GetOperations::default());
+            (Kind::GetOperations, Style::V1)
+        }
+        Type::GetWeights => (Kind::GetWeights, Style::V1),
+        Type::GetQuota => {
+            let status = quota::QuotaStatus::default();
+            response.get_quota = Some(response::GetQuota { status });
+            (Kind::GetQuota, Style::V1)
+        }
+        Type::GetMaintenanceStatus => {
+            let status = maintenance::ClusterStatus::default();
+            response.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
+            (Kind::GetMaintenanceStatus, Style::V1)
+        }
+        Type::GetMaintenanceSchedule => {
+            let schedule = maintenance::Schedule::default();
+            response.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
+            (Kind::GetMaintenanceSchedule, Style::V1)
+        }
+        state => return master.view(caller, |view| respond_state(view, state, media)),
+    };
+    response.r#type = Some(kind as i32);
+    Ok(reply(media, &response, style))
+}
+
+/// The answers from the snapshot. The first five are written by hand in the original, which
+/// shows in their JSON.
+fn respond_state(view: crate::views::View<'_>, kind: Type, media: Media) -> Answer {
+    let mut response = Response::default();
+    let (kind, style) = match kind {
+        Type::GetState => {
+            response.get_state = Some(view.get_state());
+            (Kind::GetState, Style::MASTER_READ)
+        }
+        Type::GetAgents => {
+            response.get_agents = Some(view.get_agents());
+            (Kind::GetAgents, Style::MASTER_READ)
+        }
+        Type::GetFrameworks => {
+            response.get_frameworks = Some(view.get_frameworks());
+            (Kind::GetFrameworks, Style::MASTER_READ)
+        }
+        Type::GetExecutors => {
+            response.get_executors = Some(view.get_executors());
+            (Kind::GetExecutors, Style::MASTER_READ)
+        }
+        Type::GetTasks => {
+            response.get_tasks = Some(view.get_tasks());
+            (Kind::GetTasks, Style::MASTER_READ)
+        }
+        Type::GetRoles => {
+            response.get_roles = Some(view.get_roles());
+            (Kind::GetRoles, Style::V1)
+        }
+        Type::GetMaster => {
+            response.get_master = Some(view.get_master());
+            (Kind::GetMaster, Style::V1)
+        }
+        other => return Err(not_offered(other)),
+    };
+    response.r#type = Some(kind as i32);
+    Ok(reply(media, &response, style))
+}

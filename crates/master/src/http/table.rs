@@ -1,0 +1,87 @@
+//! The master's routes.
+
+use endpoints::access::{Action, Realm};
+use endpoints::common::{Program, routes};
+use endpoints::route::{GET, Handler, Methods, POST, Route, Table};
+
+use super::{Master, operator, read, scheduler, write};
+
+/// All routes of a master. Nothing is reached without an identity, unless the whole daemon runs
+/// in plaintext.
+#[must_use]
+pub fn table() -> Table<Master> {
+    let mut all = routes::<Master>(Program::Master);
+    all.extend(reading());
+    all.extend(writing());
+    Table {
+        delegate: "master",
+        routes: all,
+        unauthenticated: &[],
+        // The one master of a cluster without election leads from before it listens.
+        gate: |_, _, _| Ok(()),
+    }
+}
+
+fn reading() -> Vec<Route<Master>> {
+    let view = |path, handler| Route {
+        path,
+        methods: Methods::Any,
+        realm: Realm::MasterReadonly,
+        action: Action::ViewState,
+        handler,
+    };
+    vec![
+        view("/master/state", Handler::Later(read::state)),
+        view("/master/state-summary", Handler::Later(read::state_summary)),
+        view("/master/slaves", Handler::Later(read::slaves)),
+        view("/master/frameworks", Handler::Later(read::frameworks)),
+        view("/master/tasks", Handler::Later(read::tasks)),
+        view("/master/roles", Handler::Later(read::roles)),
+        view("/master/maintenance/status", Handler::Now(read::nothing)),
+        Route {
+            path: "/master/maintenance/schedule",
+            methods: GET,
+            realm: Realm::MasterReadwrite,
+            action: Action::ViewState,
+            handler: Handler::Now(read::nothing),
+        },
+        Route {
+            path: "/master/quota",
+            methods: GET,
+            realm: Realm::MasterReadwrite,
+            action: Action::ViewState,
+            handler: Handler::Now(read::nothing),
+        },
+        Route {
+            path: "/master/weights",
+            methods: GET,
+            realm: Realm::MasterReadwrite,
+            action: Action::ViewState,
+            handler: Handler::Now(read::no_weights),
+        },
+        Route {
+            path: "/master/redirect",
+            methods: Methods::Any,
+            realm: Realm::MasterReadonly,
+            action: Action::Greet,
+            handler: Handler::Now(read::redirect),
+        },
+    ]
+}
+
+fn writing() -> Vec<Route<Master>> {
+    let route =
+        |path, realm, handler| Route { path, methods: POST, realm, action: Action::Call, handler };
+    let write = |path, handler| route(path, Realm::MasterReadwrite, handler);
+    vec![
+        write("/master/api/v1", Handler::Later(operator::call)),
+        route("/master/api/v1/scheduler", Realm::MasterScheduler, Handler::Later(scheduler::call)),
+        write("/master/teardown", Handler::Later(write::teardown)),
+        write("/master/machine/down", Handler::Now(write::not_offered)),
+        write("/master/machine/up", Handler::Now(write::not_offered)),
+        write("/master/reserve", Handler::Now(write::not_offered)),
+        write("/master/unreserve", Handler::Now(write::not_offered)),
+        write("/master/create-volumes", Handler::Now(write::not_offered)),
+        write("/master/destroy-volumes", Handler::Now(write::not_offered)),
+    ]
+}

@@ -1,0 +1,348 @@
+//! The master as a running program: sockets, the registry, the clock, and the one task that owns
+//! the engine.
+//!
+//! Everything that happens becomes an event in one bounded queue. The driver takes what is there,
+//! lets the engine decide, makes all changes of the registry durable in one write, publishes the
+//! snapshot, and only then carries out the rest in order.
+
+mod door;
+mod driver;
+mod inbox;
+mod streams;
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use endpoints::access::Posture;
+use endpoints::files::Files;
+use endpoints::site::Site;
+use model::time::{Instant, Now, Timestamp};
+use registry::{Registry, RegistryError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use transport::counters::Counters;
+use transport::messenger::{Listeners, Messenger, MessengerParts};
+use transport::server::{Server, ServerParts};
+use transport::tls::Security;
+use wire::v1;
+
+use crate::engine::Engine;
+use crate::engine::config::Config;
+use crate::http::{Counted, Master, table};
+use crate::views::{Program, Rendered};
+
+pub use inbox::{Answer, Inbox, Stopping};
+pub use streams::{Opened, Streams};
+
+/// What a master is started with.
+pub struct Settings {
+    /// Where to listen. Port 0 lets the system choose.
+    pub listen: SocketAddrV4,
+    /// The address that others are told, if it differs: `--advertise_ip`.
+    pub advertise_ip: Option<Ipv4Addr>,
+    /// The port that others are told, if it differs: `--advertise_port`.
+    pub advertise_port: Option<u16>,
+    /// The name that others are told; the advertised address if there is none.
+    pub hostname: Option<String>,
+    /// The fault domain, if there is one.
+    pub domain: Option<v1::DomainInfo>,
+    /// What protects connections; also decides what callers have to prove.
+    pub security: Security,
+    /// Limits and deadlines of the server.
+    pub server: transport::server::Settings,
+    /// Limits and deadlines of messages to others.
+    pub messenger: transport::messenger::Settings,
+    /// Where the registry is kept.
+    pub registry: Box<dyn Registry>,
+    /// What is shown of the program.
+    pub program: Program,
+    /// `--publish_per_framework_metrics`
+    pub per_framework_metrics: bool,
+    /// Virtual and real paths of files to show, such as `/master/log`.
+    pub files: Vec<(String, std::path::PathBuf)>,
+    /// Changes the engine's settings from their defaults.
+    pub tune: Box<dyn FnOnce(&mut Config) + Send>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("listen", &self.listen)
+            .field("security", &self.security)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a master does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterError {
+    /// It cannot listen.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddrV4,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address to tell others is not one that others could use.
+    #[error(
+        "{0} is no address that agents could reach: name one with --advertise_ip, or listen on one"
+    )]
+    NoAddress(Ipv4Addr),
+    /// The registry cannot be read or written.
+    #[error("the registry failed: {0}")]
+    Registry(#[from] RegistryError),
+    /// A file's virtual name is no path.
+    #[error("`{name}` is no path: {source}")]
+    File {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: endpoints::path::PathError,
+    },
+    /// The engine says that this master cannot go on.
+    #[error("{0}")]
+    Stopped(String),
+    /// A task of ours panicked: a defect, on which a supervisor should restart us.
+    #[error("the master's engine ended unexpectedly: {0}")]
+    Panicked(String),
+}
+
+/// A master that runs until it is told to stop, or cannot go on.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddrV4,
+    info: Arc<v1::MasterInfo>,
+    master: Arc<Master>,
+    server: Server,
+    messenger: Messenger,
+    stop: tokio::sync::watch::Sender<bool>,
+    driver: JoinHandle<Result<(), MasterError>>,
+}
+
+/// The version that we say we are: that of the original whose protocols we speak.
+pub const MESOS_VERSION: &str = "1.12.0";
+
+/// How long what is under way may take when the master stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Starts a master: binds its port, reads its registry, then serves.
+pub async fn start(settings: Settings) -> Result<Running, MasterError> {
+    let Settings { listen, mut registry, security, .. } = settings;
+    let failed = |source| MasterError::Listen { address: listen, source };
+    let listener = transport::server::bind(SocketAddr::V4(listen)).map_err(failed)?;
+    let SocketAddr::V4(address) = listener.local_addr().map_err(failed)? else {
+        return Err(MasterError::NoAddress(*listen.ip()));
+    };
+    let ip = settings.advertise_ip.unwrap_or(*address.ip());
+    if ip.is_unspecified() {
+        return Err(MasterError::NoAddress(ip));
+    }
+    let own = SocketAddrV4::new(ip, settings.advertise_port.unwrap_or(address.port()));
+    let info = master_info(own, settings.hostname, settings.domain);
+
+    let mut config = Config::new(info.clone());
+    (settings.tune)(&mut config);
+    let heartbeat_interval = config.heartbeat_interval;
+    let (registry, contents) = blocking(move || {
+        let contents = registry.recover();
+        (registry, contents)
+    })
+    .await?;
+    let clock = Clock::start();
+    let (engine, effects) = Engine::new(config, contents?, rand::random(), clock.now());
+
+    let files = Files::default();
+    for (name, path) in settings.files {
+        files
+            .attach(&name, path)
+            .map_err(|source| MasterError::File { name: name.clone(), source })?;
+    }
+    let (inbox, inputs) = Inbox::new();
+    let master = Arc::new(Master {
+        snapshots: ArcSwap::from_pointee(engine.snapshot()),
+        program: settings.program,
+        files,
+        inbox,
+        streams: Streams::default(),
+        heartbeat_interval,
+        per_framework_metrics: settings.per_framework_metrics,
+        counted: Counted::default(),
+        rendered: Rendered::default(),
+    });
+
+    let counters = Arc::new(Counters::default());
+    let listeners = Arc::new(Listeners::default());
+    let (exits, exited) = mpsc::channel(EXITS);
+    let messenger = Messenger::new(MessengerParts {
+        own,
+        security: security.clone(),
+        settings: settings.messenger,
+        counters: Arc::clone(&counters),
+        listeners: Arc::clone(&listeners),
+        exits,
+    });
+    let posture = match &security {
+        Security::Tls(_) => Posture::Certificate,
+        Security::DangerPlaintext => Posture::DangerPlaintext,
+    };
+    let site = Site::new(Arc::clone(&master), table(), posture);
+    let handler = door::Door::new(Arc::clone(&master), site);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let driver = driver::Driver::new(driver::Parts {
+        engine,
+        registry,
+        master: Arc::clone(&master),
+        messenger: messenger.clone(),
+        clock,
+        inputs,
+        exited,
+        stopped,
+    });
+    let driver = tokio::spawn(driver.run(effects));
+    let server = Server::start(
+        listener,
+        ServerParts { security, handler, settings: settings.server, counters, listeners },
+    )
+    .map_err(failed)?;
+    tracing::info!(id = info.id, pid = info.pid(), "the master leads and listens");
+    Ok(Running { address, info: Arc::new(info), master, server, messenger, stop, driver })
+}
+
+/// Runs a master until `shutdown` is ready, or it cannot go on. `ready` is told the bound address
+/// once requests are served.
+pub async fn run(
+    settings: Settings,
+    ready: impl FnOnce(&Running),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), MasterError> {
+    let mut running = start(settings).await?;
+    ready(&running);
+    tokio::select! {
+        ended = running.ended() => ended,
+        () = shutdown => running.stop().await,
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn info(&self) -> &v1::MasterInfo {
+        &self.info
+    }
+
+    /// What its handlers see; for tests.
+    #[must_use]
+    pub fn master(&self) -> &Arc<Master> {
+        &self.master
+    }
+
+    /// Returns when it cannot go on.
+    pub async fn ended(&mut self) -> Result<(), MasterError> {
+        joined((&mut self.driver).await)
+    }
+
+    /// Stops it: no more requests, no more events, what was decided is carried out.
+    pub async fn stop(self) -> Result<(), MasterError> {
+        self.stop.send_replace(true);
+        let ended = joined(self.driver.await);
+        self.master.streams.close_all();
+        self.server.stop(GRACE).await;
+        if !self.messenger.drain(GRACE).await {
+            tracing::info!("some messages were not answered before the end");
+        }
+        ended
+    }
+}
+
+fn joined(
+    driver: Result<Result<(), MasterError>, tokio::task::JoinError>,
+) -> Result<(), MasterError> {
+    driver.unwrap_or_else(|error| Err(MasterError::Panicked(error.to_string())))
+}
+
+/// How many ended links wait for the driver.
+const EXITS: usize = 1024;
+
+/// Runs what blocks on the disk where that hurts nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, MasterError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| MasterError::Panicked(error.to_string()))
+}
+
+fn master_info(
+    own: SocketAddrV4,
+    hostname: Option<String>,
+    domain: Option<v1::DomainInfo>,
+) -> v1::MasterInfo {
+    use v1::master_info::Capability;
+    use v1::master_info::capability::Type;
+    let hostname = hostname.unwrap_or_else(|| own.ip().to_string());
+    let capability = |kind: Type| Capability { r#type: Some(kind as i32) };
+    v1::MasterInfo {
+        id: uuid::Uuid::from_u128(rand::random()).to_string(),
+        // The original's `in_addr`: the first byte of the address is the lowest.
+        ip: u32::from_le_bytes(own.ip().octets()),
+        port: u32::from(own.port()),
+        pid: Some(format!("master@{own}")),
+        hostname: Some(hostname.clone()),
+        version: Some(MESOS_VERSION.to_owned()),
+        address: Some(v1::Address {
+            hostname: Some(hostname),
+            ip: Some(own.ip().to_string()),
+            port: i32::from(own.port()),
+        }),
+        domain,
+        capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
+            .map(capability)
+            .into(),
+    }
+}
+
+/// Both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    start: tokio::time::Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+
+    fn now(self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { monotonic: Instant::new(self.start.elapsed()), wall: Timestamp::new(wall) }
+    }
+
+    fn deadline(self, at: Instant) -> tokio::time::Instant {
+        self.start + at.since_start()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_masters_address_is_written_as_recorded() {
+        let info = master_info("127.0.0.2:5050".parse().unwrap(), None, None);
+        assert_eq!(info.ip, 33_554_559);
+        assert_eq!(info.pid(), "master@127.0.0.2:5050");
+        assert_eq!(info.address.unwrap().ip(), "127.0.0.2");
+        assert_eq!(info.id.len(), 36);
+    }
+}

@@ -1,0 +1,227 @@
+//! Open streams of schedulers, and the secrets that name them.
+//!
+//! A `Mesos-Stream-Id` is 128 random bits, told to one scheduler in the response to its
+//! SUBSCRIBE. Whoever presents it must also be who subscribed: the identity of the certificate
+//! and the principal are compared with those of the SUBSCRIBE.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use endpoints::call::encode;
+use endpoints::media::Media;
+use endpoints::stream::{Bounds, Ended, Heartbeat, Records, Subscriber, channel};
+use subtle::ConstantTimeEq;
+use wire::json::Style;
+use wire::v1::scheduler;
+
+use crate::engine::event::{Caller, SubscriptionId};
+
+/// All open streams of schedulers.
+#[derive(Debug, Default)]
+pub struct Streams {
+    next: AtomicU64,
+    cut_off: AtomicU64,
+    /// Hashes secrets with a key of this process: the time that a lookup takes says nothing
+    /// about the secrets that are there.
+    hasher: RandomState,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_id: HashMap<SubscriptionId, Entry>,
+    by_hash: HashMap<u64, SubscriptionId>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    subscriber: Subscriber,
+    media: Media,
+    owner: Caller,
+    secret: String,
+}
+
+/// A stream that was just opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The engine's name for it.
+    pub subscription: SubscriptionId,
+    /// The value of `Mesos-Stream-Id`.
+    pub secret: String,
+    /// The body of the response.
+    pub records: Records,
+}
+
+impl Streams {
+    /// Opens a stream for `owner`.
+    pub fn open(&self, owner: Caller, media: Media, heartbeat: std::time::Duration) -> Opened {
+        let subscription = SubscriptionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let heartbeat = Heartbeat { every: heartbeat, payload: heartbeat_payload(media) };
+        let (subscriber, records) = channel(Bounds::default(), Some(heartbeat));
+        let secret = fresh_secret();
+        let mut open = self.lock();
+        open.by_hash.insert(self.hasher.hash_one(&secret), subscription);
+        open.by_id.insert(subscription, Entry { subscriber, media, owner, secret: secret.clone() });
+        Opened { subscription, secret, records }
+    }
+
+    /// The stream that `secret` names, if `caller` is who opened it.
+    #[must_use]
+    pub fn find(&self, secret: &str, caller: &Caller) -> Option<SubscriptionId> {
+        let open = self.lock();
+        let subscription = open.by_hash.get(&self.hasher.hash_one(secret))?;
+        let entry = open.by_id.get(subscription)?;
+        let same = entry.secret.as_bytes().ct_eq(secret.as_bytes());
+        (bool::from(same) && entry.owner == *caller).then_some(*subscription)
+    }
+
+    /// Puts an event on a stream. The first of all, SUBSCRIBED, is followed by a heartbeat at
+    /// once. Says why the stream takes none, if it does not; the stream is closed then.
+    pub fn send(
+        &self,
+        subscription: SubscriptionId,
+        event: &scheduler::Event,
+    ) -> Result<(), Ended> {
+        let mut open = self.lock();
+        let Some(entry) = open.by_id.get(&subscription) else { return Err(Ended::Gone) };
+        let payload = encode(entry.media, event, Style::V1);
+        let mut sent = entry.subscriber.send(&payload);
+        if sent.is_ok() && event.r#type() == scheduler::event::Type::Subscribed {
+            sent = entry.subscriber.send(&heartbeat_payload(entry.media));
+        }
+        if sent == Err(Ended::CutOff) {
+            self.cut_off.fetch_add(1, Ordering::Relaxed);
+        }
+        if sent.is_err() {
+            remove(&mut open, &self.hasher, subscription);
+        }
+        sent
+    }
+
+    /// Ends a stream after what was put on it.
+    pub fn close(&self, subscription: SubscriptionId) {
+        // Dropping the daemon's end is an orderly end.
+        drop(remove(&mut self.lock(), &self.hasher, subscription));
+    }
+
+    /// Ends all streams.
+    pub fn close_all(&self) {
+        *self.lock() = Open::default();
+    }
+
+    /// How many subscribers were cut off because they did not read.
+    #[must_use]
+    pub fn cut_off(&self) -> u64 {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove(open: &mut Open, hasher: &RandomState, subscription: SubscriptionId) -> Option<Entry> {
+    let entry = open.by_id.remove(&subscription)?;
+    open.by_hash.remove(&hasher.hash_one(&entry.secret));
+    Some(entry)
+}
+
+fn heartbeat_payload(media: Media) -> Bytes {
+    let event = scheduler::Event {
+        r#type: Some(scheduler::event::Type::Heartbeat as i32),
+        ..Default::default()
+    };
+    encode(media, &event, Style::V1).into()
+}
+
+/// 128 random bits in the form of a UUID, which is what schedulers expect to see. A real version
+/// 4 UUID would have only 122.
+fn fresh_secret() -> String {
+    uuid::Uuid::from_u128(rand::random()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    const BEAT: Duration = Duration::from_secs(15);
+
+    fn caller(name: &str) -> Caller {
+        Caller {
+            principal: Some(name.to_owned()),
+            identity: format!("spiffe://d/framework/{name}").parse().ok(),
+        }
+    }
+
+    #[test]
+    fn a_secret_is_worth_nothing_to_anybody_else() {
+        let streams = Streams::default();
+        let opened = streams.open(caller("a"), Media::Json, BEAT);
+        let find = |secret: &str, who| streams.find(secret, &caller(who));
+        assert_eq!(find(&opened.secret, "a"), Some(opened.subscription));
+        assert_eq!(find(&opened.secret, "b"), None);
+        assert_eq!(streams.find(&opened.secret, &Caller::default()), None);
+        assert_eq!(find(&opened.secret[1..], "a"), None);
+        assert_eq!(find(&opened.secret.to_uppercase().replace('-', ""), "a"), None);
+        assert_eq!(find("", "a"), None);
+        streams.close(opened.subscription);
+        assert_eq!(find(&opened.secret, "a"), None);
+    }
+
+    #[test]
+    fn secrets_use_all_their_bits() {
+        let secrets: Vec<String> = (0..200).map(|_| fresh_secret()).collect();
+        assert_eq!(secrets.iter().collect::<HashSet<_>>().len(), 200);
+        // The digits that a version 4 UUID fixes vary.
+        let digits = |at: usize| secrets.iter().map(|s| s.as_bytes()[at]).collect::<HashSet<_>>();
+        assert!(digits(14).len() > 4 && digits(19).len() > 4);
+    }
+
+    #[tokio::test]
+    async fn subscribed_is_followed_by_a_heartbeat_and_the_end_is_orderly() {
+        for (media, beat) in [
+            (Media::Json, &b"20\n{\"type\":\"HEARTBEAT\"}"[..]),
+            (Media::Protobuf, &b"2\n\x08\x08"[..]),
+        ] {
+            let streams = Streams::default();
+            let Opened { subscription, mut records, .. } = streams.open(caller("a"), media, BEAT);
+            let event = |kind: scheduler::event::Type| scheduler::Event {
+                r#type: Some(kind as i32),
+                ..Default::default()
+            };
+            streams.send(subscription, &event(scheduler::event::Type::Subscribed)).unwrap();
+            streams.send(subscription, &event(scheduler::event::Type::Error)).unwrap();
+            streams.close(subscription);
+            let late = streams.send(subscription, &event(scheduler::event::Type::Error));
+            assert_eq!(late, Err(Ended::Gone));
+            let mut got = Vec::new();
+            while let Some(record) = poll_fn(|cx| records.poll_record(cx)).await {
+                got.push(record.unwrap());
+            }
+            assert_eq!(got.len(), 3);
+            assert_eq!(got[1], beat);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scheduler_that_does_not_read_loses_its_stream() {
+        let streams = Streams::default();
+        let opened = streams.open(caller("a"), Media::Json, BEAT);
+        let event = scheduler::Event {
+            r#type: Some(scheduler::event::Type::Error as i32),
+            error: Some(scheduler::event::Error { message: "x".repeat(1 << 20) }),
+            ..Default::default()
+        };
+        let why = (0..1000).find_map(|_| streams.send(opened.subscription, &event).err());
+        assert_eq!(why, Some(Ended::CutOff));
+        assert_eq!(streams.cut_off(), 1);
+        assert_eq!(streams.find(&opened.secret, &caller("a")), None);
+        assert_eq!(opened.records.watch().ended().await, Ended::CutOff);
+    }
+}

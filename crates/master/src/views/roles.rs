@@ -1,0 +1,136 @@
+//! `/roles` and GET_ROLES.
+
+use std::collections::BTreeMap;
+
+use model::resources::Resources;
+use model::role::Role;
+use wire::v1;
+
+use super::View;
+use super::resources::{bytes_of, kept, quantities};
+
+/// What is known of one role. What its descendants have counts for it too.
+#[derive(Clone, Debug, Default)]
+struct RoleFacts {
+    frameworks: Vec<String>,
+    allocated: Resources,
+    offered: Resources,
+    reserved: Resources,
+    /// Reserved, and allocated to nobody.
+    idle: Resources,
+}
+
+/// Until weights can be set, every role has this one.
+const WEIGHT: f64 = 1.0;
+
+impl View<'_> {
+    /// Every role that a framework subscribes to or that has something, by name.
+    fn role_facts(&self) -> BTreeMap<Role, RoleFacts> {
+        let mut roles: BTreeMap<Role, RoleFacts> = BTreeMap::new();
+        for framework in self.frameworks() {
+            for role in &framework.roles {
+                let facts = roles.entry(role.clone()).or_default();
+                facts.frameworks.push(framework.id.as_str().to_owned());
+            }
+        }
+        for agent in self.snapshot.agents.values() {
+            let used = agent.used_by_all();
+            for (resources, pick) in [(&used, true), (&agent.offered, false)] {
+                for resource in resources.iter() {
+                    let Some(role) = &resource.allocation else { continue };
+                    for role in lineage(role) {
+                        let facts = roles.entry(role).or_default();
+                        let sum = if pick { &mut facts.allocated } else { &mut facts.offered };
+                        sum.add(resource.clone());
+                    }
+                }
+            }
+            let idle = agent.total.minus(&used.unallocated());
+            for (resources, all) in [(&agent.total, true), (&idle, false)] {
+                for resource in resources.iter() {
+                    let Some(role) = resource.reserved_to() else { continue };
+                    for role in lineage(role) {
+                        let facts = roles.entry(role).or_default();
+                        let sum = if all { &mut facts.reserved } else { &mut facts.idle };
+                        sum.add(resource.clone());
+                    }
+                }
+            }
+        }
+        roles.retain(|role, _| self.sight.role(role.as_str()));
+        roles
+    }
+
+    /// `/roles`
+    #[must_use]
+    pub fn roles(&self) -> Vec<u8> {
+        bytes_of(|o| {
+            o.array("roles", |a| {
+                for (role, facts) in self.role_facts() {
+                    a.object(|o| {
+                        o.field("name", role.as_str());
+                        o.field("weight", WEIGHT);
+                        o.object("quota", |o| {
+                            o.field("role", role.as_str());
+                            o.object("guarantee", |_| {});
+                            o.object("limit", |_| {});
+                            quantities(o, "consumed", &facts.allocated.plus(&facts.idle));
+                        });
+                        quantities(o, "resources", &facts.allocated.plus(&facts.offered));
+                        quantities(o, "allocated", &facts.allocated);
+                        quantities(o, "offered", &facts.offered);
+                        quantities(o, "reserved", &facts.reserved);
+                        o.field("frameworks", &facts.frameworks);
+                    });
+                }
+            });
+        })
+    }
+
+    /// The roles of GET_ROLES.
+    pub(super) fn role_messages(&self) -> Vec<v1::Role> {
+        self.role_facts()
+            .into_iter()
+            .map(|(role, facts)| {
+                let all = facts.allocated.plus(&facts.offered);
+                let sum = all.scalar_quantities();
+                let resources = sum
+                    .iter()
+                    .map(|(name, amount)| {
+                        let value = model::resources::Value::Scalar(amount);
+                        model::resources::Resource::new(name, value)
+                    })
+                    .collect();
+                v1::Role {
+                    name: role.as_str().to_owned(),
+                    weight: WEIGHT,
+                    frameworks: facts
+                        .frameworks
+                        .into_iter()
+                        .map(|value| v1::FrameworkId { value })
+                        .collect(),
+                    resources: kept(&resources),
+                }
+            })
+            .collect()
+    }
+}
+
+/// A role and all roles that it lies beneath.
+fn lineage(role: &Role) -> impl Iterator<Item = Role> {
+    let text = role.as_str();
+    let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
+    ends.filter_map(|end| Role::new(&text[..end]).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_counts_for_its_ancestors() {
+        let names: Vec<_> = lineage(&Role::new("a/b/c").unwrap()).map(|r| r.to_string()).collect();
+        assert_eq!(names, ["a", "a/b", "a/b/c"]);
+        assert_eq!(lineage(&Role::any()).count(), 1);
+    }
+}
