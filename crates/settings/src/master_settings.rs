@@ -1,0 +1,183 @@
+//! What a master is told.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::resources::MinAllocatable;
+use model::role::Role;
+
+use crate::common_settings::{Listen, LogSettings, Protection, domain};
+use crate::row::Program;
+use crate::typed::{EffectiveFlags, Reading, Typed};
+
+/// Where the registry lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// In memory: gone with the process.
+    InMemory,
+    /// On disk, below `work_dir` (under the name that the original has for its own log).
+    OnDisk,
+}
+
+/// The settings of a master that have an effect; the names are those of the flags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MasterSettings {
+    /// Where it listens.
+    pub listen: Listen,
+    /// What is logged.
+    pub log: LogSettings,
+    /// What protects connections.
+    pub protection: Protection,
+    /// How long an agent may take to answer a ping.
+    pub agent_ping_timeout: Duration,
+    /// After a failover, how long agents may stay away before they count as unreachable.
+    pub agent_reregister_timeout: Duration,
+    /// How often everything that is free is offered again.
+    pub allocation_interval: Duration,
+    /// The cluster's name, for people.
+    pub cluster: Option<String>,
+    /// The fault domain: JSON text of a `DomainInfo`.
+    pub domain: Option<String>,
+    /// Whether agents with GPUs are kept for frameworks that know of GPUs.
+    pub filter_gpu_resources: bool,
+    /// How many pings in a row may stay unanswered; at least 1.
+    pub max_agent_ping_timeouts: u32,
+    /// How many ended frameworks are remembered.
+    pub max_completed_frameworks: usize,
+    /// How many ended tasks of each framework are remembered.
+    pub max_completed_tasks_per_framework: usize,
+    /// How many unreachable tasks of each framework are remembered.
+    pub max_unreachable_tasks_per_framework: usize,
+    /// What an offer must hold at the least.
+    pub min_allocatable_resources: MinAllocatable,
+    /// When offers are taken back; longer than zero.
+    pub offer_timeout: Option<Duration>,
+    /// The share of agents, 0 to 1, that may be given up after a failover.
+    pub recovery_agent_removal_limit: f64,
+    /// Where the registry lies.
+    pub registry: RegistryKind,
+    /// How often records of unreachable and gone agents are pruned.
+    pub registry_gc_interval: Duration,
+    /// How long records of unreachable and gone agents are kept.
+    pub registry_max_agent_age: Duration,
+    /// How many records of unreachable, and of gone, agents are kept.
+    pub registry_max_agent_count: usize,
+    /// Whether agents must name a fault domain.
+    pub require_agent_domain: bool,
+    /// The roles that frameworks may have besides `*`; `None`: all.
+    pub roles: Option<BTreeSet<Role>>,
+    /// Whether frameworks may run as the user `root`.
+    pub root_submissions: bool,
+    /// Where the registry lies; given if it is on disk.
+    pub work_dir: Option<PathBuf>,
+    /// Every flag with its value, for `/flags`.
+    pub effective_flags: EffectiveFlags,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Typed for MasterSettings {
+    const PROGRAM: Program = Program::Master;
+
+    fn read(r: &mut Reading<'_>) -> Option<Self> {
+        r.not_both("ip", "ip_discovery_command");
+        if r.flag("registry_strict") {
+            r.invalid("registry_strict", "cannot be true: strict registries do not exist any more");
+        }
+        for name in ["role_sorter", "framework_sorter"] {
+            let _ = r.choice(name, &[("drf", ()), ("random", ())]);
+        }
+        let registry = r.choice(
+            "registry",
+            &[
+                ("in_memory", RegistryKind::InMemory),
+                ("log_storage", RegistryKind::OnDisk),
+                ("replicated_log", RegistryKind::OnDisk),
+            ],
+        );
+        let work_dir = r.text("work_dir").map(PathBuf::from);
+        if work_dir.is_none() && registry == Some(RegistryKind::OnDisk) {
+            r.invalid("work_dir", "is required unless --registry=in_memory");
+        }
+        let agent_reregister_timeout = r.duration("agent_reregister_timeout");
+        if agent_reregister_timeout < 10 * MINUTE {
+            r.invalid("agent_reregister_timeout", "is less than 10mins");
+        }
+        let agent_ping_timeout = r.duration("agent_ping_timeout");
+        if !(Duration::from_secs(1)..=15 * MINUTE).contains(&agent_ping_timeout) {
+            r.invalid("agent_ping_timeout", "is not between 1secs and 15mins");
+        }
+        let offer_timeout = r.optional_duration("offer_timeout");
+        if offer_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            r.invalid("offer_timeout", "is not longer than zero");
+        }
+        let max_agent_ping_timeouts = r.size("max_agent_ping_timeouts");
+        if max_agent_ping_timeouts == 0 {
+            r.invalid("max_agent_ping_timeouts", "is less than 1");
+        }
+        Some(Self {
+            listen: Listen::read(r),
+            log: LogSettings::read(r),
+            protection: Protection::read(r)?,
+            agent_ping_timeout,
+            agent_reregister_timeout,
+            allocation_interval: r.duration("allocation_interval"),
+            cluster: r.text("cluster"),
+            domain: domain(r),
+            filter_gpu_resources: r.flag("filter_gpu_resources"),
+            max_agent_ping_timeouts: u32::try_from(max_agent_ping_timeouts).unwrap_or(u32::MAX),
+            max_completed_frameworks: r.size("max_completed_frameworks"),
+            max_completed_tasks_per_framework: r.size("max_completed_tasks_per_framework"),
+            max_unreachable_tasks_per_framework: r.size("max_unreachable_tasks_per_framework"),
+            min_allocatable_resources: min_allocatable(r),
+            offer_timeout,
+            recovery_agent_removal_limit: removal_limit(r),
+            registry: registry?,
+            registry_gc_interval: r.duration("registry_gc_interval"),
+            registry_max_agent_age: r.duration("registry_max_agent_age"),
+            registry_max_agent_count: r.size("registry_max_agent_count"),
+            require_agent_domain: r.flag("require_agent_domain"),
+            roles: roles(r),
+            root_submissions: r.flag("root_submissions"),
+            work_dir,
+            effective_flags: r.effective(),
+        })
+    }
+}
+
+fn min_allocatable(r: &mut Reading<'_>) -> MinAllocatable {
+    let text = r.text("min_allocatable_resources").unwrap_or_default();
+    MinAllocatable::parse(&text).unwrap_or_else(|error| {
+        r.invalid("min_allocatable_resources", format!("is `{text}`: {error}"));
+        MinAllocatable::default()
+    })
+}
+
+/// The share before the `%`.
+fn removal_limit(r: &mut Reading<'_>) -> f64 {
+    let text = r.text("recovery_agent_removal_limit").unwrap_or_default();
+    let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    match percent {
+        Some(percent) if (0.0..=100.0).contains(&percent) => percent / 100.0,
+        _ => {
+            let why = format!("is `{text}`, expected a percentage from 0% to 100%");
+            r.invalid("recovery_agent_removal_limit", why);
+            1.0
+        }
+    }
+}
+
+fn roles(r: &mut Reading<'_>) -> Option<BTreeSet<Role>> {
+    let text = r.text("roles")?;
+    let mut roles = BTreeSet::from([Role::any()]);
+    for name in text.split(',').filter(|name| !name.is_empty()) {
+        match Role::new(name) {
+            Ok(role) => {
+                roles.insert(role);
+            }
+            Err(error) => r.invalid("roles", format!("names `{name}`: {error}")),
+        }
+    }
+    Some(roles)
+}

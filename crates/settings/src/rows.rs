@@ -1,0 +1,44 @@
+//! The table: every flag and variable there is, in the order of the documentation.
+
+mod agent;
+mod agent_containers;
+mod agent_network;
+mod common;
+mod execute;
+mod master;
+mod own;
+mod variables;
+
+use crate::row::{Place, Program, Row, Section};
+
+/// The whole table.
+pub const SECTIONS: &[Section] = &[
+    common::LOGGING,
+    master::ADDRESS,
+    master::REGISTRY,
+    master::AGENTS,
+    master::OFFERS,
+    master::SECURITY,
+    master::MISCELLANEOUS,
+    agent::ADDRESS,
+    agent::DIRECTORIES,
+    agent::EXECUTORS,
+    agent::SECURITY,
+    agent_containers::CONTAINERS,
+    agent_containers::IMAGES,
+    agent_network::NETWORK,
+    agent::MISCELLANEOUS,
+    execute::TASK,
+    own::TLS,
+    own::USERS,
+    variables::LIBPROCESS,
+    variables::TLS,
+];
+
+/// The flags of `program`, those of our own names included.
+pub fn flags(program: Program) -> impl Iterator<Item = (&'static Section, &'static Row)> {
+    SECTIONS
+        .iter()
+        .filter(move |s| s.programs.contains(&program) && s.place != Place::Variables)
+        .flat_map(|section| section.rows.iter().map(move |row| (section, row)))
+}
