@@ -296,7 +296,7 @@ fn empty_value(
 /// Whether bytes can be a packed run of this kind of scalar.
 fn packed_is_valid(kind: Kind, mut bytes: &[u8]) -> bool {
     match kind {
-        Kind::Double => bytes.len() % 8 == 0,
+        Kind::Double => bytes.len().is_multiple_of(8),
         Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum(_) => {
             while !bytes.is_empty() {
                 let Ok((_, length)) = raw::varint(bytes) else { return false };

@@ -163,6 +163,8 @@ fn every_protobuf_body_is_encoded_to_the_same_bytes() {
     }
 }
 
+type Reprint = fn(&[u8], Style) -> Vec<u8>;
+
 /// A reader of one kind of JSON body and its writer.
 fn reprint<T: Described>(text: &[u8], style: Style) -> Vec<u8> {
     let read: T = json::read(text, style.names, &Limits::default())
@@ -245,7 +247,7 @@ fn every_json_body_that_is_a_message_is_reproduced() {
                 let call: Value = serde_json::from_slice(&exchange.request).unwrap();
                 let call = call["type"].as_str().unwrap();
                 let style = style(agent, call);
-                let (bodies, print): (_, fn(&[u8], Style) -> Vec<u8>) = match (call, agent) {
+                let (bodies, print): (_, Reprint) = match (call, agent) {
                     ("SUBSCRIBE", false) => (http.records(), reprint::<v1::master::Event>),
                     (_, true) => (vec![http.body], reprint::<v1::agent::Response>),
                     (_, false) => (vec![http.body], reprint::<v1::master::Response>),
