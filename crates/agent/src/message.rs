@@ -1,7 +1,6 @@
 //! The messages that an agent understands and those that it sends, each with its name.
 
 use bytes::Bytes;
-use prost::Message as _;
 use wire::internal::{
     AcknowledgeOperationStatusMessage, ApplyOperationMessage, CheckpointResourcesMessage,
     DrainSlaveMessage, ExecutorToFrameworkMessage, ExitedExecutorMessage,
@@ -35,7 +34,7 @@ macro_rules! messages {
             #[must_use]
             pub fn encode(&self) -> Bytes {
                 match self {
-                    $(Self::$variant(body) => body.encode_to_vec().into(),)*
+                    $(Self::$variant(body) => wire::encode(&**body).into(),)*
                 }
             }
 
@@ -55,7 +54,9 @@ macro_rules! messages {
                 };
                 match name.strip_prefix(PREFIX).ok_or_else(unknown)? {
                     $(stringify!($body) => {
-                        let body = $body::decode(body).map_err(|e| malformed(e.to_string()))?;
+                        let body = wire::check::decode::<$body>(body, &wire::Limits::default())
+                            .map_err(|e| malformed(e.to_string()))?
+                            .0;
                         Ok(Self::$variant(Box::new(body)))
                     })*
                     _ => Err(unknown()),

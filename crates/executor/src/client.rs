@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use launch::material::{BearerToken, Material};
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use transport::client::{Client as Transport, Connection, Reply, Settings};
@@ -188,7 +187,7 @@ impl Agent {
         let mut request = transport::client::Call::post(
             self.path.clone(),
             PROTOBUF,
-            Bytes::from(call.encode_to_vec()),
+            Bytes::from(wire::encode(call)),
         )
         .accept(PROTOBUF);
         if let Some(token) = &self.token {

@@ -1,7 +1,6 @@
 //! The libprocess messages that the master understands and those that it sends.
 
 use bytes::Bytes;
-use prost::Message as _;
 use wire::internal;
 
 /// Why a body is not a message that the master understands.
@@ -55,8 +54,10 @@ macro_rules! inbound {
     };
 }
 
-fn decode<M: prost::Message + Default>(name: &'static str, body: Bytes) -> Result<M, InboundError> {
-    M::decode(body).map_err(|error| InboundError::Malformed { name, reason: error.to_string() })
+fn decode<M: wire::Described>(name: &'static str, body: Bytes) -> Result<M, InboundError> {
+    wire::check::decode(&body, &wire::Limits::default())
+        .map(|(message, _)| message)
+        .map_err(|error| InboundError::Malformed { name, reason: error.to_string() })
 }
 
 inbound! {
@@ -101,7 +102,7 @@ macro_rules! outbound {
             #[must_use]
             pub fn encode(&self) -> Bytes {
                 match self {
-                    $(Self::$variant(message) => message.encode_to_vec().into(),)*
+                    $(Self::$variant(message) => wire::encode(message).into(),)*
                 }
             }
         }
