@@ -2,6 +2,8 @@
 
 mod operator;
 mod read;
+#[cfg(test)]
+mod recorded;
 mod scheduler;
 mod table;
 mod write;

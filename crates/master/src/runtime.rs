@@ -34,6 +34,8 @@ use crate::engine::config::Config;
 use crate::http::{Counted, Master, table};
 use crate::views::{Program, Rendered};
 
+#[cfg(test)]
+pub(crate) use inbox::inputs_of;
 pub use inbox::{Answer, Inbox, Stopping};
 pub use streams::{Opened, Streams};
 
@@ -209,7 +211,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         ServerParts { security, handler, settings: settings.server, counters, listeners },
     )
     .map_err(failed)?;
-    tracing::info!(id = info.id, pid = info.pid(), "the master leads and listens");
+    tracing::info!(id = info.id, pid = info.pid(), "the master leads; listening on {address}");
     Ok(Running { address, info: Arc::new(info), master, server, messenger, stop, driver })
 }
 
@@ -283,7 +285,7 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| MasterError::Panicked(error.to_string()))
 }
 
-fn master_info(
+pub(crate) fn master_info(
     own: SocketAddrV4,
     hostname: Option<String>,
     domain: Option<v1::DomainInfo>,

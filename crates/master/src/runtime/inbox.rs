@@ -18,7 +18,7 @@ pub type Answer = Result<Accepted, Refusal>;
 
 /// An event with what hangs on it.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// The event.
     pub(super) event: Event,
     /// Who waits for the answer, if it is a request.
@@ -41,7 +41,7 @@ pub struct Inbox {
 pub struct Stopping;
 
 impl Inbox {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Input>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Input>) {
         let (inputs, receiver) = mpsc::channel(CAPACITY);
         let next_request = Arc::new(AtomicU64::new(0));
         (Self { inputs, next_request, waiting: Arc::default() }, receiver)
@@ -99,4 +99,13 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The next event and who waits for its answer, for tests that stand in for the driver.
+#[cfg(test)]
+pub(crate) async fn inputs_of(
+    inputs: &mut mpsc::Receiver<Input>,
+) -> Option<(Event, Option<oneshot::Sender<Answer>>)> {
+    let Input { event, answer, .. } = inputs.recv().await?;
+    Some((event, answer.map(|(_, sender)| sender)))
 }
