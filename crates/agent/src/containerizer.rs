@@ -12,6 +12,19 @@
 //! - when that future is ready nothing of the container runs any more;
 //! - after [`Containerizer::recover`] the same holds for the containers that were handed in.
 
+pub mod fetcher;
+mod first_process;
+mod process;
+mod record;
+mod sandbox;
+mod unsupported;
+mod usage;
+mod users;
+
+pub use process::{ProcessContainerizer, Settings};
+pub use sandbox::{Impassable, check_passable};
+pub use users::resolve as resolve_user;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;

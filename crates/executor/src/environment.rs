@@ -13,7 +13,8 @@ use crate::duration;
 pub const DEFAULT_SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Variables that no task may see, whatever put them there.
-pub const NEVER_FOR_TASKS: [&str; 1] = ["MESOS_EXECUTOR_AUTHENTICATION_TOKEN"];
+pub const NEVER_FOR_TASKS: [&str; 2] =
+    ["MESOS_EXECUTOR_AUTHENTICATION_TOKEN", launch::material::VARIABLE];
 
 /// What the agent tells each executor in `MESOS_*` variables. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

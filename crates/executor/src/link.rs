@@ -115,7 +115,7 @@ impl Link {
             let wake = self.clock.sleep_until(self.session.deadline());
             let input = tokio::select! {
                 report = self.client.next() => match report {
-                    Report::Event(event) => Input::Event(*event),
+                    Report::Event(event) => Input::Event(event),
                     Report::Lost(why) => Input::Lost(why),
                     Report::Refused(why) => Input::Refused(why),
                     Report::UpdateRejected { uuid, why } => {

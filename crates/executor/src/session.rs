@@ -42,7 +42,7 @@ pub enum Input {
     /// The executor began.
     Start,
     /// An event arrived on the stream of the current subscription.
-    Event(Event),
+    Event(Box<Event>),
     /// The current subscription, or the attempt, is over: no connection, an answer that says
     /// "later" (503), the end of the stream, or a call that did not get through.
     Lost(String),
@@ -147,7 +147,7 @@ impl Session {
                     self.subscribe(now, &mut effects);
                 }
             }
-            Input::Event(event) => self.event(event, &mut effects),
+            Input::Event(event) => self.event(*event, &mut effects),
             Input::Lost(why) => self.lost(why, now, &mut effects),
             Input::Refused(why) => self.refused(why, now, &mut effects),
             Input::Update(status) => self.update(*status, &mut effects),

@@ -2,10 +2,10 @@
 //!
 //! The agent hands it over as a sealed memory file on standard input, so that it is never in
 //! the environment, on a command line or on a disk, and that a task, whose standard input is
-//! another, does not inherit it. Whoever starts an executor of its own writes
-//! [`Material::encode`] there and passes [`ARGUMENT`].
+//! another, does not inherit it. [`VARIABLE`] says that it is there.
 //!
 //! The format is private to one version of this program: agent and executor are the same file.
+//! An executor built with another version says so and ends.
 
 use std::fmt;
 use std::fs::File;
@@ -16,8 +16,11 @@ use prost::Message as _;
 use rustix::fs::SealFlags;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// The argument that tells an executor to read a [`Material`] from standard input.
-pub const ARGUMENT: &str = "--material-from-stdin";
+/// The variable that holds the number of the descriptor with a [`Material`]: always [`STDIN`].
+pub const VARIABLE: &str = "ALCAZAR_EXECUTOR_MATERIAL_FD";
+
+/// The number of standard input.
+pub const STDIN: &str = "0";
 
 /// The largest material accepted, in bytes: far more than any bundle of certificates.
 pub const MAX_BYTES: u64 = 4 << 20;

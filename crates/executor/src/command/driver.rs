@@ -52,16 +52,21 @@ fn run(arguments: &[OsString]) -> Result<(), String> {
     // The token is in this process's memory, and the task runs as the same user.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| format!("Failed to hide the executor's memory: {error}"))?;
-    let material = match arguments {
-        [] => None,
-        [argument] if argument == material::ARGUMENT => {
-            Some(Material::take_from_stdin().map_err(|error| error.to_string())?)
-        }
-        _ => return Err(format!("Unknown arguments: {arguments:?}")),
-    };
+    if !arguments.is_empty() {
+        return Err(format!("Unknown arguments: {arguments:?}"));
+    }
     let variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    let material = match variables.get(material::VARIABLE).map(String::as_str) {
+        None => None,
+        Some(material::STDIN) => {
+            Some(Material::take_from_stdin().map_err(|error| error.to_string())?)
+        }
+        Some(other) => {
+            return Err(format!("'{other}' of '{}' is not standard input", material::VARIABLE));
+        }
+    };
     let environment = Environment::from_variables(&variables).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -131,6 +131,7 @@ mod tests {
     fn executor() -> BTreeMap<String, String> {
         [
             ("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "s3cret"),
+            ("ALCAZAR_EXECUTOR_MATERIAL_FD", "0"),
             ("MESOS_DIRECTORY", "/sandbox"),
             ("PATH", "/bin"),
         ]

@@ -22,32 +22,32 @@ fn session(checkpoint: bool) -> Session {
 }
 
 fn subscribed() -> Input {
-    Input::Event(Event {
+    Input::Event(Box::new(Event {
         r#type: Some(event::Type::Subscribed.into()),
         subscribed: Some(event::Subscribed::default()),
         ..Event::default()
-    })
+    }))
 }
 
 fn launch(task: &str) -> Input {
     let task =
         v1::TaskInfo { task_id: v1::TaskId { value: task.to_owned() }, ..v1::TaskInfo::default() };
-    Input::Event(Event {
+    Input::Event(Box::new(Event {
         r#type: Some(event::Type::Launch.into()),
         launch: Some(event::Launch { task }),
         ..Event::default()
-    })
+    }))
 }
 
 fn acknowledged(task: &str, uuid: u8) -> Input {
-    Input::Event(Event {
+    Input::Event(Box::new(Event {
         r#type: Some(event::Type::Acknowledged.into()),
         acknowledged: Some(event::Acknowledged {
             task_id: v1::TaskId { value: task.to_owned() },
             uuid: Bytes::from(vec![uuid; 16]),
         }),
         ..Event::default()
-    })
+    }))
 }
 
 fn status(task: &str, uuid: u8) -> Box<v1::TaskStatus> {
