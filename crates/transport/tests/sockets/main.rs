@@ -3,4 +3,6 @@
 
 mod fixture;
 
+mod deadlines;
+mod senders;
 mod survival;
