@@ -98,9 +98,9 @@ pub enum BindError {
         /// The claim.
         claimed: Upid,
         /// Who claimed it.
-        claimant: Identity,
+        claimant: Box<Identity>,
         /// Who really listens there.
-        listener: Identity,
+        listener: Box<Identity>,
     },
 }
 
@@ -127,8 +127,8 @@ pub fn bind(
             if let Some(listener) = listener.filter(|listener| *listener != claimant) {
                 return Err(BindError::OtherListener {
                     claimed: upid,
-                    claimant: claimant.clone(),
-                    listener: listener.clone(),
+                    claimant: Box::new(claimant.clone()),
+                    listener: Box::new(listener.clone()),
                 });
             }
             Ok(BoundPid { upid, identity: Some(claimant.clone()) })

@@ -1,4 +1,10 @@
 //! Counting the answers to our own messages.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
 
 use alcazar_libprocess::answer::{AnswerDecoder, AnswerError};
 

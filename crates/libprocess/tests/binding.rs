@@ -1,4 +1,10 @@
 //! Which claims bind: a matrix of who claims what over which connection.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,10 @@
 //! The codec against recorded bytes, cuts at every offset, and malformed input.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
 
 use alcazar_libprocess as libprocess;
 use bytes::BytesMut;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddrV4;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,10 +23,10 @@ use crate::tls::{Expected, Security};
 
 mod peer;
 
-/// Sends messages and holds links. Clones share their connections.
+/// Sends messages and holds links. Clones share their connections, which end with the last clone.
 #[derive(Clone, Debug)]
 pub struct Messenger {
-    inner: Arc<Inner>,
+    inner: Arc<Owned>,
 }
 
 /// What a messenger is made of.
@@ -124,6 +125,25 @@ impl Listeners {
     }
 }
 
+/// What the handles of a messenger own together, and the tasks of its connections do not.
+#[derive(Debug)]
+struct Owned(Arc<Inner>);
+
+impl Deref for Owned {
+    type Target = Arc<Inner>;
+
+    fn deref(&self) -> &Arc<Inner> {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Their tasks notice that they cannot be told anything any more, and end.
+        self.0.peers().by_address.clear();
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     parts: MessengerParts,
@@ -171,7 +191,7 @@ impl Messenger {
     #[must_use]
     pub fn new(parts: MessengerParts) -> Self {
         let inner = Inner { parts, peers: Mutex::default(), pending: watch::Sender::new(0) };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Owned(Arc::new(inner))) }
     }
 
     /// The address of the actor `id` of this component.

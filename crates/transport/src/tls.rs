@@ -20,8 +20,10 @@ use tokio_openssl::SslStream;
 
 use crate::stream::{Enduring, Stream};
 
+mod load;
 mod names;
 
+pub use load::LoadError;
 pub use names::PeerNameError;
 
 /// What protects the connections of a program.

@@ -1,5 +1,6 @@
 //! The body of a request, read as far as the handler wants it.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,10 @@ pub enum BodyError {
     /// The server holds as many bytes of bodies as it may.
     #[error("too many requests at once")]
     Memory,
-    /// It is longer than it may be.
+    /// It says that it is compressed with gzip and is not, or not to its end.
+    #[error("the body cannot be decompressed")]
+    Compression,
+    /// It is longer than it may be, decompressed if it was compressed.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
 }
@@ -122,3 +126,29 @@ impl Gathered {
         (bytes, self.memory)
     }
 }
+
+/// Decompresses a body, which must not become longer than `most` bytes.
+pub(super) async fn inflate(
+    compressed: Gathered,
+    most: u64,
+    memory: &Arc<Semaphore>,
+) -> Result<Gathered, BodyError> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let (compressed, _memory) = compressed.into_parts();
+    let mut decoder = flate2::read::GzDecoder::new(&compressed[..]);
+    let mut inflated = Gathered::default();
+    loop {
+        let mut piece = BytesMut::zeroed(INFLATED_AT_ONCE);
+        let length = decoder.read(&mut piece).map_err(|_| BodyError::Compression)?;
+        if length == 0 {
+            return Ok(inflated);
+        }
+        if inflated.len() + length > most {
+            return Err(BodyError::TooLarge(most));
+        }
+        piece.truncate(length);
+        inflated.add(piece.freeze(), memory).await?;
+    }
+}
+
+const INFLATED_AT_ONCE: usize = 64 * 1024;

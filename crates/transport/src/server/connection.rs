@@ -16,7 +16,7 @@ use libprocess::sender::{BindError, BoundPid, PeerFacts, bind};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use super::body::{Body, BodyError, Gathered};
+use super::body::{Body, BodyError, Gathered, inflate};
 use super::gate::{Doing, Ticket};
 use super::output::{Wire, WriteFailure};
 use super::response::{Pieces, PiecesError, Response, ResponseBody};
@@ -230,33 +230,53 @@ impl<H: Handler> Connection<H> {
                 Event::Message(_) | Event::MessageRefused(_) | Event::Request(_) => break,
             }
         }
-        let counters = &self.shared.parts.counters;
+        let keep_alive = head.keep_alive;
         let response = match bound {
-            Err(refusal) => refusal,
-            Ok(from) => {
-                let (body, memory) = body.into_parts();
-                let peer = Arc::clone(&self.facts);
-                let MessageHead { to, name, .. } = head;
-                let received = Received { from, to, name, body, peer, memory };
-                let shared = Arc::clone(&self.shared);
-                let taken = shared.parts.handler.message(received);
-                match self.wire.writing_during(taken).await {
-                    Receipt::Accepted => {
-                        counters.messages_received.increment();
-                        Response::new(StatusCode::ACCEPTED)
-                    }
-                    Receipt::NoSuchActor => {
-                        counters.messages_undeliverable.increment();
-                        Response::status_text(StatusCode::NOT_FOUND)
-                    }
+            Err(refusal) => *refusal,
+            Ok(from) => self.deliver(from, head, body).await?,
+        };
+        self.answered(&response, keep_alive)
+    }
+
+    /// Hands a message over to the program.
+    async fn deliver(
+        &mut self,
+        from: BoundPid,
+        head: MessageHead,
+        mut body: Gathered,
+    ) -> Result<Response, End> {
+        let shared = Arc::clone(&self.shared);
+        let parts = &shared.parts;
+        if head.gzip {
+            match inflate(body, parts.settings.limits.body, &shared.memory).await {
+                Ok(inflated) => body = inflated,
+                Err(BodyError::Memory) => return Err(End::Memory),
+                Err(error) => {
+                    parts.counters.messages_malformed.increment();
+                    let address = self.facts.address;
+                    tracing::warn!(%address, %error, name = head.name, "a message was dropped");
+                    return Ok(Response::text(StatusCode::BAD_REQUEST, error.to_string()));
                 }
             }
-        };
-        self.answered(&response, head.keep_alive)
+        }
+        let (body, memory) = body.into_parts();
+        let peer = Arc::clone(&self.facts);
+        let MessageHead { to, name, .. } = head;
+        let taken = parts.handler.message(Received { from, to, name, body, peer, memory });
+        Ok(match self.wire.writing_during(taken).await {
+            Receipt::Accepted => {
+                parts.counters.messages_received.increment();
+                Response::new(StatusCode::ACCEPTED)
+            }
+            Receipt::NoSuchActor => {
+                parts.counters.messages_undeliverable.increment();
+                Response::status_text(StatusCode::NOT_FOUND)
+            }
+        })
     }
 
     /// Binds the claimed sender of a message, or says how it is refused.
-    fn bind(&self, head: &MessageHead) -> Result<BoundPid, Response> {
+    fn bind(&self, head: &MessageHead) -> Result<BoundPid, Box<Response>> {
         let parts = &self.shared.parts;
         let address = self.facts.address;
         let claimed = match &head.from {
@@ -265,14 +285,14 @@ impl<H: Handler> Connection<H> {
                 parts.counters.messages_malformed.increment();
                 tracing::warn!(%address, %error, name = head.name, "a message without sender");
                 let text = format!("Failed to read the sender of the message: {error}");
-                return Err(Response::text(StatusCode::BAD_REQUEST, text));
+                return Err(Box::new(Response::text(StatusCode::BAD_REQUEST, text)));
             }
         };
         let listener = parts.listeners.at(claimed.0.address);
         bind(claimed, &self.facts, parts.security.binding(), listener.as_ref()).map_err(|error| {
             parts.counters.messages_dropped_unbound.increment();
             tracing::warn!(%address, %error, name = head.name, "a message was dropped");
-            unbound(&error, &self.facts)
+            Box::new(unbound(&error, &self.facts))
         })
     }
 

@@ -178,11 +178,12 @@ impl Ticket {
         self.doing = doing;
         let mut book = self.gate.book();
         let mut evicted = 0;
-        if doing == Doing::Handshake && book.handshakes.len() >= self.gate.caps.handshakes {
-            if let Some(oldest) = book.handshakes.first().copied() {
-                book.evict(oldest);
-                evicted = 1;
-            }
+        if doing == Doing::Handshake
+            && book.handshakes.len() >= self.gate.caps.handshakes
+            && let Some(oldest) = book.handshakes.first().copied()
+        {
+            book.evict(oldest);
+            evicted = 1;
         }
         book.classify(self.id, doing);
         evicted

@@ -1,6 +1,6 @@
 //! What the tests of this crate share: a small PKI, a handler that records, raw clients.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -352,5 +352,3 @@ pub(crate) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> String
         answer.push(byte);
     }
 }
-
-pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

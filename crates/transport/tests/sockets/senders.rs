@@ -229,3 +229,65 @@ async fn replaced_certificates_serve_new_connections_and_leave_old_ones() {
     assert!(contexts.replace(&broken).is_err());
     assert_eq!(contexts.own_identity(), Some(identity("master/new")));
 }
+
+#[tokio::test]
+async fn compressed_messages_are_inflated_and_bombs_are_refused() {
+    use std::io::Write;
+    let settings = alcazar_transport::server::Settings {
+        limits: libprocess::decode::Limits { body: 100_000, ..Default::default() },
+        ..Default::default()
+    };
+    let echo = crate::fixture::echo();
+    let mut server = crate::fixture::serve_with(Security::DangerPlaintext, settings, echo);
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let good = gzip(&[7; 100_000]);
+    let bomb = gzip(&[7; 100_001]);
+    let cut = &good[..good.len() - 1];
+    for (body, status) in [(&good[..], "202"), (&bomb, "400"), (cut, "400"), (b"plain", "400")] {
+        let head = format!(
+            "POST /x/n HTTP/1.1\r\nLibprocess-From: a@127.0.0.1:1\r\nContent-Encoding: gzip\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [head.as_bytes(), body].concat();
+        let text = exchange(&mut server.connect().await, request).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+    }
+    assert_eq!(server.message().await.body, vec![7; 100_000]);
+    assert_eq!(server.counts().messages_malformed, 3);
+}
+
+#[tokio::test]
+async fn a_policy_of_identities_is_carried_out_from_files() {
+    use tls_policy::{IdentityRules, MaterialPaths, TlsPolicy};
+    let pki = Pki::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let leaf = pki.leaf(&["URI:spiffe://test.local/master/m", "IP:127.0.0.1"]);
+    let material = pki.material(vec![leaf.clone()]);
+    std::fs::write(path("chain"), &leaf.chain_pem).unwrap();
+    std::fs::write(path("key"), &leaf.key_pem[..]).unwrap();
+    std::fs::write(path("roots"), &material.roots_pem).unwrap();
+    let policy = |roots: &str| {
+        let trust_domain = material.trust_domain.clone();
+        TlsPolicy::identities(
+            MaterialPaths::one(path("chain"), path("key")),
+            IdentityRules { trust_bundle: path(roots), trust_domain },
+        )
+    };
+    let mut master = serve(Security::load(&policy("roots")).unwrap());
+    let (agent, _exits) = messenger(local("", 5051).address, pki.component("agent/a"));
+    let to = Upid::new("master", master.address);
+    agent.send("a", &to, Expected::Identity(identity("master/m")), "n", b"").unwrap();
+    assert_eq!(master.message().await.name, "n");
+
+    let missing = Security::load(&policy("nowhere")).unwrap_err().to_string();
+    assert!(missing.contains("nowhere"), "{missing}");
+    std::fs::write(path("roots"), "not PEM").unwrap();
+    let empty = Security::load(&policy("roots")).unwrap_err();
+    assert!(empty.to_string().contains("chain"), "{empty}");
+}
