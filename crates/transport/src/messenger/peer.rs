@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use libprocess::answer::AnswerDecoder;
+use libprocess::sender::PeerFacts;
 use libprocess::upid::Upid;
-use model::identity::Identity;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -33,7 +33,7 @@ pub(super) struct Task {
 /// An open connection.
 struct Conversation {
     stream: Stream,
-    identity: Option<Identity>,
+    facts: PeerFacts,
     out: BytesMut,
     answers: AnswerDecoder,
     /// Messages written, or about to be, and not answered.
@@ -121,7 +121,7 @@ impl Task {
         }
         let conversation = slot.insert(Conversation {
             stream,
-            identity: facts.identity,
+            facts,
             out: BytesMut::new(),
             answers: AnswerDecoder::default(),
             owed: 0,
@@ -168,7 +168,7 @@ impl Task {
         match item {
             Item::Message { bytes, expected, to, name } => {
                 self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-                if expected.admits(conversation.identity.as_ref()) {
+                if expected.admits(&conversation.facts, &self.expected) {
                     conversation.out.extend_from_slice(&bytes);
                     conversation.owed += 1;
                     self.messenger.parts.counters.messages_sent.increment();
@@ -176,11 +176,11 @@ impl Task {
                 }
                 self.messenger.answered(1);
                 self.messenger.parts.counters.messages_lost.increment();
-                let (address, actual) = (self.address, &conversation.identity);
+                let (address, actual) = (self.address, &conversation.facts.identity);
                 tracing::warn!(%address, %expected, ?actual, to, name, "a message was not sent");
             }
             Item::Linked { to, expected } => {
-                if expected.admits(conversation.identity.as_ref()) {
+                if expected.admits(&conversation.facts, &self.expected) {
                     return;
                 }
                 let removed = {

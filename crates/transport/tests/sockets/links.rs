@@ -244,3 +244,51 @@ async fn a_message_that_cannot_be_written_is_refused_before_anything_is_sent() {
     let refused = messenger.send("me", &evil, ANYBODY, "n", b"");
     assert!(matches!(refused, Err(SendError::Encode(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_connection_to_a_named_host_does_not_carry_messages_for_a_component() {
+    let pki = Pki::new();
+    // A server that our authority vouches for by its DNS name, without any identity.
+    let leaf = pki.leaf(&["DNS:localhost", "IP:127.0.0.1"]);
+    let (listener, address) = stranger().await;
+    let mut acceptor =
+        openssl::ssl::SslContext::builder(openssl::ssl::SslMethod::tls_server()).unwrap();
+    let chain = openssl::x509::X509::stack_from_pem(&leaf.chain_pem).unwrap();
+    acceptor.set_certificate(&chain[0]).unwrap();
+    acceptor.add_extra_chain_cert(chain[1].clone()).unwrap();
+    let key = openssl::pkey::PKey::private_key_from_pem(&leaf.key_pem).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    let acceptor = acceptor.build();
+
+    let (messenger, _exits) = messenger(own(), pki.component("agent/a"));
+    let to = Upid::new("x", address);
+    let host = Expected::Host("localhost".to_owned());
+    messenger.send("me", &to, host.clone(), "one", b"").unwrap();
+    messenger.send("me", &to, Expected::Kind(Kind::Master), "secret", b"").unwrap();
+    messenger.send("me", &to, Expected::Host("other".to_owned()), "secret", b"").unwrap();
+    messenger.send("me", &to, host, "two", b"").unwrap();
+
+    let ssl = openssl::ssl::Ssl::new(&acceptor).unwrap();
+    let mut stream = tokio_openssl::SslStream::new(ssl, accept(&listener).await).unwrap();
+    soon(std::pin::Pin::new(&mut stream).accept()).await.unwrap();
+    let mut received = Vec::new();
+    while received.windows(4).filter(|w| w == b"\r\n\r\n").count() < 2 {
+        received.push(soon(stream.read_u8()).await.unwrap());
+    }
+    let text = String::from_utf8(received).unwrap();
+    assert!(text.contains("/x/one ") && text.contains("/x/two "), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn connections_end_with_their_messenger() {
+    let (listener, address) = stranger().await;
+    let (messenger, _exits) = messenger(own(), PLAIN);
+    messenger.link(&Upid::new("x", address), ANYBODY);
+    let mut stream = accept(&listener).await;
+    drop(messenger.clone());
+    messenger.send("me", &Upid::new("x", address), ANYBODY, "n", b"").unwrap();
+    read_head(&mut stream).await;
+    drop(messenger);
+    assert_eq!(soon(stream.read(&mut [0])).await.unwrap(), 0);
+}

@@ -1,0 +1,134 @@
+//! Messages: bound to their sender, handed over, answered.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use libprocess::decode::Event;
+use libprocess::message::{MessageHead, MessageHeadError};
+use libprocess::sender::{BindError, BoundPid, PeerFacts, bind};
+
+use super::{Connected, Connection, End, answer};
+use crate::server::body::{BodyError, Gathered, inflate};
+use crate::server::{Handler, Receipt, Received, Response};
+
+impl<H: Handler> Connection<H> {
+    /// Receives a message, hands it over, answers it.
+    pub(super) async fn message(&mut self, head: MessageHead) -> Result<(), End> {
+        let bound = self.bind(&head);
+        let mut body = Gathered::default();
+        loop {
+            match self.event().await? {
+                Event::Data(piece) if bound.is_ok() => {
+                    let memory = &self.shared.memory;
+                    body.add(piece, memory).await.map_err(|_| End::Memory)?;
+                }
+                // Of a message that is dropped nothing is kept.
+                Event::Data(_) => {}
+                Event::End => break,
+                Event::Message(_) | Event::MessageRefused(_) | Event::Request(_) => break,
+            }
+        }
+        let keep_alive = head.keep_alive;
+        let response = match bound {
+            Err(refusal) => *refusal,
+            Ok(from) => self.deliver(from, head, body).await?,
+        };
+        self.answered(&response, keep_alive)
+    }
+
+    /// Hands a message over to the program.
+    async fn deliver(
+        &mut self,
+        from: BoundPid,
+        head: MessageHead,
+        mut body: Gathered,
+    ) -> Result<Response, End> {
+        let shared = Arc::clone(&self.shared);
+        let parts = &shared.parts;
+        if head.gzip {
+            match inflate(body, parts.settings.limits.body, &shared.memory).await {
+                Ok(inflated) => body = inflated,
+                Err(BodyError::Memory) => return Err(End::Memory),
+                Err(error) => {
+                    parts.counters.messages_malformed.increment();
+                    let address = self.facts.address;
+                    tracing::warn!(%address, %error, name = head.name, "a message was dropped");
+                    return Ok(Response::text(StatusCode::BAD_REQUEST, error.to_string()));
+                }
+            }
+        }
+        let (body, memory) = body.into_parts();
+        let peer = Arc::clone(&self.facts);
+        let MessageHead { to, name, .. } = head;
+        let taken = parts.handler.message(Received { from, to, name, body, peer, memory });
+        Ok(match self.wire.writing_during(taken).await {
+            Receipt::Accepted => {
+                parts.counters.messages_received.increment();
+                Response::new(StatusCode::ACCEPTED)
+            }
+            Receipt::NoSuchActor => {
+                parts.counters.messages_undeliverable.increment();
+                Response::status_text(StatusCode::NOT_FOUND)
+            }
+        })
+    }
+
+    /// Binds the claimed sender of a message, or says how it is refused.
+    fn bind(&self, head: &MessageHead) -> Result<BoundPid, Box<Response>> {
+        let parts = &self.shared.parts;
+        let address = self.facts.address;
+        let claimed = match &head.from {
+            Ok(claimed) => claimed.clone(),
+            Err(error) => {
+                parts.counters.messages_malformed.increment();
+                tracing::warn!(%address, %error, name = head.name, "a message without sender");
+                let text = format!("Failed to read the sender of the message: {error}");
+                return Err(Box::new(Response::text(StatusCode::BAD_REQUEST, text)));
+            }
+        };
+        let listener = parts.listeners.at(claimed.0.address);
+        bind(claimed, &self.facts, parts.security.binding(), listener.as_ref()).map_err(|error| {
+            parts.counters.messages_dropped_unbound.increment();
+            tracing::warn!(%address, %error, name = head.name, "a message was dropped");
+            Box::new(unbound(&error, &self.facts))
+        })
+    }
+
+    /// A message without an addressee: its body is skipped, it is answered in its place.
+    pub(super) async fn refused(&mut self, error: &MessageHeadError) -> Result<(), End> {
+        while !matches!(self.event().await?, Event::End) {}
+        self.shared.parts.counters.messages_malformed.increment();
+        let address = self.facts.address;
+        tracing::warn!(%address, %error, "a message without addressee");
+        let status = match error {
+            MessageHeadError::Escape { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            MessageHeadError::Path => StatusCode::BAD_REQUEST,
+        };
+        self.answered(&Response::text(status, error.to_string()), true)
+    }
+
+    fn answered(&mut self, response: &Response, keep_alive: bool) -> Result<(), End> {
+        let connected = if keep_alive { Connected::Stay } else { Connected::Close };
+        answer(&mut self.wire.out, response, connected);
+        if keep_alive { Ok(()) } else { Err(End::Answered) }
+    }
+}
+
+/// The answer to a message whose sender did not bind. In plaintext it is the original's answer
+/// under `LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH`. A libprocess peer reads neither.
+fn unbound(error: &BindError, facts: &PeerFacts) -> Response {
+    match error {
+        BindError::OtherAddress { claimed, actual } if !facts.encrypted => {
+            let text = format!(
+                "UPID IP address validation failed: Message from {claimed} was sent from IP {actual}"
+            );
+            Response::text(StatusCode::BAD_REQUEST, text)
+        }
+        BindError::NoCertificate { .. }
+        | BindError::OtherAddress { .. }
+        | BindError::OtherListener { .. } => Response::text(
+            StatusCode::FORBIDDEN,
+            "The connection does not vouch for the sender of the message",
+        ),
+    }
+}
