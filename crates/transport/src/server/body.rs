@@ -28,10 +28,7 @@ pub enum BodyError {
     /// The server holds as many bytes of bodies as it may.
     #[error("too many requests at once")]
     Memory,
-    /// It says that it is compressed with gzip and is not, or not to its end.
-    #[error("the body cannot be decompressed")]
-    Compression,
-    /// It is longer than it may be, decompressed if it was compressed.
+    /// It is longer than it may be.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
 }
@@ -127,24 +124,33 @@ impl Gathered {
     }
 }
 
+/// Why a compressed body has no contents.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InflateError {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("the body cannot be decompressed")]
+    Compression,
+}
+
 /// Decompresses a body, which must not become longer than `most` bytes.
 pub(super) async fn inflate(
     compressed: Gathered,
     most: u64,
     memory: &Arc<Semaphore>,
-) -> Result<Gathered, BodyError> {
+) -> Result<Gathered, InflateError> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let (compressed, _memory) = compressed.into_parts();
     let mut decoder = flate2::read::GzDecoder::new(&compressed[..]);
     let mut inflated = Gathered::default();
     loop {
         let mut piece = BytesMut::zeroed(INFLATED_AT_ONCE);
-        let length = decoder.read(&mut piece).map_err(|_| BodyError::Compression)?;
+        let length = decoder.read(&mut piece).map_err(|_| InflateError::Compression)?;
         if length == 0 {
             return Ok(inflated);
         }
         if inflated.len() + length > most {
-            return Err(BodyError::TooLarge(most));
+            return Err(BodyError::TooLarge(most).into());
         }
         piece.truncate(length);
         inflated.add(piece.freeze(), memory).await?;

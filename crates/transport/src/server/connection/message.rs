@@ -8,7 +8,7 @@ use libprocess::message::{MessageHead, MessageHeadError};
 use libprocess::sender::{BindError, BoundPid, PeerFacts, bind};
 
 use super::{Connected, Connection, End, answer};
-use crate::server::body::{BodyError, Gathered, inflate};
+use crate::server::body::{BodyError, Gathered, InflateError, inflate};
 use crate::server::{Handler, Receipt, Received, Response};
 
 impl<H: Handler> Connection<H> {
@@ -48,7 +48,7 @@ impl<H: Handler> Connection<H> {
         if head.gzip {
             match inflate(body, parts.settings.limits.body, &shared.memory).await {
                 Ok(inflated) => body = inflated,
-                Err(BodyError::Memory) => return Err(End::Memory),
+                Err(InflateError::Body(BodyError::Memory)) => return Err(End::Memory),
                 Err(error) => {
                     parts.counters.messages_malformed.increment();
                     let address = self.facts.address;
