@@ -51,7 +51,8 @@ impl Decoder {
         Self { limit, buffer: BytesMut::new(), length: None, failed: false }
     }
 
-    /// Takes bytes as they arrive. After an error they are dropped.
+    /// Takes bytes as they arrive; after an error they are dropped. What is held is bounded by the
+    /// limit on records only if all complete ones are taken with [`Decoder::next`] in between.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.failed {
             self.buffer.extend_from_slice(bytes);

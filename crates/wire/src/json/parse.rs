@@ -33,6 +33,12 @@ pub enum JsonError {
         /// The limit.
         limit: usize,
     },
+    /// More values than may be kept in memory at once.
+    #[error("JSON has more than {limit} values and keys")]
+    TooMany {
+        /// How many are allowed.
+        limit: usize,
+    },
     /// The message it stands for is not valid; required fields are missing, above all.
     #[error(transparent)]
     Message(DecodeError),
@@ -46,7 +52,10 @@ impl JsonError {
     #[must_use]
     pub fn body_text(&self) -> String {
         match self {
-            Self::Syntax { .. } | Self::Trailing { .. } | Self::TooLarge { .. } => {
+            Self::Syntax { .. }
+            | Self::Trailing { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. } => {
                 format!("Failed to parse body into JSON: {self}")
             }
             Self::Shape(_) | Self::Message(_) => {
@@ -94,10 +103,19 @@ impl<'a> Document<'a> {
         if text.len() > limit {
             return Err(JsonError::TooLarge { size: text.len(), limit });
         }
-        let mut parser =
-            Parser { text, at: 0, nodes: Vec::new(), depth_left: limits.max_json_depth };
+        let mut parser = Parser {
+            text,
+            at: 0,
+            nodes: Vec::new(),
+            most: limits.max_decoded / size_of::<Node>(),
+            depth_left: limits.max_json_depth,
+        };
         if parser.value().is_none() {
-            return Err(parser.syntax_error());
+            return Err(if parser.nodes.len() >= parser.most {
+                JsonError::TooMany { limit: parser.most }
+            } else {
+                parser.syntax_error()
+            });
         }
         let visible = |b: &u8| !matches!(b, b' ' | b'\t' | b'\n' | b'\r');
         let end = text.iter().rposition(visible).map_or(0, |at| at + 1);
@@ -138,6 +156,8 @@ struct Parser<'a> {
     text: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
+    /// How many nodes there may be.
+    most: usize,
     depth_left: u32,
 }
 
@@ -166,15 +186,18 @@ impl Parser<'_> {
             }
             self.at += 1;
         }
-        self.push(token, start);
-        Some(())
+        self.push(token, start)
     }
 
-    /// A node that ends here.
-    fn push(&mut self, token: Token, start: usize) {
+    /// A node that ends here, if there may be one more.
+    fn push(&mut self, token: Token, start: usize) -> Option<()> {
+        if self.nodes.len() >= self.most {
+            return None;
+        }
         // No offset exceeds the checked size, and no document has more nodes than bytes.
         let next = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { token, start: start as u32, end: self.at as u32, next });
+        Some(())
     }
 
     fn value(&mut self) -> Option<()> {
@@ -199,7 +222,7 @@ impl Parser<'_> {
         self.at += 1;
         self.depth_left = self.depth_left.checked_sub(1)?;
         let node = self.nodes.len();
-        self.push(token, start);
+        self.push(token, start)?;
         let close = if token == Token::Array { b']' } else { b'}' };
         if self.expect(close).is_none() {
             loop {
@@ -228,7 +251,7 @@ impl Parser<'_> {
         loop {
             match self.peek()? {
                 b'"' => {
-                    self.push(token, start);
+                    self.push(token, start)?;
                     self.at += 1;
                     return Some(());
                 }
@@ -283,8 +306,7 @@ impl Parser<'_> {
         }
         let text = std::str::from_utf8(&self.text[start..self.at]).ok()?;
         text.parse::<f64>().ok()?;
-        self.push(Token::Number, start);
-        Some(())
+        self.push(Token::Number, start)
     }
 
     fn syntax_error(&self) -> JsonError {

@@ -394,4 +394,8 @@ fn thousands_of_levels_are_an_error_and_nothing_worse() {
     let small = Limits { max_bytes: 10, ..Limits::default() };
     let large = json::read::<v1::TaskId>(b"{\"value\":\"\"}", Names::V1, &small);
     assert!(matches!(large, Err(JsonError::TooLarge { size: 12, limit: 10 })));
+    let few = Limits { max_decoded: 1600, ..Limits::default() };
+    let wide = format!("{{\"a\":[{}1]}}", "1,".repeat(200));
+    let wide = json::read::<v1::TaskId>(wide.as_bytes(), Names::V1, &few);
+    assert!(matches!(wide, Err(JsonError::TooMany { limit: 100 })), "{wide:?}");
 }

@@ -4,8 +4,11 @@
 //! UTF-8 and keeps unknown enum values. The original decides otherwise in each case, and its peers
 //! rely on that. [`decode`] is the only way in for bytes from outside.
 
+mod fix;
+mod missing;
+
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 
 use crate::descriptor::{Described, Kind, Label, MessageDescriptor, Names};
 use crate::limits::Limits;
@@ -131,7 +134,7 @@ pub fn check<'a>(
     let mut missing = scan.missing;
     let bytes = if scan.dirty {
         let mut fixed = Vec::with_capacity(bytes.len() + 64);
-        fix(message, bytes, &mut fixed);
+        fix::fix(message, bytes, &mut fixed);
         // What was removed may have been required, and what was merged may be complete now.
         let mut again = Scan::new(limits);
         again.message(message, &fixed, 0)?;
@@ -142,7 +145,7 @@ pub fn check<'a>(
     };
     if missing {
         let mut paths = Vec::new();
-        find_missing(message, names, &bytes, &mut String::new(), &mut paths);
+        missing::find(message, names, &bytes, &mut String::new(), &mut paths);
         return Err(DecodeError::Missing(Missing { paths }));
     }
     Ok((bytes, report))
@@ -223,7 +226,8 @@ impl<'a> Scan<'a> {
             (Kind::Map(entry), Value::Bytes(bytes)) => {
                 self.message(entry, bytes, depth + 1)?;
                 // An entry without a value has the empty one, which may lack what is required.
-                self.missing |= empty_value(entry, bytes).is_some_and(|value| value.required != 0);
+                self.missing |=
+                    missing::empty_value(entry, bytes).is_some_and(|value| value.required != 0);
             }
             (Kind::String, Value::Bytes(bytes)) => {
                 self.spend(m, bytes.len() + if repeated { size_of::<String>() } else { 0 })?;
@@ -282,17 +286,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The message that the value of a map entry is, if it is one and absent.
-fn empty_value(
-    entry: &'static MessageDescriptor,
-    bytes: &[u8],
-) -> Option<&'static MessageDescriptor> {
-    let value = entry.position(2)?;
-    let Kind::Message(value) = entry.fields[value].kind else { return None };
-    let present = Records::new(bytes).flatten().any(|record| record.number == 2);
-    (!present).then_some(value)
-}
-
 /// Whether bytes can be a packed run of this kind of scalar.
 fn packed_is_valid(kind: Kind, mut bytes: &[u8]) -> bool {
     match kind {
@@ -329,131 +322,5 @@ pub(crate) fn replace_not_utf8(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         out.extend_from_slice(chunk.valid().as_bytes());
         out.resize(out.len() + chunk.invalid().len(), b'?');
-    }
-}
-
-/// Writes a message that passed the scan once more, without what has to go.
-fn fix(m: &'static MessageDescriptor, bytes: &[u8], out: &mut Vec<u8>) {
-    // How often each singular message occurs, to merge them where the last one stands.
-    let mut left = vec![0_usize; m.fields.len()];
-    for record in Records::new(bytes).flatten() {
-        if let Some(position) = m.position(record.number) {
-            left[position] += 1;
-        }
-    }
-    for record in Records::new(bytes).flatten() {
-        let Some(position) = m.position(record.number) else { continue };
-        left[position] -= 1;
-        let field = &m.fields[position];
-        match (field.kind, record.value) {
-            (Kind::Message(inner), Value::Bytes(payload)) => {
-                if field.label == Label::Repeated {
-                    fix_nested(inner, record.number, payload, out);
-                } else if left[position] == 0 {
-                    // The encodings of two messages, one after the other, are their merger.
-                    let mut merged = Vec::new();
-                    for other in Records::new(bytes).flatten() {
-                        if let (true, Value::Bytes(part)) =
-                            (other.number == record.number, other.value)
-                        {
-                            merged.extend_from_slice(part);
-                        }
-                    }
-                    fix_nested(inner, record.number, &merged, out);
-                }
-            }
-            (Kind::Map(entry), Value::Bytes(payload)) => {
-                fix_nested(entry, record.number, payload, out);
-            }
-            (Kind::String, Value::Bytes(text)) => {
-                out.extend_from_slice(&record.whole[..record.whole.len() - text.len()]);
-                replace_not_utf8(text, out);
-            }
-            (Kind::Enum(e), Value::Varint(value)) if e.by_number(value as i32).is_none() => {}
-            (Kind::Enum(e), Value::Bytes(packed)) if packed_is_valid(field.kind, packed) => {
-                for value in packed_varints(packed) {
-                    if e.by_number(value as i32).is_some() {
-                        raw::put_varint(u64::from(record.number) << 3, out);
-                        raw::put_varint(value, out);
-                    }
-                }
-            }
-            (Kind::Bytes, Value::Bytes(_))
-            | (Kind::Double, Value::Fixed64(_))
-            | (
-                Kind::Enum(_)
-                | Kind::Int32
-                | Kind::Int64
-                | Kind::Uint32
-                | Kind::Uint64
-                | Kind::Bool,
-                Value::Varint(_),
-            ) => out.extend_from_slice(record.whole),
-            (kind, Value::Bytes(packed))
-                if field.label == Label::Repeated && packed_is_valid(kind, packed) =>
-            {
-                out.extend_from_slice(record.whole);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn fix_nested(m: &'static MessageDescriptor, number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    raw::put_varint(u64::from(number) << 3 | 2, out);
-    let start = raw::begin_length(out);
-    fix(m, bytes, out);
-    raw::end_length(out, start);
-}
-
-/// Collects the paths of missing fields of a message without singular messages that occur twice:
-/// the message's own in the order of declaration, then those of its parts in the order of numbers.
-fn find_missing(
-    m: &'static MessageDescriptor,
-    names: Names,
-    bytes: &[u8],
-    prefix: &mut String,
-    paths: &mut Vec<String>,
-) {
-    let mut seen = 0_u128;
-    let mut parts: Vec<(u32, usize, &[u8])> = Vec::new();
-    for record in Records::new(bytes).flatten() {
-        let Some(position) = m.position(record.number) else { continue };
-        seen |= 1 << position;
-        if let (Kind::Message(_) | Kind::Map(_), Value::Bytes(part)) =
-            (m.fields[position].kind, record.value)
-        {
-            parts.push((record.number, position, part));
-        }
-    }
-    for (position, field) in m.fields.iter().enumerate() {
-        if m.required & !seen & (1 << position) != 0 && paths.len() < Missing::MOST {
-            paths.push(format!("{prefix}{}", field.label_in(names)));
-        }
-    }
-    parts.sort_by_key(|(number, ..)| *number);
-    let length = prefix.len();
-    let mut index = 0;
-    let mut last = 0;
-    for (number, position, part) in parts {
-        if paths.len() >= Missing::MOST {
-            return;
-        }
-        index = if number == last { index + 1 } else { 0 };
-        last = number;
-        let field = &m.fields[position];
-        let (Kind::Message(inner) | Kind::Map(inner)) = field.kind else { continue };
-        prefix.push_str(field.label_in(names));
-        if field.label == Label::Repeated {
-            // Writing to a String cannot fail.
-            let _ = write!(prefix, "[{index}]");
-        }
-        prefix.push('.');
-        find_missing(inner, names, part, prefix, paths);
-        if let (Kind::Map(_), Some(value)) = (field.kind, empty_value(inner, part)) {
-            prefix.push_str("value.");
-            find_missing(value, names, b"", prefix, paths);
-        }
-        prefix.truncate(length);
     }
 }
