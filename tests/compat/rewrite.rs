@@ -80,9 +80,8 @@ fn to_text(name: &str, body: &[u8]) -> String {
 /// Encodes the JSON form of the message of that name.
 pub(crate) fn encode(name: &str, value: &Value) -> Vec<u8> {
     fn read<T: Described>(text: &str) -> Vec<u8> {
-        json::read::<T>(text.as_bytes(), Names::V1, &Limits::default())
-            .unwrap_or_else(|e| panic!("{e}: {text}"))
-            .encode_to_vec()
+        let read = json::read::<T>(text.as_bytes(), Names::V1, &Limits::default());
+        wire::encode(&read.unwrap_or_else(|e| panic!("{e}: {text}")))
     }
     let text = value.to_string();
     by_name!(name, read, &text)

@@ -53,7 +53,7 @@ pub fn reply<T: Described>(media: Media, message: &T, style: Style) -> Reply {
 #[must_use]
 pub fn encode<T: Described>(media: Media, message: &T, style: Style) -> Vec<u8> {
     match media {
-        Media::Protobuf => message.encode_to_vec(),
+        Media::Protobuf => wire::encode(message),
         Media::Json => {
             let mut out = Vec::new();
             json::write(message, style, &mut out);

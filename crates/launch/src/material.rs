@@ -114,13 +114,22 @@ impl Material {
         };
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + encoded.encoded_len()));
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&Zeroizing::new(encoded.encode_to_vec()));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a message of our own, without maps or required fields"
+        )]
+        let encoded = Zeroizing::new(encoded.encode_to_vec());
+        bytes.extend_from_slice(&encoded);
         bytes
     }
 
     /// Reads what [`Material::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, MaterialError> {
         let message = bytes.strip_prefix(MAGIC).ok_or(MaterialError::Form)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a message of our own, without maps or required fields"
+        )]
         let mut encoded = Encoded::decode(message).map_err(|_| MaterialError::Form)?;
         let agent_identity = encoded.agent_identity.parse()?;
         Ok(Self {

@@ -151,6 +151,10 @@ impl Start {
                 Input::Bytes(bytes) => Some(bytes.to_vec()),
             },
         };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a message of our own, without maps or required fields"
+        )]
         let bytes = Zeroizing::new(encoded.encode_to_vec());
         if bytes.len() > MAX_START_BYTES {
             return Err(io::Error::new(
@@ -174,6 +178,10 @@ impl Start {
         }
         let mut bytes = Zeroizing::new(vec![0; length]);
         reader.read_exact(&mut bytes)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a message of our own, without maps or required fields"
+        )]
         let mut encoded = Encoded::decode(bytes.as_slice())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let text = |bytes: &mut Vec<u8>| OsString::from_vec(std::mem::take(bytes));

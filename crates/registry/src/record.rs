@@ -46,11 +46,16 @@ pub(crate) fn encode_agent(record: &AgentRecord) -> Vec<u8> {
         Standing::Gone { since } => StoredStanding::GoneSince(nanoseconds(*since)),
     };
     let owner = record.owner.as_ref().map(Identity::to_string);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "our own file: prost fills in again what it leaves out"
+    )]
     StoredAgent { owner, standing: Some(standing) }.encode_to_vec()
 }
 
 pub(crate) fn decode_agent(id: &str, bytes: &[u8]) -> Result<AgentRecord, RegistryError> {
     let damaged = |reason: String| RegistryError::Damaged { what: format!("agent {id}"), reason };
+    #[expect(clippy::disallowed_methods, reason = "our own file, and no message from outside")]
     let stored = StoredAgent::decode(bytes).map_err(|e| damaged(e.to_string()))?;
     let owner = stored
         .owner
@@ -70,12 +75,11 @@ pub(crate) fn decode_agent(id: &str, bytes: &[u8]) -> Result<AgentRecord, Regist
 }
 
 pub(crate) fn encode_master(master: &v1::MasterInfo) -> Vec<u8> {
-    master.encode_to_vec()
+    wire::encode(master)
 }
 
 pub(crate) fn decode_master(bytes: &[u8]) -> Result<v1::MasterInfo, RegistryError> {
-    v1::MasterInfo::decode(bytes).map_err(|error| RegistryError::Damaged {
-        what: "the master".to_owned(),
-        reason: error.to_string(),
-    })
+    wire::check::decode(bytes, &wire::Limits::default()).map(|(master, _)| master).map_err(
+        |error| RegistryError::Damaged { what: "the master".to_owned(), reason: error.to_string() },
+    )
 }

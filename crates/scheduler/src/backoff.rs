@@ -41,8 +41,10 @@ impl Backoff {
     /// A number in 0..1: one step of a linear congruential generator (Knuth's constants), of
     /// which the high bits are used. Nothing secret hangs on it.
     fn fraction(&mut self) -> f64 {
-        self.seed =
-            self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let high = u32::try_from(self.seed >> 32).unwrap_or(0);
         f64::from(high) / (f64::from(u32::MAX) + 1.0)
     }

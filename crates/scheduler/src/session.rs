@@ -204,11 +204,7 @@ impl Session {
         match &self.state {
             State::Subscribed { stream_id, .. } => {
                 call.framework_id = self.info.id.clone();
-                Ok(Admitted {
-                    call,
-                    stream_id: stream_id.clone(),
-                    master: self.leader.clone(),
-                })
+                Ok(Admitted { call, stream_id: stream_id.clone(), master: self.leader.clone() })
             }
             _ => Err(Box::new(call)),
         }
@@ -310,11 +306,8 @@ impl Session {
         let again = std::mem::replace(&mut self.subscribed_before, true);
         self.info.id = Some(subscribed.framework_id.clone());
         self.backoff.reset();
-        self.state = State::Subscribed {
-            stream_id,
-            silence,
-            give_up: silence.map(|silence| now + silence),
-        };
+        self.state =
+            State::Subscribed { stream_id, silence, give_up: silence.map(|silence| now + silence) };
         vec![Effect::Deliver(Notice::Subscribed { framework_id: subscribed.framework_id, again })]
     }
 

@@ -10,6 +10,7 @@ use crate::raw::{Record, Records, Value, put_varint};
 /// default of its type. The original refuses such an entry where the value has required fields: a
 /// limit of `{"cpus": 0.0}` could not be sent. So every message is encoded here.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is what the others use instead")]
 pub fn encode<T: Described>(message: &T) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     if T::DESCRIPTOR.has_maps && !is_whole(T::DESCRIPTOR, &bytes) {

@@ -10,12 +10,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::Described;
 use model::resources::{
     Disk, Labels, Opaque, Persistence, Ranges, Reservation, ReservationKind, Resource,
     ResourceError, Resources, Scalar, Value,
 };
 use model::role::Role;
-use prost::Message;
 
 use crate::v1;
 
@@ -187,8 +187,8 @@ fn read_disk(disk: &v1::resource::DiskInfo) -> Disk {
     }
 }
 
-fn opaque(message: &impl Message) -> Opaque {
-    Opaque(message.encode_to_vec().into())
+fn opaque(message: &impl Described) -> Opaque {
+    Opaque(crate::encode(message).into())
 }
 
 /// Writes a list of resources.
@@ -293,8 +293,8 @@ fn write_disk(disk: &Disk) -> v1::resource::DiskInfo {
 }
 
 /// Undoes [`opaque`], which alone makes such values; so the bytes always decode.
-fn transparent<M: Message + Default>(bytes: &Opaque) -> M {
-    M::decode(&*bytes.0).unwrap_or_default()
+fn transparent<M: Described>(bytes: &Opaque) -> M {
+    crate::check::decode_checked(&bytes.0).unwrap_or_default()
 }
 
 #[cfg(test)]

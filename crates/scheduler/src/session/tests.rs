@@ -59,10 +59,7 @@ fn the_first_subscription_has_no_id_and_the_next_one_has_the_id_it_got() {
 
     session.handle(opened(), at(0));
     let effects = session.handle(subscribed_event(), at(0));
-    assert_eq!(
-        effects,
-        [Effect::Deliver(Notice::Subscribed { framework_id: id(), again: false })]
-    );
+    assert_eq!(effects, [Effect::Deliver(Notice::Subscribed { framework_id: id(), again: false })]);
 
     let effects = session.handle(Input::StreamEnded { reason: "gone".into() }, at(1));
     assert!(matches!(effects[..], [Effect::Deliver(Notice::Disconnected { .. })]));
@@ -100,10 +97,7 @@ fn silence_of_three_heartbeats_ends_the_stream_and_any_event_puts_it_off() {
     assert_eq!(session.handle(Input::DeadlinePassed, at(64)), []);
     let effects = session.handle(Input::DeadlinePassed, at(65));
     assert!(
-        matches!(
-            effects[..],
-            [Effect::CloseStream, Effect::Deliver(Notice::Disconnected { .. })]
-        ),
+        matches!(effects[..], [Effect::CloseStream, Effect::Deliver(Notice::Disconnected { .. })]),
         "{effects:?}"
     );
 }
@@ -129,17 +123,22 @@ fn an_unreachable_master_is_tried_again_ever_more_slowly() {
 
 #[test]
 fn refusals_that_time_does_not_heal_end_the_session() {
-    for (status, over) in
-        [(400, true), (401, true), (403, true), (415, true), (408, false), (429, false), (500, false), (503, false)]
-    {
+    for (status, over) in [
+        (400, true),
+        (401, true),
+        (403, true),
+        (415, true),
+        (408, false),
+        (429, false),
+        (500, false),
+        (503, false),
+    ] {
         let mut session = Session::new(framework(), Vec::new(), 1);
         session.handle(Input::Start, at(0));
         let refused = Input::Refused { status, location: None, reason: "no".into() };
         let effects = session.handle(refused, at(0));
-        let ended = effects.contains(&Effect::End(SessionError::Refused {
-            status,
-            reason: "no".into(),
-        }));
+        let ended =
+            effects.contains(&Effect::End(SessionError::Refused { status, reason: "no".into() }));
         assert_eq!(ended, over, "{status}: {effects:?}");
     }
 }
@@ -148,11 +147,8 @@ fn refusals_that_time_does_not_heal_end_the_session() {
 fn a_redirect_is_followed_and_forgotten_when_the_leader_is_gone() {
     let mut session = Session::new(framework(), Vec::new(), 1);
     session.handle(Input::Start, at(0));
-    let redirect = |to: &str| Input::Refused {
-        status: 307,
-        location: Some(to.into()),
-        reason: String::new(),
-    };
+    let redirect =
+        |to: &str| Input::Refused { status: 307, location: Some(to.into()), reason: String::new() };
     let effects = session.handle(redirect("//m2.example:5050/api/v1/scheduler"), at(0));
     let [Effect::OpenStream { master, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(master.as_deref(), Some("m2.example:5050"));
@@ -180,10 +176,7 @@ fn an_error_event_ends_the_session_for_good() {
     }));
     assert_eq!(
         session.handle(error, at(1)),
-        [
-            Effect::CloseStream,
-            Effect::End(SessionError::Error("Framework failed over".into()))
-        ]
+        [Effect::CloseStream, Effect::End(SessionError::Error("Framework failed over".into()))]
     );
     assert_eq!(session.handle(Input::Start, at(2)), []);
     assert_eq!(session.next_deadline(), None);
@@ -216,8 +209,7 @@ fn a_master_that_breaks_the_protocol_is_left() {
 #[test]
 fn events_that_nobody_here_knows_are_passed_over() {
     let mut session = subscribed_session();
-    let unknown =
-        Input::EventArrived(Box::new(Event { r#type: Some(9999), ..Event::default() }));
+    let unknown = Input::EventArrived(Box::new(Event { r#type: Some(9999), ..Event::default() }));
     assert_eq!(session.handle(unknown, at(1)), []);
     assert_eq!(session.next_deadline(), Some(at(46)));
 }

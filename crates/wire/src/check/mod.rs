@@ -109,6 +109,7 @@ pub fn decode<T: Described>(bytes: &[u8], limits: &Limits) -> Result<(T, Report)
     decode_checked(&bytes).map(|message| (message, report))
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is what the others use instead")]
 pub(crate) fn decode_checked<T: Described>(bytes: &[u8]) -> Result<T, DecodeError> {
     T::decode(bytes).map_err(|reason| DecodeError::Rejected { message: T::DESCRIPTOR.name, reason })
 }
