@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
@@ -107,14 +107,10 @@ pub fn channel(bounds: Bounds, heartbeat: Option<Heartbeat>) -> (Subscriber, Rec
     (Subscriber { shared: shared.clone() }, Records { shared, heartbeat })
 }
 
-/// A payload as a record: its length in decimal, a newline, the payload.
 fn frame(payload: &[u8]) -> Bytes {
-    let length = payload.len().to_string();
-    let mut record = BytesMut::with_capacity(length.len() + 1 + payload.len());
-    record.put_slice(length.as_bytes());
-    record.put_u8(b'\n');
-    record.put_slice(payload);
-    record.freeze()
+    let mut record = Vec::with_capacity(payload.len() + 12);
+    wire::recordio::encode(payload, &mut record);
+    record.into()
 }
 
 /// The daemon's end. Dropping it ends the stream after what is queued.
