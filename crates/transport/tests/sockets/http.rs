@@ -448,3 +448,24 @@ async fn a_server_that_does_not_answer_is_not_waited_for_forever() {
     let late = soon(connection.call(Call::get("/"))).await;
     assert!(matches!(late, Err(CallError::Deadline(_))), "{late:?}");
 }
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_an_answer_that_never_comes() {
+    let (begun, mut requests) = mpsc::channel(1);
+    let server = serve_with(
+        PLAIN,
+        Settings::default(),
+        answering(move |_| {
+            let begun = begun.clone();
+            async move {
+                begun.send(()).await.unwrap();
+                std::future::pending::<Response>().await
+            }
+        }),
+    );
+    let mut client = server.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    soon(requests.recv()).await.unwrap();
+    soon(server.server.stop(Duration::from_millis(50))).await;
+    assert_eq!(read_to_end(&mut client).await, "");
+}

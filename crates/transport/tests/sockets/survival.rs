@@ -194,3 +194,36 @@ async fn a_link_that_is_idle_for_an_hour_stays() {
 
 trait ReadWrite: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> ReadWrite for T {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_peers_that_reset_at_once_lose_nothing_and_keep_their_order() {
+    const PEERS: usize = 40;
+    let pki = Pki::new();
+    let mut server = serve(pki.component("master/m"));
+    let leaf = pki.leaf(&["URI:spiffe://test.local/agent/a", "IP:127.0.0.1"]);
+    let context = pki.raw_client(Some(&leaf));
+    let mut clients = Vec::new();
+    for peer in 0..PEERS {
+        let mut client = server.connect_tls(&context).await;
+        let mut bytes = BytesMut::new();
+        let from = local(&format!("peer({peer})"), 4000);
+        for n in 0..COUNT {
+            bytes.extend_from_slice(&message_bytes(&from, &local("master", 1), n));
+        }
+        clients.push(tokio::spawn(async move {
+            client.write_all(&bytes).await.unwrap();
+            client.get_ref().set_zero_linger().unwrap();
+        }));
+    }
+    let mut next = std::collections::HashMap::new();
+    for _ in 0..PEERS * COUNT {
+        let message = server.message().await;
+        let expected = next.entry(message.from.upid().id.clone()).or_insert(0);
+        assert_eq!(message.name, format!("m{expected}"));
+        *expected += 1;
+    }
+    assert_eq!(next.len(), PEERS);
+    for client in clients {
+        client.await.unwrap();
+    }
+}
