@@ -1,5 +1,7 @@
 //! What the authority issues, as OpenSSL judges it.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 

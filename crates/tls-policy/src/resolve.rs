@@ -80,6 +80,14 @@ pub enum PolicyError {
         /// The nearest one that exists.
         suggestion: Option<String>,
     },
+    /// Nothing was said where our own commands do not take silence for consent.
+    #[error("`{variable}`: {consequence}")]
+    Unprotected {
+        /// The variable that would protect.
+        variable: &'static str,
+        /// What follows from its absence.
+        consequence: &'static str,
+    },
     /// A file named by `file://` cannot be read.
     #[error("`{variable}` names `{path}`: {reason}")]
     Unreadable {
@@ -180,7 +188,7 @@ impl Resolving<'_> {
             let reason = "`LIBPROCESS_SSL_ENABLED` is not on, connections are not encrypted";
             self.notices.push(Notice::Ignored { variable, reason });
         }
-        let danger = self.weak(
+        let danger = self.weak_by_silence(
             ENABLED,
             "it is not on, so connections are neither encrypted nor authenticated: whoever \
              reaches the port can read and send everything",
@@ -189,6 +197,12 @@ impl Resolving<'_> {
     }
 
     fn tls(&mut self) -> Option<TlsRules> {
+        if let (Some(said), false) = (&self.settings.enabled, self.support.unidentified_peers) {
+            let variable = said.variable.clone();
+            let what = "connections must be encrypted, with peers that carry no identity of the \
+                        cluster";
+            self.errors.push(PolicyError::NotHonoured { variable, what });
+        }
         let verification = self.verification();
         let plaintext_peers = self.plaintext_peers(&verification);
         let materials = self.materials();
@@ -196,7 +210,7 @@ impl Resolving<'_> {
         let chain = self.chain();
         let (versions, suites, groups) = (self.versions(), self.suites(), self.groups());
         let inbound = match verification.clients {
-            None => Inbound::AnyClient(self.weak(
+            None => Inbound::AnyClient(self.weak_by_silence(
                 REQUIRE_CLIENT_CERT,
                 "it is not on, so whoever connects is served without proving who it is",
             )),
@@ -211,7 +225,7 @@ impl Resolving<'_> {
             },
         };
         let outbound = match verification.servers {
-            None => Outbound::Unverified(self.weak(
+            None => Outbound::Unverified(self.weak_by_silence(
                 VERIFY_SERVER_CERT,
                 "it is not on, so anybody in between can pose as the peer that we connect to",
             )),
@@ -408,6 +422,19 @@ impl Resolving<'_> {
     fn groups(&self) -> Option<String> {
         let said = self.settings.ecdh_curves.as_ref()?;
         (said.value != "auto").then(|| said.value.clone())
+    }
+
+    /// What the original does when told nothing. Under our own names a weakening has to be asked
+    /// for.
+    fn weak_by_silence(
+        &mut self,
+        setting: &'static str,
+        consequence: &'static str,
+    ) -> DangerAccepted {
+        if self.settings.naming == Naming::Alcazar {
+            self.errors.push(PolicyError::Unprotected { variable: setting, consequence });
+        }
+        self.weak(setting, consequence)
     }
 
     fn weak(&mut self, setting: &str, consequence: &'static str) -> DangerAccepted {

@@ -10,6 +10,8 @@ pub struct CryptoSupport {
     pub oldest: Version,
     /// The newest protocol version that can be negotiated.
     pub newest: Version,
+    /// Peers without an identity of the cluster can be encrypted with: the original's TLS.
+    pub unidentified_peers: bool,
     /// Plain peers can be served on the TLS port and dialled after a failed handshake.
     pub downgrade: bool,
     /// Clients can be required to present a certificate with a valid chain.
@@ -23,10 +25,11 @@ pub struct CryptoSupport {
 }
 
 impl CryptoSupport {
-    /// OpenSSL 3 with a driver that does component identities, unverified TLS and plaintext.
+    /// OpenSSL 3 with a driver that does component identities and plaintext.
     pub const IDENTITIES_ONLY: Self = Self {
         oldest: Version::Tls12,
         newest: Version::Tls13,
+        unidentified_peers: false,
         downgrade: false,
         required_client_certificates: false,
         server_chains: false,
@@ -38,6 +41,7 @@ impl CryptoSupport {
     pub const EVERYTHING: Self = Self {
         oldest: Version::Tls12,
         newest: Version::Tls13,
+        unidentified_peers: true,
         downgrade: true,
         required_client_certificates: true,
         server_chains: true,
