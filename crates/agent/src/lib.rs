@@ -1,5 +1,6 @@
 //! The agent: a pure engine, its runtime, its HTTP interface, its containerizer.
 
+pub mod checkpoint;
 pub mod containerizer;
 pub mod engine;
 pub mod message;

@@ -1,6 +1,7 @@
 //! The messages that an agent understands and those that it sends, each with its name.
 
 use bytes::Bytes;
+use wire::Limits;
 use wire::internal::{
     AcknowledgeOperationStatusMessage, ApplyOperationMessage, CheckpointResourcesMessage,
     DrainSlaveMessage, ExecutorToFrameworkMessage, ExitedExecutorMessage,
@@ -41,7 +42,8 @@ macro_rules! messages {
             /// All names, in the order of the variants.
             pub const NAMES: &[&str] = &[$(concat!("mesos.internal.", stringify!($body)),)*];
 
-            /// Reads the body of the message called `name`.
+            /// Reads the body of the message called `name`, as it comes from outside: what is
+            /// not a whole message within limits is refused.
             ///
             /// # Errors
             ///
@@ -54,9 +56,8 @@ macro_rules! messages {
                 };
                 match name.strip_prefix(PREFIX).ok_or_else(unknown)? {
                     $(stringify!($body) => {
-                        let body = wire::check::decode::<$body>(body, &wire::Limits::default())
-                            .map_err(|e| malformed(e.to_string()))?
-                            .0;
+                        let (body, _) = wire::check::decode::<$body>(body, &Limits::default())
+                            .map_err(|e| malformed(e.to_string()))?;
                         Ok(Self::$variant(Box::new(body)))
                     })*
                     _ => Err(unknown()),
@@ -161,7 +162,10 @@ mod tests {
             let error = MasterMessage::decode(name, &[]).unwrap_err();
             assert_eq!(error, MessageError::Unknown(name.to_owned()));
         }
-        let broken = MasterMessage::decode("mesos.internal.PingSlaveMessage", &[0xff]);
-        assert!(matches!(broken, Err(MessageError::Malformed { .. })));
+        // No protobuf; and protobuf that lacks a required field.
+        for body in [&[0xff][..], &[]] {
+            let broken = MasterMessage::decode("mesos.internal.PingSlaveMessage", body);
+            assert!(matches!(broken, Err(MessageError::Malformed { .. })), "{body:?}");
+        }
     }
 }

@@ -97,9 +97,7 @@ fn upgrade_one(resource: &mut Resource) {
 fn downgrade_one(resource: &mut Resource) {
     match &resource.reservations[..] {
         [] => {
-            if resource.role.is_none() {
-                resource.role = Some(UNRESERVED.to_owned());
-            }
+            resource.role.get_or_insert_with(|| UNRESERVED.to_owned());
         }
         [one] => {
             let dynamic = one.r#type() == reservation_info::Type::Dynamic;

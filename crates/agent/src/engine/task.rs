@@ -55,7 +55,7 @@ pub fn from_info(info: &TaskInfo, framework: &FrameworkId) -> Task {
         discovery: info.discovery.clone(),
         container: info.container.clone(),
         health_check: info.health_check.clone(),
-        kill_policy: info.kill_policy.clone(),
+        kill_policy: info.kill_policy,
         user,
         limits: info.limits.clone(),
     }

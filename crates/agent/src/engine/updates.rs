@@ -90,6 +90,15 @@ impl Engine {
         if let Err(e) = self.report(framework, task, executor, update) {
             self.warn(format!("Not reported about task '{task}' of {framework}: {e}"));
         }
+        // A command executor whose one task the agent itself gave an ending has nothing to do.
+        let idle = executor.filter(|id| {
+            self.executor(framework, id).is_some_and(|executor| {
+                executor.generated && executor.queued.is_empty() && executor.launched.is_empty()
+            })
+        });
+        if let Some(executor) = idle.cloned() {
+            self.shutdown_executor(framework, &executor);
+        }
     }
 
     fn report(

@@ -193,6 +193,6 @@ fn a_replayed_stream_is_the_stream_that_wrote_the_records() {
         for input in &story[length..] {
             replayed.handle(input.clone(), at(0), &mut Vec::new()).unwrap();
         }
-        assert_eq!(replayed.is_retired(), true, "{length}");
+        assert!(replayed.is_retired(), "{length}");
     }
 }
