@@ -27,7 +27,16 @@ pub enum IdentityOfError {
 /// The identity that the certificate in `der` names: its one URI SAN (X509-SVID §2). Says
 /// nothing about whether the certificate can be believed.
 pub fn identity_of(der: &[u8]) -> Result<Identity, IdentityOfError> {
-    let certificate = X509::from_der(der)?;
+    read(&X509::from_der(der)?)
+}
+
+/// The identity in the first certificate of a PEM file: one's own, for a component that reads
+/// its files.
+pub fn identity_of_pem(pem: &[u8]) -> Result<Identity, IdentityOfError> {
+    read(&X509::from_pem(pem)?)
+}
+
+fn read(certificate: &X509) -> Result<Identity, IdentityOfError> {
     let names = certificate.subject_alt_names().ok_or(IdentityOfError::None)?;
     let mut uris = Vec::new();
     for name in &names {

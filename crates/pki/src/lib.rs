@@ -18,7 +18,7 @@ mod secret;
 mod store;
 
 pub use authority::{Authority, AuthorityError};
-pub use identity::{IdentityOfError, identity_of};
+pub use identity::{IdentityOfError, identity_of, identity_of_pem};
 pub use leaf::{IssueError, KeyKind, Leaf, LeafRequest};
 pub use secret::PrivateKeyPem;
 pub use store::{LeafPaths, Opened, Store, StoreError};
