@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -34,6 +35,8 @@ pub(crate) fn try_lock(path: &Path) -> anyhow::Result<Attempt> {
         .write(true)
         .create(true)
         .truncate(false)
+        // Whoever may open it may hold it.
+        .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot write {}", path.display()))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -7,9 +7,7 @@ use serde_json::Value;
 /// How a command that shows things shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON value, objects with their `id`.
     Json,
-    /// A table.
     #[default]
     Table,
 }
@@ -18,7 +16,8 @@ pub(crate) enum Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Color {
     Always,
-    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    // On a terminal, unless NO_COLOR is set or TERM is `dumb`. (No words for `--help`: three
+    // values would take ten lines of every help text.)
     #[default]
     Auto,
     Never,

@@ -1,56 +1,33 @@
 //! One launch, from the first offer to the last status, as a machine: notices of the session and
 //! the user's wishes go in, steps for the driver come out.
 
-use std::collections::BTreeMap;
-
 use scheduler::session::Notice;
 use wire::v1::offer::{Operation, operation};
 use wire::v1::scheduler::{Call, Event, call, event};
-use wire::v1::{
-    ExecutorInfo, FrameworkId, Offer, OfferId, TaskGroupInfo, TaskId, TaskInfo, TaskState,
-    TaskStatus, Url,
-};
+use wire::v1::{FrameworkId, Offer, OfferId, TaskInfo, TaskState, TaskStatus, Url};
 
 use super::fit::Pool;
-
-/// What is to be launched.
-#[derive(Clone, Debug)]
-pub(crate) enum Work {
-    /// One task; agent and resources are filled in from the offer.
-    Task(Box<TaskInfo>),
-    /// Tasks that start and end together, beneath this executor.
-    Group { executor: Box<ExecutorInfo>, tasks: Vec<TaskInfo> },
-}
-
-impl Work {
-    fn tasks(&self) -> &[TaskInfo] {
-        match self {
-            Self::Task(task) => std::slice::from_ref(task),
-            Self::Group { tasks, .. } => tasks,
-        }
-    }
-}
 
 /// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
     /// Make this call.
     Call(Box<Call>),
-    /// Every task has ended.
+    /// The task has ended.
     Done,
     /// The master was lost; the session tries again.
     Lost { reason: String },
     /// An offer was too small.
     Passed { hostname: String },
-    /// The work was sent to an agent.
+    /// The task was sent to an agent.
     Placed(Box<Placement>),
     /// The session is there (again).
     Subscribed(FrameworkId),
-    /// A task has a new status.
+    /// The task has a new status.
     Updated(Box<TaskStatus>),
 }
 
-/// Where the work went.
+/// Where the task went.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Placement {
     pub(crate) framework_id: FrameworkId,
@@ -63,33 +40,28 @@ pub(crate) struct Placement {
 /// One launch.
 #[derive(Debug)]
 pub(crate) struct Run {
-    work: Work,
+    /// Agent and resources are filled in from the offer.
+    task: TaskInfo,
     framework_id: Option<FrameworkId>,
     placement: Option<Placement>,
-    statuses: BTreeMap<String, TaskStatus>,
+    status: Option<TaskStatus>,
     killing: bool,
 }
 
 impl Run {
     /// Nothing has happened yet.
-    pub(crate) fn new(work: Work) -> Self {
-        Self {
-            work,
-            framework_id: None,
-            placement: None,
-            statuses: BTreeMap::new(),
-            killing: false,
-        }
+    pub(crate) fn new(task: TaskInfo) -> Self {
+        Self { task, framework_id: None, placement: None, status: None, killing: false }
     }
 
-    /// Whether the work was sent to an agent.
+    /// Whether the task was sent to an agent.
     pub(crate) fn is_placed(&self) -> bool {
         self.placement.is_some()
     }
 
-    /// The latest status of each task, by task id.
-    pub(crate) fn statuses(&self) -> &BTreeMap<String, TaskStatus> {
-        &self.statuses
+    /// The task's latest status.
+    pub(crate) fn status(&self) -> Option<&TaskStatus> {
+        self.status.as_ref()
     }
 
     /// Takes a notice and says what follows.
@@ -101,18 +73,18 @@ impl Run {
         }
     }
 
-    /// The tasks are to end. Before they are placed there is nothing to end: [`Step::Done`].
+    /// The task is to end. Before it is placed there is nothing to end: [`Step::Done`].
     pub(crate) fn kill(&mut self) -> Vec<Step> {
         if !self.is_placed() {
             return vec![Step::Done];
         }
         self.killing = true;
-        self.kills()
+        vec![self.kill_call()]
     }
 
     /// The master refused the ACCEPT: there is no launch to wait for.
     pub(crate) fn accept_refused(&mut self) {
-        if self.statuses.is_empty() {
+        if self.status.is_none() {
             self.placement = None;
         }
     }
@@ -120,21 +92,20 @@ impl Run {
     fn subscribed(&mut self, framework_id: FrameworkId) -> Vec<Step> {
         self.framework_id = Some(framework_id.clone());
         let mut steps = vec![Step::Subscribed(framework_id)];
-        if self.is_placed() {
+        if let Some(placement) = &self.placement {
             // What happened while nobody listened, including a launch that never arrived.
-            let agent_id = self.placement.as_ref().map(|p| p.agent_id.clone());
-            let tasks = self
-                .unfinished()
-                .map(|task_id| call::reconcile::Task { task_id, agent_id: agent_id.clone() })
-                .collect();
+            let task = call::reconcile::Task {
+                task_id: self.task.task_id.clone(),
+                agent_id: Some(placement.agent_id.clone()),
+            };
             steps.push(step(Call {
                 r#type: Some(call::Type::Reconcile as i32),
-                reconcile: Some(call::Reconcile { tasks }),
+                reconcile: Some(call::Reconcile { tasks: vec![task] }),
                 ..Call::default()
             }));
         }
         if self.killing {
-            steps.extend(self.kills());
+            steps.push(self.kill_call());
         }
         steps
     }
@@ -173,38 +144,15 @@ impl Run {
         steps
     }
 
-    /// The call that launches the work on this offer, if it fits.
+    /// The call that launches the task on this offer, if it fits.
     fn accept(&mut self, offer: &Offer) -> Option<Call> {
-        let mut pool = Pool::of(offer);
-        let operation = match &self.work {
-            Work::Task(task) => {
-                let mut task = task.clone();
-                task.resources = pool.take(&task.resources)?;
-                task.agent_id = offer.agent_id.clone();
-                Operation {
-                    r#type: Some(operation::Type::Launch as i32),
-                    launch: Some(operation::Launch { task_infos: vec![*task] }),
-                    ..Operation::default()
-                }
-            }
-            Work::Group { executor, tasks } => {
-                let mut executor = executor.clone();
-                let mut tasks = tasks.clone();
-                executor.resources = pool.take(&executor.resources)?;
-                for task in &mut tasks {
-                    task.resources = pool.take(&task.resources)?;
-                    task.agent_id = offer.agent_id.clone();
-                }
-                executor.framework_id = self.framework_id.clone();
-                Operation {
-                    r#type: Some(operation::Type::LaunchGroup as i32),
-                    launch_group: Some(operation::LaunchGroup {
-                        executor: *executor,
-                        task_group: TaskGroupInfo { tasks },
-                    }),
-                    ..Operation::default()
-                }
-            }
+        let mut task = self.task.clone();
+        task.resources = Pool::of(offer).take(&task.resources)?;
+        task.agent_id = offer.agent_id.clone();
+        let operation = Operation {
+            r#type: Some(operation::Type::Launch as i32),
+            launch: Some(operation::Launch { task_infos: vec![task] }),
+            ..Operation::default()
         };
         self.placement = Some(Placement {
             framework_id: self.framework_id.clone()?,
@@ -226,50 +174,37 @@ impl Run {
     fn update(&mut self, status: TaskStatus) -> Vec<Step> {
         let mut steps = Vec::new();
         steps.extend(scheduler::acknowledgement(&status).map(step));
-        let ours = self.work.tasks().iter().any(|t| t.task_id == status.task_id);
-        let id = status.task_id.value.clone();
         // After a terminal status nothing changes any more, whatever is still on its way.
-        if !ours || self.statuses.get(&id).is_some_and(|s| is_terminal(s.state())) {
+        let over = self.status.as_ref().is_some_and(|s| is_terminal(s.state()));
+        if over || status.task_id != self.task.task_id {
             return steps;
         }
-        let known = self.statuses.get(&id).is_some_and(|old| {
+        let known = self.status.as_ref().is_some_and(|old| {
             old.state == status.state
                 && old.message == status.message
                 && old.reason == status.reason
         });
-        self.statuses.insert(id, status.clone());
+        let done = is_terminal(status.state());
+        self.status = Some(status.clone());
         if !known {
             steps.push(Step::Updated(Box::new(status)));
         }
-        if self.unfinished().next().is_none() {
+        if done {
             steps.push(Step::Done);
         }
         steps
     }
 
-    fn unfinished(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.work
-            .tasks()
-            .iter()
-            .map(|t| t.task_id.clone())
-            .filter(|id| !self.statuses.get(&id.value).is_some_and(|s| is_terminal(s.state())))
-    }
-
-    fn kills(&self) -> Vec<Step> {
-        let agent_id = self.placement.as_ref().map(|p| p.agent_id.clone());
-        self.unfinished()
-            .map(|task_id| {
-                step(Call {
-                    r#type: Some(call::Type::Kill as i32),
-                    kill: Some(call::Kill {
-                        task_id,
-                        agent_id: agent_id.clone(),
-                        kill_policy: None,
-                    }),
-                    ..Call::default()
-                })
-            })
-            .collect()
+    fn kill_call(&self) -> Step {
+        step(Call {
+            r#type: Some(call::Type::Kill as i32),
+            kill: Some(call::Kill {
+                task_id: self.task.task_id.clone(),
+                agent_id: self.placement.as_ref().map(|p| p.agent_id.clone()),
+                kill_policy: None,
+            }),
+            ..Call::default()
+        })
     }
 }
 
@@ -291,6 +226,11 @@ pub(crate) fn is_terminal(state: TaskState) -> bool {
         | TaskState::TaskUnknown
         | TaskState::TaskUnreachable => false,
     }
+}
+
+/// The same for a state's name, as JSON has it. What nobody here knows has not ended.
+pub(crate) fn is_terminal_name(state: &str) -> bool {
+    TaskState::from_str_name(state).is_some_and(is_terminal)
 }
 
 fn step(call: Call) -> Step {

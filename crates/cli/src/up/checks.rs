@@ -33,7 +33,7 @@ pub(crate) fn take_state_dir(dir: &StateDir) -> anyhow::Result<Lock> {
         Attempt::Taken { holder, .. } => {
             let holder = holder.map_or_else(String::new, |pid| format!(" (process {pid})"));
             bail!(
-                "another `alcazar up`{holder} runs in {}: stop it, or use another --state-dir",
+                "an `alcazar up`{holder} already runs in {}: stop it, or use another --state-dir",
                 dir.path().display()
             )
         }
@@ -174,7 +174,7 @@ mod tests {
         let dir = StateDir::resolve(Some(temp.path())).unwrap();
         let _held = take_state_dir(&dir).unwrap();
         let error = take_state_dir(&dir).unwrap_err().to_string();
-        assert!(error.starts_with("another `alcazar up` (process "), "{error}");
+        assert!(error.starts_with("an `alcazar up` (process "), "{error}");
         assert!(!error.contains('\n'));
     }
 

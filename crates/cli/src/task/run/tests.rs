@@ -1,6 +1,6 @@
 use super::*;
 use wire::v1::value::{Scalar, Type};
-use wire::v1::{AgentId, Resource};
+use wire::v1::{AgentId, Resource, TaskId};
 
 fn cpus(value: f64) -> Resource {
     Resource {
@@ -21,7 +21,7 @@ fn task(id: &str, resources: Vec<Resource>) -> TaskInfo {
 }
 
 fn run() -> Run {
-    let mut run = Run::new(Work::Task(Box::new(task("t", vec![cpus(1.0)]))));
+    let mut run = Run::new(task("t", vec![cpus(1.0)]));
     run.handle(subscribed());
     run
 }
@@ -121,7 +121,7 @@ fn updates_with_a_uuid_are_acknowledged_and_repetitions_are_not_shown() {
         ["ACKNOWLEDGE"],
         "a terminal state stays"
     );
-    assert_eq!(run.statuses()["t"].state(), TaskState::TaskFinished);
+    assert_eq!(run.status().unwrap().state(), TaskState::TaskFinished);
 }
 
 #[test]
@@ -145,21 +145,4 @@ fn a_refused_accept_waits_for_the_next_offer() {
     run.handle(offers(&[("1", 4.0)]));
     run.accept_refused();
     assert_eq!(words(&run.handle(offers(&[("2", 4.0)])))[0], "ACCEPT");
-}
-
-#[test]
-fn a_group_shares_one_offer_and_needs_room_for_its_executor() {
-    let work = || Work::Group {
-        executor: Box::new(ExecutorInfo { resources: vec![cpus(0.1)], ..ExecutorInfo::default() }),
-        tasks: vec![task("a", vec![cpus(1.0)]), task("b", vec![cpus(0.5)])],
-    };
-    let mut run = Run::new(work());
-    run.handle(subscribed());
-    assert_eq!(words(&run.handle(offers(&[("1", 1.5)]))), ["passed", "DECLINE"]);
-    let steps = run.handle(offers(&[("2", 1.6)]));
-    let Some(Step::Call(call)) = steps.first() else { panic!("{steps:?}") };
-    let group = call.accept.as_ref().unwrap().operations[0].launch_group.as_ref().unwrap();
-    assert_eq!(group.executor.framework_id, Some(FrameworkId { value: "f".into() }));
-    assert_eq!(group.task_group.tasks[1].resources, [cpus(0.5)]);
-    assert_eq!(group.task_group.tasks[1].agent_id.value, "agent of 2");
 }

@@ -1,0 +1,95 @@
+//! The command line of `alcazar`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::exit;
+use crate::printer::{Color, Format};
+
+/// Mesos' wire version, for `--version`.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (speaks Apache Mesos 1.12.0)");
+
+/// A secure cluster manager that speaks Apache Mesos.
+#[derive(Debug, Parser)]
+#[command(name = "alcazar", version = VERSION, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Alcazar {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Where the cluster keeps its state [default: /var/lib/alcazar for root, else
+    /// ~/.local/state/alcazar]
+    #[arg(
+        long,
+        global = true,
+        display_order = 900,
+        value_name = "DIR",
+        env = "ALCAZAR_STATE_DIR",
+        hide_env_values = true
+    )]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// When to use colours
+    #[arg(
+        long,
+        global = true,
+        display_order = 901,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN"
+    )]
+    pub(crate) color: Color,
+}
+
+/// What every command takes that shows something.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Show {
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORM")]
+    pub(crate) output: Format,
+}
+
+/// The commands, in the order of `--help`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a secure cluster on this machine
+    Up(commands::up::Options),
+    /// Run a command on the cluster and wait for it
+    Execute(commands::execute::Options),
+    /// Show the tasks
+    Tasks(commands::tasks::Options),
+    /// Show what a task printed
+    Logs(commands::logs::Options),
+    /// Kill a task
+    Kill(commands::kill::Options),
+    /// Show the agents
+    Agents(commands::agents::Options),
+    /// Show the frameworks
+    Frameworks(commands::frameworks::Options),
+    /// Show the cluster as a whole
+    State(commands::state::Options),
+    /// Run a master; `alcazar master --help` shows its flags
+    #[command(disable_help_flag = true)]
+    Master(Flags),
+    /// Run an agent; `alcazar agent --help` shows its flags
+    #[command(disable_help_flag = true)]
+    Agent(Flags),
+    /// Print a completion script for a shell
+    Completions(commands::completions::Options),
+}
+
+/// The flags of a daemon. They are read by their own table, which `main` asks before it asks
+/// this; here they stand for `--help` and completions alone.
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "--FLAG=VALUE")]
+    flags: Vec<OsString>,
+}

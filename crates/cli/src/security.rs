@@ -1,0 +1,100 @@
+//! From settings and files to what protects connections. The one place of this program where
+//! certificates and keys are read.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use settings::Protection;
+use tls_policy::{
+    CryptoSupport, IdentityRules, MaterialPaths, Naming, TlsPolicy, TlsSettings, resolve,
+};
+use transport::tls::Security;
+
+/// The three files that every component has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Files<'a> {
+    /// The roots that are believed.
+    pub(crate) ca: &'a Path,
+    /// Our certificate and its intermediates.
+    pub(crate) certificate: &'a Path,
+    /// Our key.
+    pub(crate) key: &'a Path,
+}
+
+/// Mutual TLS with these files; the trust domain is that of our own certificate.
+pub(crate) fn identities(files: Files<'_>) -> anyhow::Result<Security> {
+    let own = pki::identity_of_pem(&read(files.certificate)?)
+        .with_context(|| format!("{} names no component", files.certificate.display()))?;
+    let policy = TlsPolicy::identities(
+        MaterialPaths::one(files.certificate, files.key),
+        IdentityRules {
+            trust_bundle: files.ca.to_owned(),
+            trust_domain: own.trust_domain().clone(),
+        },
+    );
+    Ok(Security::load(&policy)?)
+}
+
+/// What a daemon was told, and what its operator should know about it.
+pub(crate) fn of_daemon(
+    protection: &Protection,
+    environment: &[(String, String)],
+) -> anyhow::Result<(Security, Vec<String>)> {
+    match protection {
+        // The settings have a notice of their own about it.
+        Protection::DangerPlaintext => Ok((Security::DangerPlaintext, Vec::new())),
+        Protection::Identities { certificate, key, trust_bundle } => {
+            let files = Files { ca: trust_bundle, certificate, key };
+            Ok((identities(files)?, Vec::new()))
+        }
+        Protection::Variables => of_variables(environment),
+    }
+}
+
+/// What the variables `LIBPROCESS_SSL_*` say.
+pub(crate) fn of_variables(
+    environment: &[(String, String)],
+) -> anyhow::Result<(Security, Vec<String>)> {
+    let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
+    let said = TlsSettings::read(Naming::Mesos, environment.iter().cloned(), &read_text)?;
+    let resolved = resolve(&said, &CryptoSupport::IDENTITIES_ONLY)?;
+    let notices = resolved.notices.iter().map(ToString::to_string).collect();
+    let security = Security::load(&resolved.policy)
+        .context("cannot do what the variables LIBPROCESS_SSL_* ask for")?;
+    Ok((security, notices))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> anyhow::Result<(Security, Vec<String>)> {
+        let owned: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        of_variables(&owned)
+    }
+
+    #[test]
+    fn silent_variables_mean_plaintext_and_say_so() {
+        let (security, notices) = variables(&[]).unwrap();
+        assert!(matches!(security, Security::DangerPlaintext));
+        assert!(!notices.is_empty());
+    }
+
+    #[test]
+    fn encryption_that_we_cannot_do_is_refused_by_name_and_never_left_out() {
+        for more in [&[][..], &[("LIBPROCESS_SSL_REQUIRE_CLIENT_CERT", "true")]] {
+            let mut all = vec![
+                ("LIBPROCESS_SSL_ENABLED", "true"),
+                ("LIBPROCESS_SSL_CERT_FILE", "/c"),
+                ("LIBPROCESS_SSL_KEY_FILE", "/k"),
+            ];
+            all.extend_from_slice(more);
+            let error = format!("{:#}", variables(&all).unwrap_err());
+            assert!(error.contains("LIBPROCESS_SSL_"), "{error}");
+        }
+    }
+}
