@@ -90,8 +90,6 @@ pub struct AgentSettings {
     pub executor_shutdown_grace_period: Duration,
     /// When downloads that stand still are given up.
     pub fetcher_stall_timeout: Duration,
-    /// How long the sandboxes of ended executors are kept at most.
-    pub gc_delay: Duration,
     /// Where the master is.
     pub master: MasterAddress,
     /// How many ended executors of each framework are remembered.
@@ -174,7 +172,6 @@ impl Typed for AgentSettings {
             executor_reregistration_timeout,
             executor_shutdown_grace_period: r.duration("executor_shutdown_grace_period"),
             fetcher_stall_timeout: r.duration("fetcher_stall_timeout"),
-            gc_delay: r.duration("gc_delay"),
             master: master?,
             max_completed_executors_per_framework: r.size("max_completed_executors_per_framework"),
             reconfiguration_policy: reconfiguration_policy?,

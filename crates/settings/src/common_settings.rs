@@ -112,6 +112,11 @@ impl Protection {
         let names = ["tls_certificate", "tls_key", "tls_trust_bundle"];
         let paths = names.map(|name| reading.path(name));
         let danger = reading.flag("danger_plaintext");
+        if danger {
+            let consequence = "connections are neither encrypted nor authenticated: whoever \
+                               reaches the port can read and send everything";
+            reading.weak("danger_plaintext", consequence);
+        }
         match paths {
             [Some(certificate), Some(key), Some(trust_bundle)] if !danger => {
                 Some(Self::Identities { certificate, key, trust_bundle })

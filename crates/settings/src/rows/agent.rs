@@ -261,7 +261,7 @@ pub(super) const DIRECTORIES: Section = section(
             "gc_delay",
             Duration,
             Value("1weeks"),
-            Honoured,
+            NoEffectYet,
             "How long the sandboxes of ended executors are kept at most.",
         ),
         Row::new(
