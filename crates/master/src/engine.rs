@@ -13,33 +13,76 @@
 //!
 //! Historic words: the wire says *slave* where we say *agent*.
 
+mod agents;
+mod books;
+mod calls;
+pub mod collections;
+pub mod config;
 pub mod counters;
 pub mod effect;
 pub mod event;
+mod events;
+mod frameworks;
+mod invariants;
 pub mod message;
+mod offers;
+mod out;
+mod reconcile;
 pub mod refusal;
+mod registration;
 pub mod state;
+mod status;
+mod tasks;
+mod timers;
+mod updates;
+pub mod validate;
 
-pub mod collections;
-pub mod config;
-
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use allocator::{Allocator, Rules};
+use libprocess::sender::BoundPid;
+use model::id::{AgentId, FrameworkId, TaskId};
+use model::identity::Kind;
 use model::time::{Instant, Now};
+use registry::{Operation, Standing};
+use wire::resources::{Form, read, write};
+use wire::v1;
 
+use agents::Observer;
 use collections::{History, Map};
 use config::Config;
-use counters::Counters;
-use effect::Effect;
-use event::Event;
-use state::{Snapshot, State};
+use counters::{Counter, Counters};
+use effect::{Effect, Peer};
+use event::{Event, SubscriptionId};
+use message::Inbound;
+use out::{MASTER, Out, quoted};
+use state::{DepartedAgent, RecoveredAgent, Snapshot, State};
+use timers::{Timer, Timers};
 
 /// The master's decisions.
 #[derive(Debug)]
 pub struct Engine {
-    #[expect(dead_code, reason = "read by the handlers that are being written")]
     config: Config,
     state: State,
+    allocator: Allocator,
+    /// Where registered agents are.
+    by_peer: BTreeMap<Peer, AgentId>,
+    /// Who watches which agent, by the observer's number.
+    observers: BTreeMap<u64, Observer>,
+    /// Disconnected agents, and when they are given up.
+    away: BTreeMap<AgentId, Instant>,
+    /// Current streams.
+    subscriptions: BTreeMap<SubscriptionId, FrameworkId>,
+    /// Tasks to be killed, until they end.
+    kills: BTreeMap<(FrameworkId, TaskId), Option<v1::KillPolicy>>,
+    timers: Timers,
+    /// How many agents the registry knew at start.
+    recovered_at_start: usize,
+    next_agent: u64,
+    next_framework: u64,
+    next_observer: u64,
+    next_offer: u64,
 }
 
 impl Engine {
@@ -53,39 +96,172 @@ impl Engine {
         seed: u64,
         now: Now,
     ) -> (Self, Vec<Effect>) {
-        let _ = (recovered, seed);
-        let state = State {
-            master: Arc::new(config.master.clone()),
-            started: now.wall,
-            elected: now.wall,
-            agents: Map::default(),
-            recovered_agents: Map::default(),
-            unreachable_agents: Map::default(),
-            gone_agents: Map::default(),
-            frameworks: Map::default(),
-            completed_frameworks: History::default(),
-            offers: Map::default(),
-            counters: Counters::default(),
+        let domain = config.master.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
+        let rules = Rules {
+            min_allocatable: config.min_allocatable_resources.clone(),
+            filter_gpu_resources: config.filter_gpu_resources,
+            allocation_interval: config.allocation_interval,
+            region: domain.map(|domain| domain.region.name.clone()),
         };
-        (Self { config, state }, Vec::new())
+        let mut engine = Self {
+            state: State {
+                master: Arc::new(config.master.clone()),
+                started: now.wall,
+                elected: now.wall,
+                agents: Map::default(),
+                recovered_agents: Map::default(),
+                unreachable_agents: Map::default(),
+                gone_agents: Map::default(),
+                frameworks: Map::default(),
+                completed_frameworks: History::default(),
+                offers: Map::default(),
+                counters: Counters::default(),
+            },
+            allocator: Allocator::new(rules, seed),
+            by_peer: BTreeMap::new(),
+            observers: BTreeMap::new(),
+            away: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            kills: BTreeMap::new(),
+            timers: Timers::default(),
+            recovered_at_start: 0,
+            next_agent: 0,
+            next_framework: 0,
+            next_observer: 0,
+            next_offer: 0,
+            config,
+        };
+        let mut out = Out::new(now);
+        engine.recover(recovered, &mut out);
+        (engine, out.into_effects())
+    }
+
+    fn recover(&mut self, contents: registry::Contents, out: &mut Out) {
+        out.persist(Operation::PutMaster(Box::new(self.config.master.clone())));
+        for (id, record) in contents.agents {
+            let owner = record.owner;
+            match record.standing {
+                Standing::Admitted(mut info) => {
+                    if let Ok(resources) = read(&info.resources) {
+                        info.resources = write(&resources, Form::PostRefinement);
+                    }
+                    let agent = RecoveredAgent { info: Arc::new(*info), owner };
+                    self.state.recovered_agents.insert_mut(id, Arc::new(agent));
+                }
+                Standing::Gone { since } => {
+                    self.state.gone_agents.insert_mut(id, DepartedAgent { since, owner });
+                }
+                Standing::Unreachable { since } => {
+                    self.state.unreachable_agents.insert_mut(id, DepartedAgent { since, owner });
+                }
+            }
+        }
+        self.recovered_at_start = self.state.recovered_agents.size();
+        out.info(format!("Recovered {} agents from the registry", self.recovered_at_start));
+        let now = out.now.monotonic;
+        self.timers.set(now + self.config.agent_reregister_timeout, Timer::Recovery);
+        self.timers.set(now + self.config.registry_gc_interval, Timer::RecordsAge);
     }
 
     /// Takes one event and says what to do about it.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
-        let _ = (event, now);
-        self.state.counters.count(counters::Counter::DroppedMessages);
-        Vec::new()
+        let mut out = Out::new(now);
+        match event {
+            Event::Call { request, caller, stream, call } => {
+                let answer = self.call(&caller, stream, *call, &mut out);
+                out.answer(request, answer);
+            }
+            Event::Deadline => {}
+            Event::Exited { pid, identity } => self.exited(pid, identity, &mut out),
+            Event::Message { from, to, message } => self.message(&from, &to, *message, &mut out),
+            Event::Operator { request, command } => {
+                let answer = self.command(command, &mut out);
+                out.answer(request, answer);
+            }
+            Event::Subscribe { subscription, caller, call } => {
+                self.subscribe(subscription, &caller, *call, &mut out);
+            }
+            Event::Unsubscribed { subscription } => self.unsubscribed(subscription, &mut out),
+        }
+        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+            self.due(timer, &mut out);
+        }
+        self.make_offers(&mut out);
+        debug_assert_eq!(
+            self.check_invariants(),
+            Ok(()),
+            "the engine's books contradict each other"
+        );
+        out.into_effects()
     }
 
     /// When [`Event::Deadline`] is due, if nothing else happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        [self.timers.next(), self.allocator.next_deadline()].into_iter().flatten().min()
     }
 
     /// The state after the events so far; costs a few pointers.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.state.clone()
+    }
+
+    /// How many allocation runs there were, for the metric `allocator/mesos/allocation_runs`.
+    #[must_use]
+    pub fn allocation_runs(&self) -> u64 {
+        self.allocator.runs()
+    }
+
+    fn due(&mut self, timer: Timer, out: &mut Out) {
+        match timer {
+            Timer::Failover(id) => self.failover_timed_out(&id, out),
+            Timer::Offer(id) => self.rescind(&id, out),
+            Timer::Ping(number) => self.ping(number, out),
+            Timer::RecordsAge => self.prune_records(out),
+            Timer::Recovery => self.recovery_over(out),
+            Timer::Reregistration(id) => self.reregistration_timed_out(&id, out),
+        }
+    }
+
+    fn message(&mut self, from: &BoundPid, to: &str, message: Inbound, out: &mut Out) {
+        let name = message.name();
+        if let Err(why) = self.try_message(from, to, message, out) {
+            self.refuse(from, name, &why, out);
+        }
+    }
+
+    fn try_message(
+        &mut self,
+        from: &BoundPid,
+        to: &str,
+        message: Inbound,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        // All of these are an agent's to send; each says in the body which agent, and is held to
+        // the one that registered from where it comes.
+        if !from.may_speak_as(Kind::Agent) {
+            return Err("its certificate is not an agent's".to_owned());
+        }
+        if to != MASTER && !matches!(message, Inbound::Pong(_)) {
+            return Err(format!("{} does not understand it", quoted(to)));
+        }
+        match message {
+            Inbound::ExitedExecutor(message) => self.exited_executor(from, &message, out),
+            Inbound::ExecutorToFramework(message) => self.executor_to_framework(from, message, out),
+            Inbound::Pong(_) => self.pong(from, to),
+            Inbound::RegisterAgent(message) => self.register(from, message, out),
+            Inbound::ReregisterAgent(message) => self.reregister(from, message, out),
+            Inbound::StatusUpdate(message) => self.status_update(from, message, out),
+            Inbound::UnregisterAgent(message) => self.unregister(from, &message, out),
+            Inbound::UpdateAgent(message) => self.update_agent(from, &message, out),
+            Inbound::UpdateOperationStatus(message) => self.operation_status(from, &message),
+        }
+    }
+
+    /// Counts a message that never became an event: no sender could be bound to it, or it did not
+    /// decode.
+    pub fn count_dropped_message(&mut self) {
+        self.state.counters.count(Counter::DroppedMessages);
     }
 }

@@ -8,6 +8,14 @@ pub type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
 /// An ordered set.
 pub type Set<T> = rpds::RedBlackTreeSetSync<T>;
 
+/// The entity under `key`, to be changed: copied first if a snapshot shares it.
+pub(super) fn edit<'a, K: Ord + Clone, V: Clone>(
+    map: &'a mut Map<K, Arc<V>>,
+    key: &K,
+) -> Option<&'a mut V> {
+    map.get_mut(key).map(Arc::make_mut)
+}
+
 /// Entities that are over, the oldest first; the oldest are forgotten when there are too many.
 #[derive(Clone, Debug)]
 pub struct History<T> {

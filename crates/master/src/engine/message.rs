@@ -85,6 +85,7 @@ macro_rules! outbound {
     ($($(#[$doc:meta])* $variant:ident($type:ident);)*) => {
         /// A message from the master.
         #[derive(Clone, Debug, PartialEq)]
+        #[expect(clippy::large_enum_variant, reason = "effects keep it in a box")]
         pub enum Outbound {
             $($(#[$doc])* $variant(internal::$type),)*
         }

@@ -1,0 +1,238 @@
+//! The places where tasks, executors and their resources are entered and struck out, on the
+//! agent's side and on the framework's at once.
+
+use std::sync::Arc;
+
+use allocator::Refusal as Declined;
+use model::id::{AgentId, ExecutorId, FrameworkId, TaskId};
+use model::resources::Resources;
+use wire::v1;
+use wire::v1::TaskState;
+use wire::v1::task_status::{Reason, Source};
+
+use super::Engine;
+use super::collections::{Map, edit};
+use super::counters::{Counter, Ending, count_in};
+use super::out::Out;
+use super::state::{Executor, Task};
+use super::status::is_terminal;
+
+/// The most statuses kept of one task, the last ones. One per change of state is kept, so only
+/// an executor that goes back and forth has more.
+const MAX_STATUSES: usize = 64;
+
+fn add_to<K: Ord + Clone>(map: &mut Map<K, Resources>, key: &K, resources: &Resources) {
+    let sum = map.get(key).map_or_else(|| resources.clone(), |held| held.plus(resources));
+    if !sum.is_empty() {
+        map.insert_mut(key.clone(), sum);
+    }
+}
+
+fn take_from<K: Ord + Clone>(map: &mut Map<K, Resources>, key: &K, resources: &Resources) {
+    let Some(left) = map.get(key).map(|held| held.minus(resources)) else { return };
+    if left.is_empty() {
+        map.remove_mut(key);
+    } else {
+        map.insert_mut(key.clone(), left);
+    }
+}
+
+impl Engine {
+    fn start_using(&mut self, framework_id: &FrameworkId, agent_id: &AgentId, r: &Resources) {
+        if let Some(agent) = edit(&mut self.state.agents, agent_id) {
+            add_to(&mut agent.used, framework_id, r);
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            add_to(&mut framework.used, agent_id, r);
+        }
+    }
+
+    fn stop_using(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        r: &Resources,
+        out: &Out,
+    ) {
+        if let Some(agent) = edit(&mut self.state.agents, agent_id) {
+            take_from(&mut agent.used, framework_id, r);
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            take_from(&mut framework.used, agent_id, r);
+        }
+        self.recover_resources(framework_id, agent_id, r, Declined::None, out);
+    }
+
+    pub(super) fn recover_resources(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        resources: &Resources,
+        refusal: Declined,
+        out: &Out,
+    ) {
+        if resources.is_empty() {
+            return;
+        }
+        let event = allocator::Event::Recovered {
+            framework_id: framework_id.clone(),
+            agent_id: agent_id.clone(),
+            resources: resources.clone(),
+            refusal,
+        };
+        self.allocator.handle(event, out.now.monotonic);
+    }
+
+    pub(super) fn insert_task(&mut self, task: Task) {
+        let (framework_id, agent_id) = (task.framework_id.clone(), task.agent_id.clone());
+        if !is_terminal(task.state()) {
+            self.start_using(&framework_id, &agent_id, &task.resources);
+        }
+        if let Some(agent) = edit(&mut self.state.agents, &agent_id) {
+            agent.tasks.insert_mut((framework_id.clone(), task.id.clone()));
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, &framework_id) {
+            framework.tasks.insert_mut(task.id.clone(), Arc::new(task));
+        }
+    }
+
+    /// Strikes out the task; what it used is free.
+    pub(super) fn take_task(
+        &mut self,
+        framework_id: &FrameworkId,
+        task_id: &TaskId,
+        out: &Out,
+    ) -> Option<Arc<Task>> {
+        let framework = edit(&mut self.state.frameworks, framework_id)?;
+        let task = framework.tasks.get(task_id).cloned()?;
+        framework.tasks.remove_mut(task_id);
+        let key = (framework_id.clone(), task_id.clone());
+        self.kills.remove(&key);
+        if let Some(agent) = edit(&mut self.state.agents, &task.agent_id) {
+            agent.tasks.remove_mut(&key);
+        }
+        if !is_terminal(task.state()) {
+            self.stop_using(framework_id, &task.agent_id, &task.resources, out);
+        }
+        Some(task)
+    }
+
+    /// Moves the task to the framework's ended ones.
+    pub(super) fn complete_task(
+        &mut self,
+        framework_id: &FrameworkId,
+        task_id: &TaskId,
+        out: &Out,
+    ) {
+        if let Some(task) = self.take_task(framework_id, task_id, out) {
+            self.archive(task);
+        }
+    }
+
+    pub(super) fn archive(&mut self, task: Arc<Task>) {
+        let limit = self.config.max_completed_tasks_per_framework;
+        if let Some(framework) = edit(&mut self.state.frameworks, &task.framework_id) {
+            framework.completed_tasks.push(task, limit);
+        }
+    }
+
+    pub(super) fn archive_unreachable(&mut self, task: Arc<Task>) {
+        let limit = self.config.max_unreachable_tasks_per_framework;
+        if let Some(framework) = edit(&mut self.state.frameworks, &task.framework_id) {
+            framework.unreachable_tasks.push(task, limit);
+        }
+    }
+
+    /// Enters a status of a task. `latest` is the state that the task is in by now, perhaps later
+    /// than the one in `status`. A task that has ended stays as it ended.
+    pub(super) fn record_status(
+        &mut self,
+        framework_id: &FrameworkId,
+        task_id: &TaskId,
+        status: &v1::TaskStatus,
+        latest: TaskState,
+        out: &Out,
+    ) {
+        let Some(framework) = edit(&mut self.state.frameworks, framework_id) else { return };
+        let Some(task) = edit(&mut framework.tasks, task_id) else { return };
+        let ended_before = is_terminal(task.state());
+        let mut entry = status.clone();
+        entry.data = None;
+        match task.info.statuses.last_mut() {
+            Some(last) if last.state == entry.state => *last = entry,
+            _ => task.info.statuses.push(entry),
+        }
+        if task.info.statuses.len() > MAX_STATUSES {
+            task.info.statuses.remove(0);
+        }
+        if ended_before {
+            return;
+        }
+        task.info.set_state(latest);
+        if is_terminal(latest) {
+            let (agent_id, resources) = (task.agent_id.clone(), task.resources.clone());
+            self.stop_using(framework_id, &agent_id, &resources, out);
+            let reason = (status.state() == latest).then_some(status.reason).flatten();
+            self.count_ending(Some(framework_id), latest, status.source(), reason);
+        }
+    }
+
+    /// Counts a task that ended.
+    pub(super) fn count_ending(
+        &mut self,
+        framework_id: Option<&FrameworkId>,
+        state: TaskState,
+        source: Source,
+        reason: Option<i32>,
+    ) {
+        let counter = match state {
+            TaskState::TaskDropped => Counter::TasksDropped,
+            TaskState::TaskError => Counter::TasksError,
+            TaskState::TaskFailed => Counter::TasksFailed,
+            TaskState::TaskFinished => Counter::TasksFinished,
+            TaskState::TaskGone => Counter::TasksGone,
+            TaskState::TaskGoneByOperator => Counter::TasksGoneByOperator,
+            TaskState::TaskKilled => Counter::TasksKilled,
+            TaskState::TaskLost => Counter::TasksLost,
+            _ => return,
+        };
+        self.state.counters.count(counter);
+        let reason = reason.and_then(|n| Reason::try_from(n).ok());
+        self.state.counters.count_ending(Ending { state, source, reason });
+        if let Some(framework) = framework_id.and_then(|id| edit(&mut self.state.frameworks, id)) {
+            count_in(&mut framework.counters.terminal_tasks, state);
+        }
+    }
+
+    pub(super) fn insert_executor(&mut self, executor: Executor) {
+        let (framework_id, agent_id) = (executor.framework_id.clone(), executor.agent_id.clone());
+        self.start_using(&framework_id, &agent_id, &executor.resources);
+        let executor = Arc::new(executor);
+        if let Some(agent) = edit(&mut self.state.agents, &agent_id) {
+            let key = (framework_id.clone(), executor.id.clone());
+            agent.executors.insert_mut(key, Arc::clone(&executor));
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, &framework_id) {
+            framework.executors.insert_mut((agent_id, executor.id.clone()), executor);
+        }
+    }
+
+    /// Strikes out the executor; what it used is free. Says whether there was one.
+    pub(super) fn remove_executor(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        executor_id: &ExecutorId,
+        out: &Out,
+    ) -> bool {
+        let Some(agent) = edit(&mut self.state.agents, agent_id) else { return false };
+        let key = (framework_id.clone(), executor_id.clone());
+        let Some(executor) = agent.executors.get(&key).cloned() else { return false };
+        agent.executors.remove_mut(&key);
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            framework.executors.remove_mut(&(agent_id.clone(), executor_id.clone()));
+        }
+        self.stop_using(framework_id, agent_id, &executor.resources, out);
+        true
+    }
+}

@@ -1,0 +1,144 @@
+//! Calls of schedulers that have subscribed, and commands of operators.
+
+use model::id::FrameworkId;
+use wire::v1::scheduler::{Call, call};
+
+use super::Engine;
+use super::agents::Departure;
+use super::collections::edit;
+use super::counters::{Counter, count_in};
+use super::effect::Accepted;
+use super::event::{Caller, OperatorCommand, Stream};
+use super::out::{Out, quoted};
+use super::refusal::Refusal;
+use super::validate;
+
+impl Engine {
+    /// Does what a call says, if its caller may say it.
+    pub(super) fn call(
+        &mut self,
+        caller: &Caller,
+        stream: Stream,
+        call: Call,
+        out: &mut Out,
+    ) -> Result<Accepted, Refusal> {
+        let kind = validate::call::call(&call, caller.principal.as_deref())?;
+        let id = self.subscribed_caller(caller, stream, &call)?;
+        if let Some(framework) = edit(&mut self.state.frameworks, &id) {
+            count_in(&mut framework.counters.calls, kind);
+        }
+        match kind {
+            // Ends the original; here it is one call that means nothing.
+            call::Type::Unknown | call::Type::Subscribe => return Err(Refusal::NotImplemented),
+            call::Type::Teardown => {
+                self.state.counters.count(Counter::MessagesUnregisterFramework);
+                self.remove_framework(&id, out);
+            }
+            call::Type::Accept => self.accept(&id, call.accept.unwrap_or_default(), out),
+            call::Type::Decline => self.decline(&id, &call.decline.unwrap_or_default(), out),
+            call::Type::AcceptInverseOffers | call::Type::DeclineInverseOffers => {
+                out.info(format!("Framework {id} answered inverse offers; there are none"));
+            }
+            call::Type::Revive => self.revive(&id, &call.revive.unwrap_or_default().roles, out),
+            call::Type::Suppress => {
+                self.suppress(&id, &call.suppress.unwrap_or_default().roles, out);
+            }
+            call::Type::Kill => self.kill(&id, call.kill.unwrap_or_default(), out),
+            call::Type::Shutdown => {
+                self.shutdown_executor(&id, call.shutdown.unwrap_or_default(), out);
+            }
+            call::Type::Acknowledge => {
+                self.acknowledge(&id, call.acknowledge.unwrap_or_default(), out);
+            }
+            call::Type::AcknowledgeOperationStatus => {
+                let counters = &mut self.state.counters;
+                counters.count(Counter::MessagesOperationStatusUpdateAcknowledgement);
+                counters.count(Counter::InvalidOperationStatusUpdateAcknowledgements);
+                out.warn(format!("Framework {id} acknowledged an operation that is not known"));
+            }
+            call::Type::Reconcile => self.reconcile(&id, &call.reconcile.unwrap_or_default(), out),
+            call::Type::ReconcileOperations => {
+                let reconcile = call.reconcile_operations.unwrap_or_default();
+                self.reconcile_operations(&id, reconcile, out);
+            }
+            call::Type::Message => {
+                self.framework_message(&id, call.message.unwrap_or_default(), out);
+            }
+            call::Type::Request => {
+                self.state.counters.count(Counter::MessagesResourceRequest);
+            }
+            call::Type::UpdateFramework => {
+                self.update_framework(&id, call.update_framework.unwrap_or_default(), out)?;
+                return Ok(Accepted::Done);
+            }
+        }
+        Ok(Accepted::Accepted)
+    }
+
+    /// The framework that the call names, if the caller is the one who subscribed it, on the
+    /// stream that is current.
+    fn subscribed_caller(
+        &self,
+        caller: &Caller,
+        stream: Stream,
+        call: &Call,
+    ) -> Result<FrameworkId, Refusal> {
+        let framework = call
+            .framework_id
+            .as_ref()
+            .and_then(|id| FrameworkId::new(&id.value).ok())
+            .and_then(|id| self.state.frameworks.get(&id))
+            .ok_or(Refusal::FrameworkNotFound)?;
+        let principal = caller.principal.as_deref();
+        let same_principal = principal
+            .is_none_or(|principal| framework.info.principal.as_deref() == Some(principal));
+        let same_owner = framework.owner.is_none() || framework.owner == caller.identity;
+        if !same_principal || !same_owner {
+            return Err(Refusal::OtherPrincipal(principal.unwrap_or_default().to_owned()));
+        }
+        let Some(subscription) = framework.subscription() else {
+            return Err(Refusal::FrameworkNotSubscribed);
+        };
+        match stream {
+            Stream::Missing => Err(Refusal::StreamMissing),
+            Stream::Of(claimed) if claimed == subscription => Ok(framework.id.clone()),
+            Stream::Of(_) | Stream::Unknown => Err(Refusal::OtherStream(framework.id.clone())),
+        }
+    }
+
+    /// Does what an operator says.
+    pub(super) fn command(
+        &mut self,
+        command: OperatorCommand,
+        out: &mut Out,
+    ) -> Result<Accepted, Refusal> {
+        match command {
+            OperatorCommand::Teardown(id) => {
+                if !self.state.frameworks.contains_key(&id) {
+                    return Err(Refusal::FrameworkToTearDownNotFound);
+                }
+                out.info(format!("An operator ends framework {id}"));
+                self.remove_framework(&id, out);
+            }
+            OperatorCommand::MarkAgentGone(id) => {
+                let owner = if self.state.agents.contains_key(&id) {
+                    self.depart(&id, Departure::Gone, "by an operator", out);
+                    return Ok(Accepted::Done);
+                } else if let Some(agent) = self.state.recovered_agents.get(&id) {
+                    agent.owner.clone()
+                } else if let Some(agent) = self.state.unreachable_agents.get(&id) {
+                    agent.owner.clone()
+                } else if self.state.gone_agents.contains_key(&id) {
+                    return Ok(Accepted::Done);
+                } else {
+                    return Err(Refusal::AgentNotFound(id.to_string()));
+                };
+                out.info(format!("An operator marks agent {} gone", quoted(id.as_str())));
+                self.state.recovered_agents.remove_mut(&id);
+                self.record_departure(&id, owner, Departure::Gone, out);
+                self.tell_agent_lost(&id, out);
+            }
+        }
+        Ok(Accepted::Done)
+    }
+}

@@ -1,0 +1,468 @@
+//! Frameworks: subscription, failover, disconnection, and their end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::id::{AgentId, FrameworkId, TaskId};
+use model::time::Instant;
+use wire::v1::TaskState;
+use wire::v1::scheduler::{self, call, event};
+use wire::v1::task_status::Reason;
+use wire::{internal, v1};
+
+use super::collections::{History, Map, Set, edit};
+use super::counters::{Counter, FrameworkCounters, count_in};
+use super::effect::Effect;
+use super::event::{Caller, SubscriptionId};
+use super::message::Outbound;
+use super::out::{Out, quoted};
+use super::refusal::Refusal;
+use super::state::{Connection, Framework};
+use super::timers::Timer;
+use super::validate::framework::{self as validate, Checked};
+use super::{Engine, events, status};
+
+/// How the wire writes "no address", for schedulers that have none.
+pub(super) const NO_PID: &str = "@0.0.0.0:0";
+
+const OTHER_PRINCIPAL: &str = "Changing framework's principal is not allowed.";
+
+/// What an agent is told when a framework changed.
+pub(super) fn update_message(framework: &Framework) -> internal::UpdateFrameworkMessage {
+    internal::UpdateFrameworkMessage {
+        framework_id: v1::FrameworkId { value: framework.id.to_string() },
+        pid: Some(NO_PID.to_owned()),
+        framework_info: Some(framework.info.as_ref().clone()),
+    }
+}
+
+fn allocator_facts(framework: &Framework) -> allocator::FrameworkFacts {
+    let capabilities = framework.capabilities;
+    allocator::FrameworkFacts {
+        roles: framework.roles.clone(),
+        suppressed: framework.suppressed_roles.clone(),
+        // What is no minimum was refused when the framework subscribed.
+        min_allocatable: validate::min_allocatable(&framework.info).unwrap_or_default(),
+        gpu_resources: capabilities.gpu_resources,
+        multi_role: capabilities.multi_role,
+        region_aware: capabilities.region_aware,
+        reservation_refinement: capabilities.reservation_refinement,
+        revocable_resources: capabilities.revocable_resources,
+    }
+}
+
+impl Engine {
+    /// Sends an event to a framework if it is connected.
+    pub(super) fn tell(&mut self, id: &FrameworkId, event: scheduler::Event, out: &mut Out) {
+        let Some(subscription) =
+            self.state.frameworks.get(id).and_then(|framework| framework.subscription())
+        else {
+            return;
+        };
+        if let Some(framework) = edit(&mut self.state.frameworks, id) {
+            count_in(&mut framework.counters.events, event.r#type());
+        }
+        out.stream(subscription, event);
+    }
+
+    /// Whether the framework has ended, as far as the master remembers.
+    pub(super) fn is_completed(&self, id: &FrameworkId) -> bool {
+        self.state.completed_frameworks.iter().any(|framework| framework.id == *id)
+    }
+
+    /// A scheduler subscribes.
+    pub(super) fn subscribe(
+        &mut self,
+        subscription: SubscriptionId,
+        caller: &Caller,
+        call: scheduler::Call,
+        out: &mut Out,
+    ) {
+        self.state.counters.count(if call.framework_id.is_some() {
+            Counter::MessagesReregisterFramework
+        } else {
+            Counter::MessagesRegisterFramework
+        });
+        if let Err(reason) = self.try_subscribe(subscription, caller, call, out) {
+            out.warn(format!(
+                "Refused a subscription of {}: {}",
+                quoted(caller.principal.as_deref().unwrap_or("")),
+                reason.escape_debug()
+            ));
+            out.stream(subscription, events::error(&reason));
+            out.push(Effect::CloseStream { subscription });
+        }
+    }
+
+    fn try_subscribe(
+        &mut self,
+        subscription: SubscriptionId,
+        caller: &Caller,
+        call: scheduler::Call,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        match super::validate::call::call(&call, caller.principal.as_deref()) {
+            Ok(call::Type::Subscribe) => {}
+            Ok(_) => return Err("Expecting a SUBSCRIBE call".to_owned()),
+            Err(refusal) => return Err(refusal.to_string()),
+        }
+        let subscribe = call.subscribe.ok_or("Expecting 'subscribe' to be present")?;
+        let mut info = subscribe.framework_info;
+        let checked = validate::info(&info)?;
+        validate::allowed(&info, &checked.roles, &self.config)?;
+        let id = match &info.id {
+            Some(id) if !id.value.is_empty() => {
+                Some(FrameworkId::new(&id.value).map_err(|error| error.to_string())?)
+            }
+            _ => None,
+        };
+        if id.as_ref().is_some_and(|id| self.is_completed(id)) {
+            return Err("Framework has been removed".to_owned());
+        }
+        if info.principal.is_none() {
+            info.principal.clone_from(&caller.principal);
+        }
+        let suppressed = validate::suppressed(&subscribe.suppressed_roles, &checked.roles)?;
+        validate::constraints(subscribe.offer_constraints.as_ref())?;
+        let constraints = subscribe.offer_constraints.map(Arc::new);
+        let again = id.as_ref().is_some_and(|id| self.state.frameworks.contains_key(id));
+        let id = match id {
+            Some(id) => {
+                if let Some(known) = self.state.frameworks.get(&id).cloned() {
+                    let same_owner = known.owner.is_none() || known.owner == caller.identity;
+                    if known.info.principal != info.principal || !same_owner {
+                        return Err(OTHER_PRINCIPAL.to_owned());
+                    }
+                    // These two never change; a scheduler that differs is not told.
+                    info.user.clone_from(&known.info.user);
+                    info.checkpoint = known.info.checkpoint;
+                    self.displace(&known, out);
+                } else {
+                    self.add_framework(&id, &info, &checked, out);
+                }
+                id
+            }
+            None => {
+                let id = self.fresh_framework_id()?;
+                info.id = Some(v1::FrameworkId { value: id.to_string() });
+                self.add_framework(&id, &info, &checked, out);
+                id
+            }
+        };
+        if let Some(framework) = edit(&mut self.state.frameworks, &id) {
+            framework.info = Arc::new(info);
+            framework.roles = checked.roles;
+            framework.capabilities = checked.capabilities;
+            framework.suppressed_roles = suppressed;
+            framework.offer_constraints = constraints;
+            framework.owner.clone_from(&caller.identity);
+        }
+        self.connect(&id, subscription, again, out);
+        Ok(())
+    }
+
+    fn fresh_framework_id(&mut self) -> Result<FrameworkId, String> {
+        let text = format!("{}-{:04}", self.config.master.id, self.next_framework);
+        self.next_framework += 1;
+        FrameworkId::new(&text).map_err(|error| error.to_string())
+    }
+
+    /// Ends what a framework's former subscription still has: its stream and its offers.
+    fn displace(&mut self, framework: &Framework, out: &mut Out) {
+        match framework.connection {
+            Connection::Connected(old) => {
+                self.tell(&framework.id, events::error("Framework failed over"), out);
+                out.push(Effect::CloseStream { subscription: old });
+                self.subscriptions.remove(&old);
+                // What the old scheduler refused binds the new one no more.
+                let id = framework.id.clone();
+                let off = allocator::Event::FrameworkSwitched { id, active: false };
+                self.allocator.handle(off, out.now.monotonic);
+                self.discard_offers(&framework.id, out);
+            }
+            Connection::Disconnected { deadline } | Connection::Recovered { deadline } => {
+                self.timers.cancel(deadline, Timer::Failover(framework.id.clone()));
+            }
+        }
+    }
+
+    /// Enters a framework that is not known, not connected.
+    fn add_framework(
+        &mut self,
+        id: &FrameworkId,
+        info: &v1::FrameworkInfo,
+        checked: &Checked,
+        out: &mut Out,
+    ) {
+        let deadline = self.recovered_until(checked.failover_timeout, out.now.monotonic);
+        let framework = Framework {
+            id: id.clone(),
+            info: Arc::new(info.clone()),
+            roles: checked.roles.clone(),
+            suppressed_roles: std::collections::BTreeSet::new(),
+            offer_constraints: None,
+            capabilities: checked.capabilities,
+            owner: None,
+            connection: Connection::Recovered { deadline },
+            active: false,
+            registered: out.now.wall,
+            reregistered: out.now.wall,
+            unregistered: None,
+            tasks: Map::default(),
+            unreachable_tasks: History::default(),
+            completed_tasks: History::default(),
+            executors: Map::default(),
+            used: Map::default(),
+            offers: Set::default(),
+            counters: FrameworkCounters::default(),
+        };
+        let event = allocator::Event::FrameworkAdded {
+            id: id.clone(),
+            facts: allocator_facts(&framework),
+            active: false,
+        };
+        self.allocator.handle(event, out.now.monotonic);
+        self.state.frameworks.insert_mut(id.clone(), Arc::new(framework));
+    }
+
+    /// A framework that only agents know has at least as long to come back as agents have: its
+    /// scheduler may look for this master just as long.
+    fn recovered_until(&self, failover_timeout: Duration, now: Instant) -> Instant {
+        now + failover_timeout.max(self.config.agent_reregister_timeout)
+    }
+
+    /// Enters a framework that an agent knows, unless it is known or has ended.
+    pub(super) fn recover_framework(
+        &mut self,
+        id: &FrameworkId,
+        info: &v1::FrameworkInfo,
+        out: &mut Out,
+    ) {
+        if self.state.frameworks.contains_key(id) || self.is_completed(id) {
+            return;
+        }
+        let Ok(checked) = validate::info(info) else { return };
+        out.info(format!("Framework {id} is known from agents; waiting for its scheduler"));
+        self.add_framework(id, info, &checked, out);
+        if let Some(Connection::Recovered { deadline }) =
+            self.state.frameworks.get(id).map(|framework| framework.connection)
+        {
+            self.timers.set(deadline, Timer::Failover(id.clone()));
+        }
+    }
+
+    /// Makes `subscription` the framework's current one, tells it so, and opens it for offers.
+    fn connect(
+        &mut self,
+        id: &FrameworkId,
+        subscription: SubscriptionId,
+        again: bool,
+        out: &mut Out,
+    ) {
+        let Some(framework) = edit(&mut self.state.frameworks, id) else { return };
+        framework.connection = Connection::Connected(subscription);
+        framework.active = true;
+        if again {
+            framework.reregistered = out.now.wall;
+        }
+        count_in(&mut framework.counters.calls, call::Type::Subscribe);
+        let framework = framework.clone();
+        out.info(format!(
+            "Framework {id} {} subscribed as {}",
+            quoted(&framework.info.name),
+            quoted(framework.info.principal.as_deref().unwrap_or(""))
+        ));
+        self.subscriptions.insert(subscription, id.clone());
+        let heartbeat = self.config.heartbeat_interval.as_secs_f64();
+        let master = self.config.master.clone();
+        self.tell(id, events::subscribed(id.as_str(), heartbeat, master), out);
+        self.tell(id, events::heartbeat(), out);
+        let now = out.now.monotonic;
+        let facts = allocator_facts(&framework);
+        self.allocator.handle(allocator::Event::FrameworkUpdated { id: id.clone(), facts }, now);
+        let switched = allocator::Event::FrameworkSwitched { id: id.clone(), active: true };
+        self.allocator.handle(switched, now);
+        if again {
+            self.tell_agents(Outbound::UpdateFramework(update_message(&framework)), out);
+        }
+    }
+
+    /// Sends a message to all connected agents.
+    fn tell_agents(&self, message: Outbound, out: &mut Out) {
+        for agent in self.state.agents.values().filter(|agent| agent.connected) {
+            out.send(&agent.peer, message.clone());
+        }
+    }
+
+    /// A stream ended.
+    pub(super) fn unsubscribed(&mut self, subscription: SubscriptionId, out: &mut Out) {
+        let Some(id) = self.subscriptions.remove(&subscription) else { return };
+        let deadline = out.now.monotonic + self.failover_timeout(&id);
+        let Some(framework) = edit(&mut self.state.frameworks, &id) else { return };
+        framework.connection = Connection::Disconnected { deadline };
+        framework.active = false;
+        out.warn(format!("Framework {id} disconnected"));
+        self.timers.set(deadline, Timer::Failover(id.clone()));
+        let switched = allocator::Event::FrameworkSwitched { id: id.clone(), active: false };
+        self.allocator.handle(switched, out.now.monotonic);
+        self.discard_offers(&id, out);
+    }
+
+    fn failover_timeout(&self, id: &FrameworkId) -> Duration {
+        self.state
+            .frameworks
+            .get(id)
+            .and_then(|f| Duration::try_from_secs_f64(f.info.failover_timeout()).ok())
+            .unwrap_or_default()
+    }
+
+    /// A framework has not come back in time.
+    pub(super) fn failover_timed_out(&mut self, id: &FrameworkId, out: &mut Out) {
+        let waiting = self.state.frameworks.get(id).is_some_and(|f| !f.is_connected());
+        if waiting {
+            out.warn(format!("Framework {id} has not come back in time"));
+            self.remove_framework(id, out);
+        }
+    }
+
+    /// Ends a framework and all that it runs.
+    pub(super) fn remove_framework(&mut self, id: &FrameworkId, out: &mut Out) {
+        let Some(framework) = self.state.frameworks.get(id).cloned() else { return };
+        out.info(format!("Framework {id} ended"));
+        let framework_id = v1::FrameworkId { value: id.to_string() };
+        let message = internal::ShutdownFrameworkMessage { framework_id };
+        self.tell_agents(Outbound::ShutdownFramework(message), out);
+        self.discard_offers(id, out);
+        let text = format!("Framework {id} removed");
+        let ending = (TaskState::TaskKilled, Reason::FrameworkRemoved, text.as_str());
+        for task_id in framework.tasks.keys() {
+            self.kill_in_the_books(id, task_id, ending, out);
+        }
+        self.kill_unreachable(id, ending, out);
+        for (agent_id, executor_id) in framework.executors.keys() {
+            self.remove_executor(id, agent_id, executor_id, out);
+        }
+        match framework.connection {
+            Connection::Connected(subscription) => {
+                self.subscriptions.remove(&subscription);
+                out.push(Effect::CloseStream { subscription });
+            }
+            Connection::Disconnected { deadline } | Connection::Recovered { deadline } => {
+                self.timers.cancel(deadline, Timer::Failover(id.clone()));
+            }
+        }
+        self.allocator.handle(allocator::Event::FrameworkRemoved(id.clone()), out.now.monotonic);
+        let Some(framework) = self.state.frameworks.get(id) else { return };
+        let mut framework = framework.as_ref().clone();
+        self.state.frameworks.remove_mut(id);
+        framework.connection = Connection::Disconnected { deadline: out.now.monotonic };
+        framework.active = false;
+        framework.unregistered = Some(out.now.wall);
+        let limit = self.config.max_completed_frameworks;
+        self.state.completed_frameworks.push(Arc::new(framework), limit);
+    }
+
+    /// Enters that the task ended with its framework; nobody is left to be told.
+    fn kill_in_the_books(
+        &mut self,
+        id: &FrameworkId,
+        task_id: &TaskId,
+        (state, reason, message): (TaskState, Reason, &str),
+        out: &mut Out,
+    ) {
+        let task = self.state.frameworks.get(id).and_then(|f| f.tasks.get(task_id)).cloned();
+        let Some(task) = task else { return };
+        if !status::is_terminal(task.state()) {
+            let update = status::about(&task, state, reason, message, out.now.wall);
+            self.record_status(id, task_id, &update, state, out);
+        }
+        self.complete_task(id, task_id, out);
+    }
+
+    fn kill_unreachable(
+        &mut self,
+        id: &FrameworkId,
+        (state, reason, message): (TaskState, Reason, &str),
+        out: &Out,
+    ) {
+        let Some(framework) = edit(&mut self.state.frameworks, id) else { return };
+        for task in framework.unreachable_tasks.extract(|_| true) {
+            let mut task = task.as_ref().clone();
+            let update = status::about(&task, state, reason, message, out.now.wall);
+            task.info.statuses.push(update);
+            task.info.set_state(state);
+            self.archive(Arc::new(task));
+        }
+    }
+
+    /// UPDATE_FRAMEWORK
+    pub(super) fn update_framework(
+        &mut self,
+        id: &FrameworkId,
+        update: call::UpdateFramework,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
+        let Some(known) = self.state.frameworks.get(id).cloned() else {
+            return Err(Refusal::FrameworkNotFound);
+        };
+        let mut info = update.framework_info;
+        if info.principal.is_none() {
+            info.principal.clone_from(&known.info.principal);
+        }
+        let check = || -> Result<_, String> {
+            let checked = validate::info(&info)?;
+            validate::allowed(&info, &checked.roles, &self.config)?;
+            let suppressed = validate::suppressed(&update.suppressed_roles, &checked.roles)?;
+            validate::constraints(update.offer_constraints.as_ref())?;
+            validate::update(&known.info, &info)?;
+            Ok((checked, suppressed))
+        };
+        let (checked, suppressed) = check().map_err(Refusal::FrameworkUpdate)?;
+        let left: Vec<_> = known.roles.difference(&checked.roles).cloned().collect();
+        if let Some(framework) = edit(&mut self.state.frameworks, id) {
+            framework.info = Arc::new(info);
+            framework.roles = checked.roles;
+            framework.capabilities = checked.capabilities;
+            framework.suppressed_roles = suppressed;
+            framework.offer_constraints = update.offer_constraints.map(Arc::new);
+        }
+        let offers: Vec<_> = known
+            .offers
+            .iter()
+            .filter(|id| self.state.offers.get(*id).is_some_and(|o| left.contains(&o.role)))
+            .cloned()
+            .collect();
+        for offer_id in offers {
+            self.rescind(&offer_id, out);
+        }
+        if let Some(framework) = self.state.frameworks.get(id).cloned() {
+            let facts = allocator_facts(&framework);
+            let event = allocator::Event::FrameworkUpdated { id: id.clone(), facts };
+            self.allocator.handle(event, out.now.monotonic);
+            self.tell_agents(Outbound::UpdateFramework(update_message(&framework)), out);
+        }
+        Ok(())
+    }
+
+    /// Passes a message of a framework's executor on.
+    pub(super) fn executor_message(
+        &mut self,
+        agent_id: &AgentId,
+        message: internal::ExecutorToFrameworkMessage,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        let id = FrameworkId::new(&message.framework_id.value).map_err(|e| e.to_string())?;
+        model::id::check(&message.executor_id.value).map_err(|e| e.to_string())?;
+        let connected = self.state.frameworks.get(&id).is_some_and(|f| f.is_connected());
+        if !connected {
+            return Err(format!("framework {id} is not connected"));
+        }
+        let message = event::Message {
+            agent_id: v1::AgentId { value: agent_id.to_string() },
+            executor_id: message.executor_id,
+            data: message.data,
+        };
+        self.tell(&id, events::message(message), out);
+        Ok(())
+    }
+}

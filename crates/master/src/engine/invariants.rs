@@ -1,0 +1,168 @@
+//! What must hold after every event. A violation is a bug in the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::id::{AgentId, FrameworkId};
+use model::resources::Resources;
+
+use super::Engine;
+use super::state::Connection;
+use super::status::is_terminal;
+
+impl Engine {
+    /// Says what is wrong if the engine's books contradict each other.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        self.allocator.check_invariants()?;
+        self.check_agents()?;
+        self.check_frameworks()?;
+        self.check_offers()?;
+        self.check_indexes()
+    }
+
+    fn check_agents(&self) -> Result<(), String> {
+        for (id, agent) in self.state.agents.iter() {
+            let mut used: BTreeMap<FrameworkId, Resources> = BTreeMap::new();
+            for (framework_id, task_id) in agent.tasks.iter() {
+                let task = self
+                    .task(framework_id, task_id)
+                    .filter(|task| task.agent_id == *id)
+                    .ok_or_else(|| format!("{task_id} on {id} is not its framework's"))?;
+                if !is_terminal(task.state()) {
+                    used.entry(framework_id.clone()).or_default().add_all(&task.resources);
+                }
+            }
+            for ((framework_id, executor_id), executor) in agent.executors.iter() {
+                let known = self.state.frameworks.get(framework_id).is_some_and(|framework| {
+                    framework.executors.contains_key(&(id.clone(), executor_id.clone()))
+                });
+                if !known {
+                    return Err(format!("{executor_id} on {id} is not its framework's"));
+                }
+                used.entry(framework_id.clone()).or_default().add_all(&executor.resources);
+            }
+            used.retain(|_, resources| !resources.is_empty());
+            let entered: BTreeMap<_, _> =
+                agent.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
+            if used != entered {
+                return Err(format!("{id} uses {used:?}, entered is {entered:?}"));
+            }
+            if agent.active && !agent.connected {
+                return Err(format!("{id} is active but not connected"));
+            }
+            if agent.connected == self.away.contains_key(id) {
+                return Err(format!("{id} is connected and awaited, or neither"));
+            }
+            self.check_against_allocator(id, used)?;
+        }
+        Ok(())
+    }
+
+    /// What frameworks use and are offered is what the allocator has given out: so offered, used
+    /// and free are the total, and nothing is given twice.
+    fn check_against_allocator(
+        &self,
+        id: &AgentId,
+        mut given: BTreeMap<FrameworkId, Resources>,
+    ) -> Result<(), String> {
+        let Some(agent) = self.state.agents.get(id) else { return Ok(()) };
+        let mut offered = Resources::new();
+        for offer in agent.offers.iter().filter_map(|id| self.state.offers.get(id)) {
+            offered.add_all(&offer.resources);
+            given.entry(offer.framework_id.clone()).or_default().add_all(&offer.resources);
+        }
+        if offered != agent.offered {
+            return Err(format!("{id} offers {offered}, entered is {}", agent.offered));
+        }
+        let allocated = self.allocator.allocated(id);
+        if allocated != Some(&given) {
+            return Err(format!("{id} gives {given:?}, the allocator says {allocated:?}"));
+        }
+        Ok(())
+    }
+
+    fn check_frameworks(&self) -> Result<(), String> {
+        for (id, framework) in self.state.frameworks.iter() {
+            let mut used: BTreeMap<AgentId, Resources> = BTreeMap::new();
+            for task in framework.tasks.values() {
+                let key = (id.clone(), task.id.clone());
+                let agent = self.state.agents.get(&task.agent_id);
+                if !agent.is_some_and(|agent| agent.tasks.contains(&key)) {
+                    return Err(format!("{} is not on its agent {}", task.id, task.agent_id));
+                }
+                if !is_terminal(task.state()) {
+                    used.entry(task.agent_id.clone()).or_default().add_all(&task.resources);
+                }
+            }
+            for ((agent_id, executor_id), executor) in framework.executors.iter() {
+                let key = (id.clone(), executor_id.clone());
+                let agent = self.state.agents.get(agent_id);
+                if !agent.is_some_and(|agent| agent.executors.contains_key(&key)) {
+                    return Err(format!("{executor_id} is not on its agent {agent_id}"));
+                }
+                used.entry(agent_id.clone()).or_default().add_all(&executor.resources);
+            }
+            used.retain(|_, resources| !resources.is_empty());
+            let entered: BTreeMap<_, _> =
+                framework.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
+            if used != entered {
+                return Err(format!("{id} uses {used:?}, entered is {entered:?}"));
+            }
+            if framework.active != framework.is_connected() {
+                return Err(format!("{id} is active and not connected, or the reverse"));
+            }
+            if !framework.suppressed_roles.is_subset(&framework.roles) {
+                return Err(format!("{id} suppresses roles that it does not have"));
+            }
+            if let Connection::Connected(subscription) = framework.connection
+                && self.subscriptions.get(&subscription) != Some(id)
+            {
+                return Err(format!("{id} has a subscription that is not its own"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_offers(&self) -> Result<(), String> {
+        for (id, offer) in self.state.offers.iter() {
+            let agent = self.state.agents.get(&offer.agent_id);
+            let framework = self.state.frameworks.get(&offer.framework_id);
+            if !agent.is_some_and(|agent| agent.active && agent.offers.contains(id)) {
+                return Err(format!("{id} is of {}, which does not offer", offer.agent_id));
+            }
+            let to = framework.filter(|f| f.is_connected() && f.offers.contains(id));
+            if !to.is_some_and(|framework| framework.roles.contains(&offer.role)) {
+                return Err(format!("{id} is to {}, which cannot take it", offer.framework_id));
+            }
+        }
+        let entered = self.state.agents.values().map(|agent| agent.offers.size()).sum::<usize>();
+        if entered != self.state.offers.size() {
+            return Err("agents have offers that do not exist".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_indexes(&self) -> Result<(), String> {
+        let agents: BTreeSet<_> = self.state.agents.keys().collect();
+        let peers: BTreeSet<_> = self.by_peer.values().collect();
+        let observed: BTreeSet<_> = self.observers.values().map(|o| &o.agent_id).collect();
+        if agents != peers || self.by_peer.len() != agents.len() {
+            return Err("agents and their addresses differ".to_owned());
+        }
+        if agents != observed || self.observers.len() != agents.len() {
+            return Err("agents and their observers differ".to_owned());
+        }
+        let connected = self.state.frameworks.values().filter(|f| f.is_connected()).count();
+        if connected != self.subscriptions.len() {
+            return Err("subscriptions and connected frameworks differ".to_owned());
+        }
+        if let Some((_, task_id)) = self.kills.keys().find(|(f, t)| self.task(f, t).is_none()) {
+            return Err(format!("{task_id} is to be killed but does not exist"));
+        }
+        let limits =
+            [(self.state.completed_frameworks.len(), self.config.max_completed_frameworks)];
+        if limits.iter().any(|(length, limit)| length > limit) {
+            return Err("a history is longer than allowed".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,403 @@
+//! Offers: made, taken back, declined, accepted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use allocator::Refusal as Declined;
+use model::id::{AgentId, FrameworkId, OfferId};
+use model::resources::{Resource, Resources};
+use model::role::Role;
+use wire::resources::{Form, write};
+use wire::v1;
+use wire::v1::TaskState;
+use wire::v1::scheduler::call;
+use wire::v1::task_status::Reason;
+
+use super::Engine;
+use super::collections::{Set, edit};
+use super::counters::{Counter, count_in};
+use super::events;
+use super::out::{Out, quoted};
+use super::state::{Agent, Framework, Offer};
+use super::status::lost_unless_aware;
+use super::timers::Timer;
+use super::validate::offer as validate;
+
+/// An offer as its framework sees it.
+fn message(offer: &Offer, agent: &Agent, framework: &Framework) -> v1::Offer {
+    let form = if framework.capabilities.reservation_refinement {
+        Form::PostRefinement
+    } else {
+        Form::PreRefinement
+    };
+    let multi_role = framework.capabilities.multi_role;
+    // The agent keeps these to itself.
+    let visible = offer.resources.filter(|resource| &*resource.name != "ephemeral_ports");
+    let visible = if multi_role { visible } else { visible.unallocated() };
+    let executors = agent.executors.keys().filter(|(id, _)| *id == framework.id);
+    let pid = &agent.peer.pid;
+    v1::Offer {
+        id: v1::OfferId { value: offer.id.to_string() },
+        framework_id: v1::FrameworkId { value: framework.id.to_string() },
+        agent_id: v1::AgentId { value: agent.id.to_string() },
+        hostname: agent.info.hostname.clone(),
+        url: Some(v1::Url {
+            scheme: "http".to_owned(),
+            address: v1::Address {
+                hostname: Some(agent.info.hostname.clone()),
+                ip: Some(pid.address.ip().to_string()),
+                port: pid.address.port().into(),
+            },
+            path: Some(format!("/{}", pid.id)),
+            ..v1::Url::default()
+        }),
+        domain: agent.info.domain.clone(),
+        resources: write(&visible, form),
+        attributes: agent.info.attributes.clone(),
+        executor_ids: executors.map(|(_, id)| v1::ExecutorId { value: id.to_string() }).collect(),
+        unavailability: None,
+        allocation_info: multi_role
+            .then(|| v1::resource::AllocationInfo { role: Some(offer.role.to_string()) }),
+    }
+}
+
+impl Engine {
+    /// Runs the allocator and sends what it offers, one event per framework.
+    pub(super) fn make_offers(&mut self, out: &mut Out) {
+        let mut events: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
+        for offer in self.allocator.allocate(out.now.monotonic) {
+            let (framework_id, agent_id) = (offer.framework_id.clone(), offer.agent_id.clone());
+            match self.make_offer(offer, out) {
+                Ok(message) => events.entry(framework_id).or_default().push(message),
+                Err(resources) => {
+                    let none = Declined::None;
+                    self.recover_resources(&framework_id, &agent_id, &resources, none, out);
+                }
+            }
+        }
+        for (framework_id, offers) in events {
+            self.tell(&framework_id, events::offers(offers), out);
+        }
+    }
+
+    /// Enters an offer. Returns its resources if nobody is there to take it.
+    fn make_offer(&mut self, offer: allocator::Offer, out: &Out) -> Result<v1::Offer, Resources> {
+        let text = format!("{}-O{}", self.config.master.id, self.next_offer);
+        let (Ok(id), Some(framework), Some(agent)) = (
+            OfferId::new(&text),
+            edit(&mut self.state.frameworks, &offer.framework_id),
+            edit(&mut self.state.agents, &offer.agent_id),
+        ) else {
+            return Err(offer.resources);
+        };
+        if !framework.is_connected() || !agent.active {
+            return Err(offer.resources);
+        }
+        self.next_offer += 1;
+        let deadline = self.config.offer_timeout.map(|timeout| out.now.monotonic + timeout);
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline, Timer::Offer(id.clone()));
+        }
+        let offer = Offer {
+            id: id.clone(),
+            framework_id: offer.framework_id,
+            agent_id: offer.agent_id,
+            role: offer.role,
+            resources: offer.resources,
+            deadline,
+        };
+        agent.offered.add_all(&offer.resources);
+        agent.offers.insert_mut(id.clone());
+        framework.offers.insert_mut(id.clone());
+        framework.counters.offers_sent += 1;
+        let message = message(&offer, agent, framework);
+        self.state.offers.insert_mut(id, Arc::new(offer));
+        Ok(message)
+    }
+
+    /// Strikes out an offer; its resources still count as the framework's.
+    fn take_offer(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
+        let offer = self.state.offers.get(id).cloned()?;
+        self.state.offers.remove_mut(id);
+        if let Some(deadline) = offer.deadline {
+            self.timers.cancel(deadline, Timer::Offer(id.clone()));
+        }
+        if let Some(agent) = edit(&mut self.state.agents, &offer.agent_id) {
+            agent.offered = agent.offered.minus(&offer.resources);
+            agent.offers.remove_mut(id);
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, &offer.framework_id) {
+            framework.offers.remove_mut(id);
+        }
+        Some(offer)
+    }
+
+    fn give_back(&mut self, offer: &Offer, refusal: Declined, out: &Out) {
+        let Offer { framework_id, agent_id, resources, .. } = offer;
+        self.recover_resources(framework_id, agent_id, resources, refusal, out);
+    }
+
+    /// Takes an offer back and tells its framework.
+    pub(super) fn rescind(&mut self, id: &OfferId, out: &mut Out) {
+        let Some(offer) = self.take_offer(id) else { return };
+        self.give_back(&offer, Declined::None, out);
+        if let Some(framework) = edit(&mut self.state.frameworks, &offer.framework_id) {
+            framework.counters.offers_rescinded += 1;
+        }
+        self.tell(&offer.framework_id, events::rescind(id.as_str()), out);
+    }
+
+    pub(super) fn rescind_offers_of(&mut self, agent_id: &AgentId, out: &mut Out) {
+        self.rescind_offers_where(agent_id, |_| true, out);
+    }
+
+    /// Takes back the agent's offers that hold something `concerned`.
+    pub(super) fn rescind_offers_where(
+        &mut self,
+        agent_id: &AgentId,
+        concerned: impl Fn(&Resource) -> bool,
+        out: &mut Out,
+    ) {
+        let offers: Vec<_> = self
+            .state
+            .agents
+            .get(agent_id)
+            .into_iter()
+            .flat_map(|agent| agent.offers.iter())
+            .filter_map(|id| self.state.offers.get(id))
+            .filter(|offer| offer.resources.iter().any(&concerned))
+            .map(|offer| offer.id.clone())
+            .collect();
+        for id in offers {
+            self.rescind(&id, out);
+        }
+    }
+
+    /// Takes back all offers of a framework that nobody listens for any more.
+    pub(super) fn discard_offers(&mut self, framework_id: &FrameworkId, out: &Out) {
+        let none: Set<OfferId> = Set::default();
+        let offers = self
+            .state
+            .frameworks
+            .get(framework_id)
+            .map_or(none, |framework| framework.offers.clone());
+        for id in offers.iter() {
+            if let Some(offer) = self.take_offer(id) {
+                self.give_back(&offer, Declined::None, out);
+            }
+        }
+    }
+
+    /// DECLINE
+    pub(super) fn decline(
+        &mut self,
+        framework_id: &FrameworkId,
+        decline: &call::Decline,
+        out: &mut Out,
+    ) {
+        self.state.counters.count(Counter::MessagesDeclineOffers);
+        let refusal = refusal(decline.filters.as_ref());
+        for id in &decline.offer_ids {
+            let Some(offer) = self.own_offer(framework_id, id) else {
+                out.info(format!("Ignored a decline of {}, no longer valid", quoted(&id.value)));
+                continue;
+            };
+            self.take_offer(&offer.id);
+            self.give_back(&offer, refusal, out);
+            if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+                framework.counters.offers_declined += 1;
+            }
+        }
+    }
+
+    fn own_offer(&self, framework_id: &FrameworkId, id: &v1::OfferId) -> Option<Arc<Offer>> {
+        let id = OfferId::new(&id.value).ok()?;
+        self.state.offers.get(&id).filter(|offer| offer.framework_id == *framework_id).cloned()
+    }
+
+    /// ACCEPT
+    pub(super) fn accept(
+        &mut self,
+        framework_id: &FrameworkId,
+        accept: call::Accept,
+        out: &mut Out,
+    ) {
+        self.state.counters.count(Counter::MessagesLaunchTasks);
+        let offered = match validate::offers(&accept.offer_ids, framework_id, &self.state) {
+            Ok(offered) => offered,
+            Err(error) => return self.accept_nothing(framework_id, accept, &error, out),
+        };
+        for id in &offered.offers {
+            self.take_offer(id);
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            framework.counters.offers_accepted += offered.offers.len() as u64;
+            for operation in &accept.operations {
+                count_in(&mut framework.counters.operations, operation.r#type());
+            }
+        }
+        let mut left = offered.resources;
+        for operation in accept.operations {
+            left =
+                self.apply(framework_id, &offered.agent_id, (&offered.role, left), operation, out);
+        }
+        let refusal = refusal(accept.filters.as_ref());
+        self.recover_resources(framework_id, &offered.agent_id, &left, refusal, out);
+    }
+
+    /// Something is wrong with the offers: what of them is the framework's goes back, and every
+    /// task gets an update.
+    fn accept_nothing(
+        &mut self,
+        framework_id: &FrameworkId,
+        accept: call::Accept,
+        error: &str,
+        out: &mut Out,
+    ) {
+        for id in &accept.offer_ids {
+            if let Some(offer) = self.own_offer(framework_id, id) {
+                self.take_offer(&offer.id);
+                self.give_back(&offer, Declined::None, out);
+            }
+        }
+        let Some(framework) = self.state.frameworks.get(framework_id).cloned() else { return };
+        let state = lost_unless_aware(&framework.capabilities, TaskState::TaskDropped);
+        let message = format!("Task launched with invalid offers: {error}");
+        for operation in accept.operations {
+            for task in tasks_of(&operation) {
+                let refused = (state, Reason::InvalidOffers, message.as_str());
+                self.refuse_task(framework_id, task, refused, out);
+            }
+            if tasks_of(&operation).is_empty() {
+                let message = format!("Operation attempted with invalid offers: {error}");
+                let state = v1::OperationState::OperationDropped;
+                self.refuse_operation(framework_id, &operation, (state, &message), out);
+            }
+        }
+    }
+
+    /// Does one operation of an ACCEPT and returns what is left.
+    fn apply(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        (role, mut left): (&Role, Resources),
+        operation: v1::offer::Operation,
+        out: &mut Out,
+    ) -> Resources {
+        use v1::offer::operation::Type;
+        match operation.r#type() {
+            Type::Launch if operation.id.is_some() => {
+                let message = "The 'id' field must not be set in a LAUNCH operation";
+                self.refuse_tasks(framework_id, &operation, (Reason::TaskInvalid, message), out);
+            }
+            Type::Launch => {
+                for task in operation.launch.map(|launch| launch.task_infos).unwrap_or_default() {
+                    left = self.launch(framework_id, agent_id, (role, left), task, out);
+                }
+            }
+            Type::LaunchGroup => {
+                let message = "LAUNCH_GROUP is not supported by this master";
+                self.refuse_tasks(
+                    framework_id,
+                    &operation,
+                    (Reason::TaskGroupInvalid, message),
+                    out,
+                );
+            }
+            kind => {
+                let message = format!("{} is not supported by this master", kind.as_str_name());
+                let state = v1::OperationState::OperationError;
+                self.refuse_operation(framework_id, &operation, (state, &message), out);
+            }
+        }
+        left
+    }
+
+    fn refuse_tasks(
+        &mut self,
+        framework_id: &FrameworkId,
+        operation: &v1::offer::Operation,
+        (reason, message): (Reason, &str),
+        out: &mut Out,
+    ) {
+        for task in tasks_of(operation) {
+            self.refuse_task(framework_id, task, (TaskState::TaskError, reason, message), out);
+        }
+    }
+
+    /// Tells a framework that an operation is not done, if it gave it a name to be told by.
+    fn refuse_operation(
+        &mut self,
+        framework_id: &FrameworkId,
+        operation: &v1::offer::Operation,
+        (state, message): (v1::OperationState, &str),
+        out: &mut Out,
+    ) {
+        self.state.counters.count(match state {
+            v1::OperationState::OperationDropped => Counter::OperationsDropped,
+            _ => Counter::OperationsError,
+        });
+        out.warn(format!("Operation of framework {framework_id}: {}", message.escape_debug()));
+        if operation.id.is_none() {
+            return;
+        }
+        let mut status = v1::OperationStatus {
+            operation_id: operation.id.clone(),
+            message: Some(message.to_owned()),
+            ..v1::OperationStatus::default()
+        };
+        status.set_state(state);
+        self.tell(framework_id, events::operation_status(status), out);
+    }
+
+    /// SUPPRESS and REVIVE name roles of the framework; none means all. A call with any other
+    /// role is ignored as a whole.
+    fn named_roles(&self, framework_id: &FrameworkId, roles: &[String]) -> Option<BTreeSet<Role>> {
+        let framework = self.state.frameworks.get(framework_id)?;
+        if roles.is_empty() {
+            return Some(framework.roles.clone());
+        }
+        roles.iter().map(|text| framework.roles.get(text.as_str()).cloned()).collect()
+    }
+
+    /// SUPPRESS
+    pub(super) fn suppress(&mut self, framework_id: &FrameworkId, roles: &[String], out: &mut Out) {
+        self.state.counters.count(Counter::MessagesSuppressOffers);
+        let Some(roles) = self.named_roles(framework_id, roles) else {
+            out.warn(format!("Ignored a SUPPRESS of framework {framework_id} for other roles"));
+            return;
+        };
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            framework.suppressed_roles.extend(roles.iter().cloned());
+        }
+        let event = allocator::Event::Suppressed { framework_id: framework_id.clone(), roles };
+        self.allocator.handle(event, out.now.monotonic);
+    }
+
+    /// REVIVE
+    pub(super) fn revive(&mut self, framework_id: &FrameworkId, roles: &[String], out: &mut Out) {
+        self.state.counters.count(Counter::MessagesReviveOffers);
+        let Some(roles) = self.named_roles(framework_id, roles) else {
+            out.warn(format!("Ignored a REVIVE of framework {framework_id} for other roles"));
+            return;
+        };
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            framework.suppressed_roles.retain(|role| !roles.contains(role));
+        }
+        let event = allocator::Event::Revived { framework_id: framework_id.clone(), roles };
+        self.allocator.handle(event, out.now.monotonic);
+    }
+}
+
+/// How long the framework does not want to see again what it gives back.
+fn refusal(filters: Option<&v1::Filters>) -> Declined {
+    let seconds = filters.map_or(v1::Filters::default().refuse_seconds(), |f| f.refuse_seconds());
+    Declined::from_seconds(seconds)
+}
+
+fn tasks_of(operation: &v1::offer::Operation) -> Vec<&v1::TaskInfo> {
+    let single = operation.launch.iter().flat_map(|launch| &launch.task_infos);
+    let group = operation.launch_group.iter().flat_map(|launch| &launch.task_group.tasks);
+    single.chain(group).collect()
+}

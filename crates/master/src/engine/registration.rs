@@ -1,0 +1,467 @@
+//! How agents join, and come back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use libprocess::sender::BoundPid;
+use model::id::{AgentId, FrameworkId};
+use model::identity::Identity;
+use wire::v1::TaskState;
+use wire::v1::task_status::Reason;
+use wire::{internal, v1};
+
+use super::agents::{Departure, allocator_facts, peer_of, record, shut_down};
+use super::collections::{Map, Set, edit};
+use super::counters::Counter;
+use super::effect::{Effect, Peer};
+use super::message::Outbound;
+use super::out::{Out, sender};
+use super::state::Agent;
+use super::validate::agent::{self as validate, Registration, Reregistration};
+use super::{Engine, events, status};
+
+/// What the master knows of an agent id that somebody wants to come back under.
+enum Known {
+    Gone(Option<Identity>),
+    Recovered(Option<Identity>),
+    Registered(Arc<Agent>),
+    Unknown,
+    Unreachable(Option<Identity>),
+}
+
+impl Known {
+    fn owner(&self) -> Option<&Identity> {
+        match self {
+            Self::Gone(owner) | Self::Recovered(owner) | Self::Unreachable(owner) => owner.as_ref(),
+            Self::Registered(agent) => agent.peer.identity.as_ref(),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl Engine {
+    /// An agent wants to join for the first time.
+    pub(super) fn register(
+        &mut self,
+        from: &BoundPid,
+        message: internal::RegisterSlaveMessage,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        self.state.counters.count(Counter::MessagesRegisterSlave);
+        let registration = validate::register(message, &self.config)?;
+        let peer = peer_of(from);
+        if let Some(agent) = self.agent_of(from).cloned() {
+            if agent.connected {
+                // The answer got lost or crossed with the retry.
+                self.send_registered(&agent.peer, &agent.id, out);
+                return Ok(());
+            }
+            self.state.counters.count(Counter::SlaveRemovalsReasonRegistered);
+            let cause = "a new agent registered at the same address";
+            self.depart(&agent.id, Departure::Removed, cause, out);
+        }
+        let id = self.fresh_agent_id()?;
+        out.info(format!("Registered agent {id} at {} with {}", sender(from), registration.total));
+        self.admit(id.clone(), peer.clone(), registration, false, out);
+        self.send_registered(&peer, &id, out);
+        self.state.counters.count(Counter::SlaveRegistrations);
+        Ok(())
+    }
+
+    fn fresh_agent_id(&mut self) -> Result<AgentId, String> {
+        let text = format!("{}-S{}", self.config.master.id, self.next_agent);
+        self.next_agent += 1;
+        AgentId::new(&text).map_err(|error| error.to_string())
+    }
+
+    fn connection(&self) -> internal::MasterSlaveConnection {
+        let timeout = self.config.agent_ping_timeout * self.config.max_agent_ping_timeouts;
+        internal::MasterSlaveConnection { total_ping_timeout_seconds: Some(timeout.as_secs_f64()) }
+    }
+
+    fn send_registered(&self, peer: &Peer, id: &AgentId, out: &mut Out) {
+        let message = internal::SlaveRegisteredMessage {
+            slave_id: v1::AgentId { value: id.to_string() },
+            connection: Some(self.connection()),
+        };
+        out.send(peer, Outbound::AgentRegistered(message));
+    }
+
+    /// Enters an agent that is not registered: record, link, first ping. Tasks and executors
+    /// follow, then [`Engine::open_for_offers`].
+    fn admit(
+        &mut self,
+        id: AgentId,
+        peer: Peer,
+        registration: Registration,
+        again: bool,
+        out: &mut Out,
+    ) {
+        let mut info = registration.info;
+        info.id = Some(v1::AgentId { value: id.to_string() });
+        out.persist(record(&id, peer.identity.as_ref(), &info));
+        let observer = self.start_observing(&id, out);
+        let agent = Agent {
+            id: id.clone(),
+            peer: peer.clone(),
+            info: Arc::new(info),
+            version: registration.version,
+            capabilities: registration.capabilities,
+            registered: out.now.wall,
+            reregistered: again.then_some(out.now.wall),
+            connected: true,
+            active: true,
+            deactivated: false,
+            total: registration.total,
+            used: Map::default(),
+            offered: model::resources::Resources::new(),
+            resource_version: registration.resource_version,
+            executors: Map::default(),
+            tasks: Set::default(),
+            offers: Set::default(),
+            observer,
+        };
+        self.by_peer.insert(peer.clone(), id.clone());
+        self.state.agents.insert_mut(id.clone(), Arc::new(agent));
+        out.push(Effect::Link { peer });
+        self.ping(observer, out);
+        if !again {
+            self.open_for_offers(&id, out);
+        }
+    }
+
+    fn open_for_offers(&mut self, id: &AgentId, out: &Out) {
+        let Some(agent) = self.state.agents.get(id) else { return };
+        let used: BTreeMap<_, _> =
+            agent.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
+        let event = allocator::Event::AgentAdded {
+            id: id.clone(),
+            facts: allocator_facts(agent),
+            used,
+            active: agent.active,
+        };
+        self.allocator.handle(event, out.now.monotonic);
+    }
+
+    fn known(&self, id: &AgentId) -> Known {
+        if let Some(agent) = self.state.agents.get(id) {
+            Known::Registered(Arc::clone(agent))
+        } else if let Some(agent) = self.state.recovered_agents.get(id) {
+            Known::Recovered(agent.owner.clone())
+        } else if let Some(agent) = self.state.unreachable_agents.get(id) {
+            Known::Unreachable(agent.owner.clone())
+        } else if let Some(agent) = self.state.gone_agents.get(id) {
+            Known::Gone(agent.owner.clone())
+        } else {
+            Known::Unknown
+        }
+    }
+
+    /// An agent that has an id wants to join again.
+    pub(super) fn reregister(
+        &mut self,
+        from: &BoundPid,
+        message: internal::ReregisterSlaveMessage,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        self.state.counters.count(Counter::MessagesReregisterSlave);
+        let id = message.slave.id.as_ref().ok_or("no agent id is given")?;
+        let id = AgentId::new(&id.value).map_err(|error| error.to_string())?;
+        let known = self.known(&id);
+        // Whose id it is comes first: a stranger learns nothing about it, not even that it is gone.
+        if let Some(owner) = known.owner()
+            && Some(owner) != from.identity()
+        {
+            out.error(format!("Agent id {id} belongs to {owner}, but {} claims it", sender(from)));
+            return Err(format!("agent id {id} belongs to another identity"));
+        }
+        if let Known::Gone(_) = known {
+            shut_down(&peer_of(from), "Agent has been marked gone".to_owned(), out);
+            return Ok(());
+        }
+        let reregistration = validate::reregister(message, &self.config)?;
+        self.vacate(from, &id, out)?;
+        match known {
+            Known::Registered(agent) => self.rejoin(from, &agent, reregistration, out),
+            Known::Recovered(_) => self.come_back(from, reregistration, None, out),
+            Known::Unreachable(_) => {
+                let why = "Unreachable agent re-reregistered";
+                self.come_back(from, reregistration, Some(why), out);
+            }
+            Known::Gone(_) | Known::Unknown => {
+                out.warn(format!("Agent {id} is not on record; it is admitted all the same"));
+                let why = "Unknown agent reregistered";
+                self.come_back(from, reregistration, Some(why), out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room at the sender's place if another agent id is registered there.
+    fn vacate(&mut self, from: &BoundPid, id: &AgentId, out: &mut Out) -> Result<(), String> {
+        match self.agent_of(from).cloned() {
+            Some(other) if other.id != *id && other.connected => {
+                Err(format!("agent {} is registered there", other.id))
+            }
+            Some(other) if other.id != *id => {
+                self.state.counters.count(Counter::SlaveRemovalsReasonRegistered);
+                let cause = "another agent reregistered at the same address";
+                self.depart(&other.id, Departure::Removed, cause, out);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A registered agent joins again: its link broke, or it was restarted.
+    fn rejoin(&mut self, from: &BoundPid, old: &Agent, message: Reregistration, out: &mut Out) {
+        let peer = peer_of(from);
+        let id = &message.id;
+        if old.info.hostname != message.registration.info.hostname
+            || old.peer.pid.address.ip() != peer.pid.address.ip()
+        {
+            let text = "Agent attempted to reregister with different IP / hostname";
+            out.warn(format!("{text}: agent {id} from {}", sender(from)));
+            shut_down(&peer, text.to_owned(), out);
+            return;
+        }
+        self.state.counters.count(Counter::SlaveReregistrations);
+        out.info(format!("Reregistered agent {id} at {}", sender(from)));
+        let registration = message.registration;
+        let mut info = registration.info;
+        info.id = Some(v1::AgentId { value: id.to_string() });
+        if info != *old.info || old.peer.identity != peer.identity {
+            out.persist(record(id, peer.identity.as_ref(), &info));
+        }
+        if old.peer != peer {
+            self.by_peer.remove(&old.peer);
+            self.by_peer.insert(peer.clone(), id.clone());
+            out.push(Effect::Unlink { peer: old.peer.clone() });
+        }
+        out.push(Effect::Link { peer: peer.clone() });
+        if let Some(deadline) = self.away.remove(id) {
+            self.timers.cancel(deadline, super::timers::Timer::Reregistration(id.clone()));
+        }
+        // What was offered may not be there any more.
+        if registration.total != old.total {
+            self.rescind_offers_of(id, out);
+        }
+        if let Some(agent) = edit(&mut self.state.agents, id) {
+            agent.peer = peer.clone();
+            agent.info = Arc::new(info);
+            agent.version = registration.version;
+            agent.capabilities = registration.capabilities;
+            agent.resource_version = registration.resource_version;
+            agent.total = registration.total;
+            agent.reregistered = Some(out.now.wall);
+            agent.connected = true;
+            agent.active = !agent.deactivated;
+        }
+        if let Some(observer) = self.observers.get_mut(&old.observer) {
+            observer.awaiting = false;
+            observer.missed = 0;
+        }
+        let completed = self.completed_among(message.frameworks.keys());
+        for (framework_id, framework) in &message.frameworks {
+            self.recover_framework(framework_id, framework, out);
+        }
+        let reconciliations = self.reconcile_known(id, &message.executors, &message.tasks, out);
+        self.refresh_allocator_agent(id, out);
+        let active = self.state.agents.get(id).is_some_and(|agent| agent.active);
+        let event = allocator::Event::AgentSwitched { id: id.clone(), active };
+        self.allocator.handle(event, out.now.monotonic);
+        self.finish_reregistration(id, reconciliations, &completed, &message.frameworks, out);
+        self.resend_kills(id, out);
+        self.kill_strays(id, &message.tasks, out);
+    }
+
+    /// Compares what the master believes to run on the agent with what the agent says: executors
+    /// that it does not know are struck out, tasks that it does not know become questions.
+    fn reconcile_known(
+        &mut self,
+        id: &AgentId,
+        executors: &[super::state::Executor],
+        tasks: &[super::state::Task],
+        out: &mut Out,
+    ) -> Vec<internal::ReconcileTasksMessage> {
+        let Some(agent) = self.state.agents.get(id).cloned() else { return Vec::new() };
+        let listed: BTreeSet<_> =
+            executors.iter().map(|e| (e.framework_id.clone(), e.id.clone())).collect();
+        for key in agent.executors.keys().filter(|key| !listed.contains(key)) {
+            self.remove_executor(&key.0, id, &key.1, out);
+        }
+        for executor in executors {
+            let key = (executor.framework_id.clone(), executor.id.clone());
+            let known = self.state.frameworks.contains_key(&executor.framework_id);
+            if known && !agent.executors.contains_key(&key) {
+                self.insert_executor(executor.clone());
+                let event = allocator::Event::Used {
+                    framework_id: executor.framework_id.clone(),
+                    agent_id: id.clone(),
+                    resources: executor.resources.clone(),
+                };
+                self.allocator.handle(event, out.now.monotonic);
+            }
+        }
+        let listed: BTreeSet<_> =
+            tasks.iter().map(|task| (task.framework_id.clone(), task.id.clone())).collect();
+        let mut questions: BTreeMap<FrameworkId, Vec<v1::TaskStatus>> = BTreeMap::new();
+        for (framework_id, task_id) in agent.tasks.iter().filter(|key| !listed.contains(key)) {
+            let task = self.state.frameworks.get(framework_id).and_then(|f| f.tasks.get(task_id));
+            if let Some(task) = task {
+                let text = "Reconciliation: Task is unknown to the agent";
+                let status = status::latest(task, Reason::Reconciliation, text, out.now.wall);
+                questions.entry(framework_id.clone()).or_default().push(status);
+            }
+        }
+        questions
+            .into_iter()
+            .map(|(framework_id, statuses)| internal::ReconcileTasksMessage {
+                framework: self
+                    .state
+                    .frameworks
+                    .get(&framework_id)
+                    .map(|framework| framework.info.as_ref().clone()),
+                framework_id: v1::FrameworkId { value: framework_id.to_string() },
+                statuses,
+            })
+            .collect()
+    }
+
+    /// An agent that is not registered comes back, with what runs there. `lost_before` says why
+    /// schedulers have to be told that their tasks are there again.
+    fn come_back(
+        &mut self,
+        from: &BoundPid,
+        message: Reregistration,
+        lost_before: Option<&str>,
+        out: &mut Out,
+    ) {
+        let id = message.id;
+        self.state.recovered_agents.remove_mut(&id);
+        self.state.unreachable_agents.remove_mut(&id);
+        self.state.counters.count(Counter::SlaveReregistrations);
+        out.info(format!("Agent {id} came back at {}", sender(from)));
+        self.admit(id.clone(), peer_of(from), message.registration, true, out);
+        let completed = self.completed_among(message.frameworks.keys());
+        for (framework_id, framework) in &message.frameworks {
+            self.recover_framework(framework_id, framework, out);
+        }
+        for executor in message.executors {
+            if !completed.contains(&executor.framework_id) {
+                self.insert_executor(executor);
+            }
+        }
+        let mut updates = Vec::new();
+        for task in message.tasks {
+            if completed.contains(&task.framework_id) {
+                continue;
+            }
+            if let Some(why) = lost_before {
+                let mut status = status::about(
+                    &task,
+                    task.state(),
+                    Reason::AgentReregistered,
+                    why,
+                    out.now.wall,
+                );
+                if let Some(last) = task.info.statuses.last() {
+                    status.healthy = last.healthy;
+                }
+                updates.push((task.framework_id.clone(), status));
+            }
+            self.find_again(task, out);
+        }
+        self.open_for_offers(&id, out);
+        for (framework_id, status) in updates {
+            self.tell(&framework_id, events::update(status), out);
+        }
+        self.finish_reregistration(&id, Vec::new(), &completed, &message.frameworks, out);
+    }
+
+    /// Enters a task that an agent has brought back.
+    fn find_again(&mut self, task: super::state::Task, out: &mut Out) {
+        if let Some(framework) = edit(&mut self.state.frameworks, &task.framework_id) {
+            framework.unreachable_tasks.extract(|lost| lost.id == task.id);
+            // A framework may have started a task of the same name elsewhere, meanwhile. The
+            // newer one is kept; the other has nobody to belong to and is ended.
+            if framework.tasks.contains_key(&task.id) {
+                out.warn(format!(
+                    "Agent {} brought back task {} of framework {}, which runs elsewhere by now; \
+                     it is killed",
+                    task.agent_id, task.id, task.framework_id
+                ));
+                self.send_kill(&task.agent_id, (&task.framework_id, &task.id), None, out);
+                return;
+            }
+        }
+        self.insert_task(task);
+    }
+
+    fn completed_among<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a FrameworkId>,
+    ) -> BTreeSet<FrameworkId> {
+        ids.filter(|id| self.is_completed(id)).cloned().collect()
+    }
+
+    /// Answers the agent, then tells it of frameworks that ended and of those that go on.
+    fn finish_reregistration(
+        &mut self,
+        id: &AgentId,
+        reconciliations: Vec<internal::ReconcileTasksMessage>,
+        completed: &BTreeSet<FrameworkId>,
+        frameworks: &BTreeMap<FrameworkId, v1::FrameworkInfo>,
+        out: &mut Out,
+    ) {
+        let Some(agent) = self.state.agents.get(id).cloned() else { return };
+        let message = internal::SlaveReregisteredMessage {
+            slave_id: v1::AgentId { value: id.to_string() },
+            reconciliations,
+            connection: Some(self.connection()),
+        };
+        out.send(&agent.peer, Outbound::AgentReregistered(message));
+        for framework_id in completed {
+            let framework_id = v1::FrameworkId { value: framework_id.to_string() };
+            let message = internal::ShutdownFrameworkMessage { framework_id };
+            out.send(&agent.peer, Outbound::ShutdownFramework(message));
+        }
+        for framework_id in frameworks.keys() {
+            if let Some(framework) = self.state.frameworks.get(framework_id) {
+                let message = super::frameworks::update_message(framework);
+                out.send(&agent.peer, Outbound::UpdateFramework(message));
+            }
+        }
+    }
+
+    /// Kills again what was to be killed before the agent's link broke.
+    fn resend_kills(&mut self, id: &AgentId, out: &mut Out) {
+        let Some(agent) = self.state.agents.get(id).cloned() else { return };
+        for (framework_id, task_id) in agent.tasks.iter() {
+            let Some(policy) = self.kills.get(&(framework_id.clone(), task_id.clone())) else {
+                continue;
+            };
+            let state = self
+                .state
+                .frameworks
+                .get(framework_id)
+                .and_then(|framework| framework.tasks.get(task_id))
+                .map_or(TaskState::TaskLost, |task| task.state());
+            if !status::is_terminal(state) {
+                self.send_kill(id, (framework_id, task_id), *policy, out);
+            }
+        }
+    }
+
+    /// Kills what the agent still runs although its scheduler was told that it is lost: tasks of
+    /// frameworks that do not checkpoint, after the link broke.
+    fn kill_strays(&self, id: &AgentId, tasks: &[super::state::Task], out: &mut Out) {
+        for task in tasks.iter().filter(|task| !status::is_terminal(task.state())) {
+            let framework = self.state.frameworks.get(&task.framework_id);
+            if framework.is_some_and(|framework| !framework.tasks.contains_key(&task.id)) {
+                out.warn(format!("Task {} on agent {id} was given up before; killing it", task.id));
+                self.send_kill(id, (&task.framework_id, &task.id), None, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Whether what came from outside may be acted on: in the original's order and, where a peer sees
+//! them, in its words.
+
+pub(super) mod agent;
+pub mod call;
+pub(super) mod framework;
+pub(super) mod offer;
+pub(super) mod task;
