@@ -20,6 +20,7 @@ pub mod query;
 pub mod refusal;
 pub mod reply;
 pub mod request;
+pub mod resources;
 pub mod route;
 pub mod serve;
 pub mod site;

@@ -9,9 +9,9 @@ use wire::v1::master::response::{
 };
 
 use super::View;
-use super::resources::shown;
 use super::state::time_info;
 use crate::engine::state::{Agent, Framework, Task};
+use endpoints::resources::shown;
 
 impl View<'_> {
     /// GET_STATE, and what SUBSCRIBED begins with.

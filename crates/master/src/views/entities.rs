@@ -8,8 +8,8 @@ use wire::json::{self, Object, Raw, Style};
 use wire::v1;
 
 use super::View;
-use super::resources::{attributes, bytes_of, object_of, shown};
 use crate::engine::state::{Agent, Executor, Framework, Offer, RecoveredAgent, Task};
+use endpoints::resources::{attributes, bytes_of, object_of, shown};
 
 /// Labels as an array of `{"key":…,"value":…}`.
 fn labels(out: &mut Object<'_>, labels: Option<&v1::Labels>) {

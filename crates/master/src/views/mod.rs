@@ -7,7 +7,6 @@
 mod cache;
 mod calls;
 mod entities;
-mod resources;
 mod roles;
 mod state;
 mod summary;

@@ -7,7 +7,7 @@ use model::role::Role;
 use wire::v1;
 
 use super::View;
-use super::resources::{bytes_of, kept, quantities};
+use endpoints::resources::{bytes_of, kept, quantities};
 
 /// What is known of one role. What its descendants have counts for it too.
 #[derive(Clone, Debug, Default)]

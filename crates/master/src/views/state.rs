@@ -5,7 +5,7 @@ use wire::json::{self, Object, Style};
 
 use super::View;
 use super::entities::recovered_agent;
-use super::resources::bytes_of;
+use endpoints::resources::bytes_of;
 
 impl View<'_> {
     /// `/state`

@@ -7,7 +7,7 @@ use wire::json::Object;
 use wire::v1::TaskState;
 
 use super::View;
-use super::resources::bytes_of;
+use endpoints::resources::bytes_of;
 
 /// How many tasks are in which state. Only these states are printed; each is, even at zero.
 #[derive(Clone, Copy, Default)]

@@ -7,8 +7,8 @@ use endpoints::refusal::Refusal;
 use wire::json::Raw;
 
 use super::View;
-use super::resources::bytes_of;
 use crate::engine::state::Task;
+use endpoints::resources::bytes_of;
 
 /// The parameters of `/tasks`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Resources as endpoints print them.
+//! Resources and attributes as the endpoints of both daemons print them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use wire::v1;
 
 /// The *Resources object* of the old endpoints: scalars as numbers, of which four are always
 /// there; ranges and sets as text; what is revocable under a name of its own.
-pub(super) fn object_of(out: &mut Object<'_>, key: &str, resources: &Resources) {
+pub fn object_of(out: &mut Object<'_>, key: &str, resources: &Resources) {
     out.object(key, |o| members(o, resources));
 }
 
@@ -67,7 +67,7 @@ fn union(a: &Value, b: &Value) -> Value {
 }
 
 /// Quantities of scalars: `{"cpus":0.1,"mem":32.0}`.
-pub(super) fn quantities(out: &mut Object<'_>, key: &str, resources: &Resources) {
+pub fn quantities(out: &mut Object<'_>, key: &str, resources: &Resources) {
     out.object(key, |o| {
         for (name, amount) in resources.scalar_quantities().iter() {
             o.field(name, amount.as_f64());
@@ -76,17 +76,17 @@ pub(super) fn quantities(out: &mut Object<'_>, key: &str, resources: &Resources)
 }
 
 /// Resources as messages, in the form that endpoints show.
-pub(super) fn shown(resources: &Resources) -> Vec<v1::Resource> {
+pub fn shown(resources: &Resources) -> Vec<v1::Resource> {
     wire::resources::write(resources, Form::Endpoint)
 }
 
 /// Resources as messages, in the form after reservation refinement.
-pub(super) fn kept(resources: &Resources) -> Vec<v1::Resource> {
+pub fn kept(resources: &Resources) -> Vec<v1::Resource> {
     wire::resources::write(resources, Form::PostRefinement)
 }
 
 /// Attributes by name; numbers as numbers, ranges and sets as text.
-pub(super) fn attributes(out: &mut Object<'_>, key: &str, attributes: &[v1::Attribute]) {
+pub fn attributes(out: &mut Object<'_>, key: &str, attributes: &[v1::Attribute]) {
     out.object(key, |o| {
         for attribute in attributes {
             match attribute.r#type() {
@@ -112,8 +112,8 @@ pub(super) fn attributes(out: &mut Object<'_>, key: &str, attributes: &[v1::Attr
     });
 }
 
-/// One object as bytes, for the cache.
-pub(super) fn bytes_of(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+/// One object as bytes.
+pub fn bytes_of(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
     object(&mut out, fill);
     out
