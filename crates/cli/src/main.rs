@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         _ => match rest.first().and_then(|word| word.to_str()) {
             // These read their arguments by tables of their own.
             Some("master") => ended(commands::master::run(Naming::Alcazar, behind(rest))),
+            // Other processes of ours call these. First thing: they need a process of one thread.
+            Some(executor::COMMAND) => executor::main(&behind(rest)),
+            Some(executor::CONTAINER_INIT_COMMAND) => executor::container_init(&behind(rest)),
             _ => command(),
         },
     }

@@ -1,5 +1,6 @@
 //! The master over HTTP: the old endpoints, the operator API, the scheduler API.
 
+mod kill_task;
 mod operator;
 mod read;
 #[cfg(test)]

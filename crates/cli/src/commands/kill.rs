@@ -25,8 +25,9 @@ pub(crate) async fn run(options: &Options, client: &mut Client) -> anyhow::Resul
         return Err(Failure::NotFound(format!("task `{id}` has ended: {state}")).into());
     }
     let request = json!({
+        "type": "KILL",
         "framework_id": {"value": text(task, "framework_id")},
-        "task_id": {"value": id},
+        "kill": {"task_id": {"value": id}},
     });
     client.post("/alcazar/v1/kill-task", &request).await
 }

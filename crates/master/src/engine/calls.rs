@@ -113,6 +113,17 @@ impl Engine {
         out: &mut Out,
     ) -> Result<Accepted, Refusal> {
         match command {
+            OperatorCommand::KillTask { framework_id, task_id, kill_policy } => {
+                if self.task(&framework_id, &task_id).is_none() {
+                    return Err(Refusal::TaskToKillNotFound);
+                }
+                let task = quoted(task_id.as_str());
+                out.info(format!("An operator kills task {task} of framework {framework_id}"));
+                let task_id = wire::v1::TaskId { value: task_id.to_string() };
+                let kill = call::Kill { task_id, agent_id: None, kill_policy };
+                self.kill(&framework_id, kill, out);
+                return Ok(Accepted::Accepted);
+            }
             OperatorCommand::Teardown(id) => {
                 if !self.state.frameworks.contains_key(&id) {
                     return Err(Refusal::FrameworkToTearDownNotFound);

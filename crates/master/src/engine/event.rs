@@ -2,7 +2,7 @@
 
 use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
-use model::id::{AgentId, FrameworkId};
+use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Identity;
 use wire::v1::scheduler;
 
@@ -40,6 +40,15 @@ pub enum Stream {
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorCommand {
+    /// Kills a task that has not ended, as its framework could.
+    KillTask {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// Which of the framework's.
+        task_id: TaskId,
+        /// How gently; `None`: as the task says.
+        kill_policy: Option<wire::v1::KillPolicy>,
+    },
     /// The agent is lost for good: its tasks are gone and its id may never come back.
     MarkAgentGone(AgentId),
     /// Ends the framework and all its tasks.

@@ -36,6 +36,9 @@ pub enum Refusal {
          associated with framework ID {0}"
     )]
     OtherStream(FrameworkId),
+    /// The operator names a task that does not exist, or has ended.
+    #[error("No task found with specified ID")]
+    TaskToKillNotFound,
     /// A call without `Mesos-Stream-Id`.
     #[error("All non-subscribe calls should include the 'Mesos-Stream-Id' header")]
     StreamMissing,
@@ -47,7 +50,7 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::FrameworkNotSubscribed => 403,
-            Self::AgentNotFound(_) => 404,
+            Self::AgentNotFound(_) | Self::TaskToKillNotFound => 404,
             Self::NotImplemented => 501,
             Self::FrameworkNotFound
             | Self::FrameworkToTearDownNotFound

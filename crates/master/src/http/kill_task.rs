@@ -1,0 +1,89 @@
+//! `POST /alcazar/v1/kill-task`: an operator kills a task. The body is the KILL call that the
+//! task's framework would make, JSON or protobuf.
+//!
+//! The original knows no such request: its scheduler API takes KILL from the framework's own
+//! stream alone, and its operator API can only end whole frameworks.
+
+use endpoints::call::{absent, invalid, read};
+use endpoints::refusal::Refusal;
+use endpoints::request::Request;
+use endpoints::route::Pending;
+use wire::Limits;
+use wire::v1::scheduler::Call;
+use wire::v1::scheduler::call::Type;
+
+use super::{Shared, operator};
+use crate::engine::event::OperatorCommand;
+
+/// The word in texts of failed validations.
+const KIND: &str = "scheduler";
+
+pub(super) fn call(master: Shared, request: Request) -> Pending {
+    Box::pin(async move {
+        let call: Call = read(&request, &Limits::default())?;
+        operator::command(&master, asked(call)?).await
+    })
+}
+
+fn asked(call: Call) -> Result<OperatorCommand, Refusal> {
+    let kind = call.r#type.and_then(|n| Type::try_from(n).ok());
+    match kind.ok_or_else(|| absent(KIND, "type"))? {
+        Type::Kill => {}
+        other => {
+            return Err(invalid(KIND, &format!("Expecting KILL, got {}", other.as_str_name())));
+        }
+    }
+    let framework_id = call.framework_id.ok_or_else(|| absent(KIND, "framework_id"))?.value;
+    let kill = call.kill.ok_or_else(|| absent(KIND, "kill"))?;
+    // What is no id is the id of nothing.
+    let not_found = || Refusal::not_found_because("No task found with specified ID");
+    Ok(OperatorCommand::KillTask {
+        framework_id: framework_id.parse().map_err(|_| not_found())?,
+        task_id: kill.task_id.value.parse().map_err(|_| not_found())?,
+        kill_policy: kill.kill_policy,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::v1::scheduler::call::Kill;
+    use wire::v1::{FrameworkId, TaskId};
+
+    fn kill(framework: &str, task: &str) -> Call {
+        Call {
+            framework_id: Some(FrameworkId { value: framework.into() }),
+            r#type: Some(Type::Kill as i32),
+            kill: Some(Kill {
+                task_id: TaskId { value: task.into() },
+                agent_id: None,
+                kill_policy: None,
+            }),
+            ..Call::default()
+        }
+    }
+
+    #[test]
+    fn a_kill_names_framework_and_task() {
+        let command = asked(kill("f", "t")).unwrap();
+        assert_eq!(
+            command,
+            OperatorCommand::KillTask {
+                framework_id: "f".parse().unwrap(),
+                task_id: "t".parse().unwrap(),
+                kill_policy: None,
+            }
+        );
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let status = |call| asked(call).unwrap_err().status().as_u16();
+        assert_eq!(status(Call::default()), 400);
+        assert_eq!(status(Call { r#type: Some(Type::Teardown as i32), ..kill("f", "t") }), 400);
+        assert_eq!(status(Call { framework_id: None, ..kill("f", "t") }), 400);
+        assert_eq!(status(Call { kill: None, ..kill("f", "t") }), 400);
+        assert_eq!(status(kill("f", "a/b")), 404);
+        assert_eq!(status(kill("", "t")), 404);
+    }
+}
