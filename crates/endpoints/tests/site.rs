@@ -1,5 +1,7 @@
 //! Requests against a small site: statuses, texts, headers and the order of checks.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;

@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod access;
+mod agent;
 mod fixture;
+mod scheduler;
