@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use libprocess::sender::PeerFacts;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::role::Role;
-use model::time::Timestamp;
+use model::time::{Now, Timestamp};
 use serde_json::Value as Json;
 use testkit::captures::{Kind, Recorded, story};
 use testkit::http::Message;
@@ -24,11 +24,12 @@ use wire::v1::master::Response;
 use wire::{Limits, v1};
 
 use super::{Counted, Master, table};
+use crate::engine::Engine;
 use crate::engine::collections::{History, Map, Set};
+use crate::engine::config::Config;
 use crate::engine::counters::{Counters, FrameworkCounters};
-use crate::engine::effect::Peer;
+use crate::engine::effect::{Effect, Peer};
 use crate::engine::event::SubscriptionId;
-use crate::engine::refusal::Refusal;
 use crate::engine::state::{
     Agent, Connection, Framework, FrameworkCapabilities, Snapshot, State, Task,
 };
@@ -251,13 +252,26 @@ fn program(all: &[Exchange]) -> Program {
     }
 }
 
-/// A master that holds the story's facts. Behind it stands nothing that knows a framework.
+/// A master that shows the story's facts. The engine behind it knows none of them.
 fn master(all: &[Exchange]) -> Arc<Master> {
     let snapshot = snapshot(all);
     let (inbox, mut inputs) = Inbox::new();
+    let (mut engine, _) = Engine::new(
+        Config::new((*snapshot.master).clone()),
+        registry::Contents::default(),
+        0,
+        Now::default(),
+    );
     tokio::spawn(async move {
-        while let Some((_, answer)) = inputs_of(&mut inputs).await {
-            answer.expect("somebody asked").send(Err(Refusal::FrameworkNotFound)).unwrap();
+        while let Some((event, answer)) = inputs_of(&mut inputs).await {
+            let effects = engine.handle(event, Now::default());
+            let given = effects.into_iter().find_map(|effect| match effect {
+                Effect::Answer { answer, .. } => Some(answer),
+                _ => None,
+            });
+            if let Some(waiting) = answer {
+                waiting.send(given.expect("the engine answers")).unwrap();
+            }
         }
     });
     Arc::new(Master {

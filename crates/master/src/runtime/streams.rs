@@ -78,8 +78,8 @@ impl Streams {
         (bool::from(same) && entry.owner == *caller).then_some(*subscription)
     }
 
-    /// Puts an event on a stream. The first of all, SUBSCRIBED, is followed by a heartbeat at
-    /// once. Says why the stream takes none, if it does not; the stream is closed then.
+    /// Puts an event on a stream. Says why the stream takes none, if it does not; the stream is
+    /// closed then.
     pub fn send(
         &self,
         subscription: SubscriptionId,
@@ -88,10 +88,7 @@ impl Streams {
         let mut open = self.lock();
         let Some(entry) = open.by_id.get(&subscription) else { return Err(Ended::Gone) };
         let payload = encode(entry.media, event, Style::V1);
-        let mut sent = entry.subscriber.send(&payload);
-        if sent.is_ok() && event.r#type() == scheduler::event::Type::Subscribed {
-            sent = entry.subscriber.send(&heartbeat_payload(entry.media));
-        }
+        let sent = entry.subscriber.send(&payload);
         if sent == Err(Ended::CutOff) {
             self.cut_off.fetch_add(1, Ordering::Relaxed);
         }
@@ -184,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn subscribed_is_followed_by_a_heartbeat_and_the_end_is_orderly() {
+    async fn events_come_as_recorded_and_the_end_is_orderly() {
         for (media, beat) in [
             (Media::Json, &b"20\n{\"type\":\"HEARTBEAT\"}"[..]),
             (Media::Protobuf, &b"2\n\x08\x08"[..]),
@@ -196,6 +193,7 @@ mod tests {
                 ..Default::default()
             };
             streams.send(subscription, &event(scheduler::event::Type::Subscribed)).unwrap();
+            streams.send(subscription, &event(scheduler::event::Type::Heartbeat)).unwrap();
             streams.send(subscription, &event(scheduler::event::Type::Error)).unwrap();
             streams.close(subscription);
             let late = streams.send(subscription, &event(scheduler::event::Type::Error));

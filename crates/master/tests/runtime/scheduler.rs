@@ -283,8 +283,7 @@ async fn an_agent_is_answered_when_its_admission_is_durable_and_never_if_it_cann
         admitted: Arc::clone(&admitted),
         fails: Arc::clone(&fails),
     };
-    let mut cluster =
-        Cluster::start_with(Trust::certificates(), Box::new(registry), |_| ()).await;
+    let mut cluster = Cluster::start_with(Trust::certificates(), Box::new(registry), |_| ()).await;
     let mut agent = Agent::new(&cluster, "a1");
     agent.register().await;
     assert_eq!(admitted.load(Ordering::SeqCst), 1);
