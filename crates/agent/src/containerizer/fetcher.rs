@@ -70,6 +70,7 @@ impl Fetch {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "nothing in it is a map")]
     pub(super) fn encode(&self) -> Vec<u8> {
         self.encode_to_vec()
     }

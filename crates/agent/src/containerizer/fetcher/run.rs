@@ -49,6 +49,7 @@ pub(super) fn too_large(max_bytes: u64) -> String {
     format!("it is larger than {max_bytes} bytes")
 }
 
+#[expect(clippy::disallowed_methods, reason = "these bytes come from the agent, which is us")]
 fn run() -> Result<(), String> {
     let mut bytes = Vec::new();
     let read = io::stdin().lock().take(MAX_FETCH_BYTES).read_to_end(&mut bytes);
