@@ -1,4 +1,7 @@
 //! What a handler answers, and how that becomes a response.
+//!
+//! HEAD is answered like GET; the server keeps the body back. The original sends it, and a client
+//! that expects none takes it for the beginning of the next response.
 
 use std::io::Write;
 use std::time::SystemTime;

@@ -40,7 +40,24 @@ pub struct Site<S> {
     table: Table<S>,
     posture: Posture,
     pub(crate) max_body_bytes: usize,
-    refused: Mutex<BTreeMap<u16, u64>>,
+    refused: Arc<Refused>,
+}
+
+/// How many requests were refused, by status.
+#[derive(Debug, Default)]
+pub struct Refused(Mutex<BTreeMap<u16, u64>>);
+
+impl Refused {
+    /// The counts so far.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<u16, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, status: u16) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(status).or_default() += 1;
+    }
 }
 
 /// The largest body read, in bytes, after decompression: a call that accepts offers with many
@@ -51,13 +68,7 @@ impl<S: Send + Sync + 'static> Site<S> {
     /// A site that serves `table` from `state`.
     #[must_use]
     pub fn new(state: Arc<S>, table: Table<S>, posture: Posture) -> Self {
-        Self {
-            state,
-            table,
-            posture,
-            max_body_bytes: MAX_BODY_BYTES,
-            refused: Mutex::new(BTreeMap::new()),
-        }
+        Self { state, table, posture, max_body_bytes: MAX_BODY_BYTES, refused: Arc::default() }
     }
 
     /// The state that the handlers see.
@@ -72,10 +83,10 @@ impl<S: Send + Sync + 'static> Site<S> {
         &self.table
     }
 
-    /// How many requests were refused so far, by status.
+    /// How many requests were refused so far; keeps counting.
     #[must_use]
-    pub fn refused(&self) -> BTreeMap<u16, u64> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn refused(&self) -> &Arc<Refused> {
+        &self.refused
     }
 
     /// Answers one request. Never fails: what goes wrong is a response. The body is read when the
@@ -97,8 +108,7 @@ impl<S: Send + Sync + 'static> Site<S> {
             } else {
                 tracing::info!(%method, ?path, who, %from, %refusal, "request refused");
             }
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            *refused.entry(refusal.status().as_u16()).or_default() += 1;
+            self.refused.count(refusal.status().as_u16());
         }
         respond(answer, &head.headers, callback.as_deref())
     }

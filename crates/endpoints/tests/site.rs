@@ -201,7 +201,7 @@ async fn strangers_get_401_for_what_exists_and_what_does_not() {
     }
     assert_eq!(ask(&site, OPERATOR, "GET /health", &[], b"").await.head.status(), 200);
     assert_eq!(ask(&site, OPERATOR, "GET /no-such", &[], b"").await.head.status(), 404);
-    assert_eq!(site.refused(), BTreeMap::from([(401, 5), (404, 1)]));
+    assert_eq!(site.refused().counts(), BTreeMap::from([(401, 5), (404, 1)]));
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ mod table;
 mod write;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -19,7 +19,9 @@ use endpoints::access::Caller;
 use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
+use endpoints::site::Refused;
 use model::time::Timestamp;
+use transport::counters::Counters;
 
 use crate::engine::event::Caller as EngineCaller;
 use crate::engine::state::Snapshot;
@@ -61,6 +63,10 @@ pub struct Counted {
     pub forbidden: AtomicU64,
     /// Changes of the registry that are being written.
     pub queued_operations: AtomicU64,
+    /// What the connections count.
+    pub transport: Arc<Counters>,
+    /// Requests refused, by status; set when the site is there.
+    pub refused: OnceLock<Arc<Refused>>,
 }
 
 impl Master {
@@ -100,7 +106,15 @@ impl Daemon for Master {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let snapshot = self.snapshots.load();
-        telemetry::metrics(&snapshot, &driver, Timestamp::new(now), self.per_framework_metrics)
+        let now = Timestamp::new(now);
+        let mut all = telemetry::metrics(&snapshot, &driver, now, self.per_framework_metrics);
+        for (name, count) in self.counted.transport.snapshot().entries() {
+            all.insert(format!("alcazar/transport/{name}"), count as f64);
+        }
+        for (status, count) in self.counted.refused.get().map(|r| r.counts()).unwrap_or_default() {
+            all.insert(format!("alcazar/requests_refused/{status}"), count as f64);
+        }
+        all
     }
 
     fn files(&self) -> &Files {

@@ -165,6 +165,8 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
             .map_err(|source| MasterError::File { name: name.clone(), source })?;
     }
     let (inbox, inputs) = Inbox::new();
+    let counters = Arc::new(Counters::default());
+    let counted = Counted { transport: Arc::clone(&counters), ..Counted::default() };
     let master = Arc::new(Master {
         snapshots: ArcSwap::from_pointee(engine.snapshot()),
         program: settings.program,
@@ -173,11 +175,10 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         streams: Streams::default(),
         heartbeat_interval,
         per_framework_metrics: settings.per_framework_metrics,
-        counted: Counted::default(),
+        counted,
         rendered: Rendered::default(),
     });
 
-    let counters = Arc::new(Counters::default());
     let listeners = Arc::new(Listeners::default());
     let (exits, exited) = mpsc::channel(EXITS);
     let messenger = Messenger::new(MessengerParts {
@@ -193,6 +194,8 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         Security::DangerPlaintext => Posture::DangerPlaintext,
     };
     let site = Site::new(Arc::clone(&master), table(), posture);
+    // Set once, here.
+    let _ = master.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&master), site);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let driver = driver::Driver::new(driver::Parts {

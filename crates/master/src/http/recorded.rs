@@ -70,7 +70,7 @@ fn json_of(message: &Message) -> Json {
     serde_json::from_slice(&message.body).unwrap()
 }
 
-fn body_of<'e>(all: &'e [Exchange], wanted: impl Fn(&Message) -> bool) -> &'e Message {
+fn body_of(all: &[Exchange], wanted: impl Fn(&Message) -> bool) -> &Message {
     let found = all.iter().find(|e| wanted(&e.request) && e.response.status() == 200);
     &found.expect("the story has this request").response
 }
@@ -182,7 +182,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
     for (framework, id) in frameworks.into_iter().zip(ids) {
         let own = || tasks.iter().filter(|t| t.framework_id == id);
         let info = framework.framework_info;
-        let role = info.role.clone().unwrap_or_else(|| "*".to_owned());
+        let role = info.role().to_owned();
         let mut used_on = Map::default();
         for agent in agents.keys() {
             used_on.insert_mut(agent.clone(), used(agent, &id));

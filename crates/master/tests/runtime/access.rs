@@ -24,6 +24,7 @@ async fn over_tls_only_those_with_an_identity_are_answered() {
         }
         all
     };
+    assert_eq!(cluster.metric("alcazar/requests_refused/401").await, 5.0);
     let lines = ["GET /health", "GET /state", "GET /master/api/v1", "GET /api/v1/scheduler"];
     assert_eq!(statuses("operator/root", lines).await, [200, 200, 405, 405]);
     assert_eq!(statuses("framework/f1", lines).await, [200, 403, 403, 405]);
@@ -79,5 +80,12 @@ async fn messages_that_nobody_may_send_or_nobody_knows_are_counted_and_never_han
     assert_eq!(cluster.metric("alcazar/messages_forbidden").await, 1.0);
     assert_eq!(cluster.metric("master/dropped_messages").await, 5.0);
     assert_eq!(cluster.metric("master/slave_registrations").await, 0.0);
+
+    // Nobody's message: it does not bind, and is not even read.
+    let stranger = cluster.messenger_of(None, own);
+    stranger.send("slave(1)", &to, master, register, b"").unwrap();
+    assert!(stranger.drain(Duration::from_secs(20)).await);
+    assert_eq!(cluster.metric("alcazar/transport/messages_dropped_unbound").await, 1.0);
+    assert_eq!(cluster.metric("master/dropped_messages").await, 5.0);
     soon(cluster.master.stop()).await.unwrap();
 }

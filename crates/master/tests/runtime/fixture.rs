@@ -145,11 +145,15 @@ impl Cluster {
 
     /// Somebody who sends messages as the component `path` and says to listen at `own`.
     pub(crate) fn messenger(&self, path: &str, own: SocketAddrV4) -> Messenger {
+        self.messenger_of(Some(path), own)
+    }
+
+    pub(crate) fn messenger_of(&self, path: Option<&str>, own: SocketAddrV4) -> Messenger {
         let (exits, mut exited) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move { while exited.recv().await.is_some() {} });
         Messenger::new(MessengerParts {
             own,
-            security: self.trust.security(Some(path)),
+            security: self.trust.security(path),
             settings: transport::messenger::Settings::default(),
             counters: Arc::new(Counters::default()),
             listeners: Arc::new(Listeners::default()),

@@ -1,6 +1,6 @@
 //! A master on real sockets, with peers that are not ours to command.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 mod access;
 mod agent;

@@ -173,6 +173,36 @@ async fn a_task_goes_from_the_scheduler_to_the_agent_and_its_update_comes_back()
     assert_eq!(scheduler.call(json!({"type": "TEARDOWN"})).await.0, 202);
     let _: internal::ShutdownFrameworkMessage = agent.hear().await;
     assert_eq!(scheduler.event().await, None);
+
+    // The framework and its task are still shown, as completed.
+    let show = async |path: &str| -> Json {
+        let (status, _, body) = cluster.ask(Some("operator/root"), &format!("GET {path}")).await;
+        assert_eq!(status, 200, "{path}");
+        serde_json::from_str(&body).unwrap()
+    };
+    let state = show("/state").await;
+    assert_eq!(state["frameworks"], json!([]));
+    let completed = &state["completed_frameworks"][0];
+    assert_eq!(completed["id"], scheduler.framework_id.as_str());
+    assert_eq!(completed["active"], false);
+    assert!(completed["unregistered_time"].as_f64().unwrap() > 0.0);
+    assert_eq!(completed["completed_tasks"][0]["id"], "t1");
+    assert_eq!(state["slaves"][0]["used_resources"]["cpus"], 0.0);
+    for (path, count) in [
+        ("/tasks", 1),
+        ("/tasks?task_id=t1", 1),
+        ("/tasks?task_id=t2", 0),
+        ("/tasks?framework_id=x", 0),
+        ("/tasks?offset=1", 0),
+        ("/tasks?limit=0", 0),
+    ] {
+        assert_eq!(show(path).await["tasks"].as_array().unwrap().len(), count, "{path}");
+    }
+    assert_eq!(show("/slaves?slave_id=x").await["slaves"], json!([]));
+    let one = show(&format!("/slaves?slave_id={agent_id}")).await;
+    assert_eq!(one["slaves"][0]["id"], agent_id.as_str());
+    let summary = show("/state-summary").await;
+    assert_eq!(summary["slaves"][0]["framework_ids"], json!([scheduler.framework_id]));
     soon(cluster.master.stop()).await.unwrap();
 }
 
