@@ -56,11 +56,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "agent",
+            "endpoints",
             "executor",
             "libprocess",
             "master",
             "model",
             "pki",
+            "registry",
             "scheduler",
             "settings",
             "tls-policy",

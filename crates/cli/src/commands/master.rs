@@ -38,7 +38,6 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
     };
     let shown = security.clone();
     let ready = move |running: &Running| {
-        tracing::info!("listening on {}", running.address());
         if let Some(ready) = ready {
             ready.say(&url(&shown, running.address()));
         }

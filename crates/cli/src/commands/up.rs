@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// at first 5050]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// The user that tasks run as, if up runs as root [default: nobody]
+    /// The user that tasks run as, if up runs as root [default: as last time, at first nobody]
     #[arg(long, value_name = "USER")]
     task_user: Option<String>,
 }
@@ -50,7 +50,7 @@ pub(crate) async fn run(options: &Options, dir: &StateDir, color: Color) -> anyh
     let wishes =
         Wishes { agents: options.agents, port: options.port, resources: options.resources.clone() };
     let plan = Plan::make(&wishes, last.as_ref())?;
-    let user = task_user(options.task_user.as_deref())?;
+    let user = task_user(options.task_user.as_deref(), last.as_ref())?;
     plan.check(dir, IP, &user).await?;
     let trust = Trust::open(&dir.pki(), IP)?;
 

@@ -111,10 +111,12 @@ async fn await_end(daemon: &str, lock: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Who runs tasks: the user who was named, if `up` is root; its own user otherwise.
-pub(crate) fn task_user(named: Option<&str>) -> anyhow::Result<TaskUser> {
+/// Who runs tasks, if `up` is root: the user who was named, now or last time. Its own user
+/// otherwise.
+pub(crate) fn task_user(named: Option<&str>, last: Option<&Cluster>) -> anyhow::Result<TaskUser> {
     let ours = TaskUser::ours()?;
-    match named {
+    let last = last.map(|c| c.task_user.as_str()).filter(|_| ours.is_root());
+    match named.or(last) {
         None if ours.is_root() => TaskUser::named(TASK_USER)
             .context("cannot run tasks as the default user: name another one with --task-user"),
         None => Ok(ours),
