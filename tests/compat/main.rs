@@ -1,6 +1,5 @@
 //! Others' bytes: recorded peers of the original replayed against our daemons, and clients that
 //! nobody here wrote.
-#![expect(missing_docs, reason = "a test target exports nothing")]
 
 mod foreign_scheduler;
 mod instance;
