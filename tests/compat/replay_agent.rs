@@ -16,7 +16,9 @@ const STORY: &str = "01-register-and-execute";
 #[test]
 fn the_recorded_agent_registers_with_our_master_and_runs_a_task() {
     let Some(story) = captures::story(STORY) else { return };
-    let master = Daemon::start(Path::new(env!("CARGO_BIN_EXE_alcazar")), "mesos-master", &[]);
+    // As the recorded master was started.
+    let flags = ["--agent_ping_timeout=3secs", "--max_agent_ping_timeouts=5"].map(str::to_owned);
+    let master = Daemon::start(Path::new(env!("CARGO_BIN_EXE_alcazar")), "mesos-master", &flags);
     let mut agent = Instance::listen();
     let master_pid = Upid::new("master", master.address);
 

@@ -32,12 +32,31 @@ impl Rewrite {
         for (from, to) in &self.0 {
             text = text.replace(from.as_str(), to);
         }
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"))
+        let mut value =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
+        sort_resources(&mut value);
+        value
     }
 
     /// The message of that name, rewritten and encoded.
     pub(crate) fn to_bytes(&self, name: &str, body: &[u8]) -> Vec<u8> {
         encode(name, &self.to_json(name, body))
+    }
+}
+
+/// Resources are a set: the original itself prints them in an order that depends on its history.
+fn sort_resources(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(sort_resources),
+        Value::Object(members) => {
+            for (key, member) in members.iter_mut() {
+                sort_resources(member);
+                if let (true, Value::Array(resources)) = (key.ends_with("resources"), member) {
+                    resources.sort_by_key(Value::to_string);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
