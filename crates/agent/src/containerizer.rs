@@ -14,6 +14,7 @@
 
 pub mod fetcher;
 mod first_process;
+mod orphans;
 mod process;
 mod record;
 mod sandbox;

@@ -25,7 +25,7 @@ use super::record::{Record, Records, write_durably};
 use super::sandbox::Sandbox;
 use super::{
     BoxFuture, Containerizer, LaunchError, LaunchRequest, Launched, RecoverError,
-    RecoveredContainer, Termination, UpdateError, unsupported, usage, users,
+    RecoveredContainer, Termination, UpdateError, orphans, unsupported, usage, users,
 };
 
 /// How long a container may take to end after it was asked to, before it is killed from here.
@@ -80,6 +80,8 @@ struct Containers {
 
 #[derive(Debug)]
 struct Container {
+    /// Where it works; `None` if that is not known, for what an earlier run left behind.
+    sandbox: Option<PathBuf>,
     /// Whether it is to be destroyed; never taken back.
     doomed: watch::Sender<bool>,
     /// Its first process, from when the program runs.
@@ -89,8 +91,9 @@ struct Container {
 }
 
 impl Container {
-    fn new() -> Arc<Self> {
+    fn new(sandbox: Option<PathBuf>) -> Arc<Self> {
         Arc::new(Self {
+            sandbox,
             doomed: watch::Sender::new(false),
             first: Mutex::new(None),
             termination: watch::Sender::new(None),
@@ -240,8 +243,8 @@ impl Shared {
         first.as_ref().filter(|_| container.termination.borrow().is_none()).map(|f| f.pid())
     }
 
-    fn add(&self, id: &ContainerId) -> Arc<Container> {
-        let container = Container::new();
+    fn add(&self, id: &ContainerId, sandbox: Option<PathBuf>) -> Arc<Container> {
+        let container = Container::new(sandbox);
         lock(&self.containers).all.insert(id.clone(), Arc::clone(&container));
         container
     }
@@ -264,7 +267,7 @@ impl Shared {
 
     async fn launch(self: Arc<Self>, request: LaunchRequest) -> Result<Launched, LaunchError> {
         let id = request.container_id.clone();
-        let container = self.add(&id);
+        let container = self.add(&id, Some(request.sandbox.clone()));
         // In a task of its own: a caller that stops waiting does not leave half a container.
         let launching = {
             let (shared, id, container) = (Arc::clone(&self), id.clone(), Arc::clone(&container));
@@ -473,6 +476,23 @@ impl Shared {
                     None
                 }
             };
+            // It exits by itself only when nothing is left. By a signal it ends as its program
+            // did, or because it was killed.
+            if !matches!(exit, Some(Exit::Code(_)))
+                && let Some(sandbox) = container.sandbox.clone()
+            {
+                let swept = tokio::task::spawn_blocking(move || orphans::sweep(&sandbox)).await;
+                match swept {
+                    Ok(Ok(0)) => {}
+                    Ok(Ok(count)) => {
+                        tracing::warn!(container = %id, count, "killed what a container left");
+                    }
+                    Ok(Err(error)) => {
+                        tracing::error!(container = %id, %error, "cannot kill what is left");
+                    }
+                    Err(error) => tracing::error!(container = %id, %error, "a sweep failed"),
+                }
+            }
             let status = exit.map(Exit::to_wait_status);
             shared.ended(&id, &container, Termination { status, ..Termination::default() });
         });
@@ -483,7 +503,7 @@ impl Shared {
             let id = &recovered.container_id;
             let failed = |source| RecoverError { container: id.clone(), source };
             let first = self.find_first(id).map_err(failed)?;
-            let container = self.add(id);
+            let container = self.add(id, Some(recovered.sandbox.clone()));
             match first {
                 Some(first) => {
                     let first = Arc::new(first);
@@ -502,7 +522,7 @@ impl Shared {
             if let Some(first) = self.find_first(&id).map_err(failed)? {
                 tracing::info!(container = %id, "ending a container that nobody knows any more");
                 let first = Arc::new(first);
-                let container = self.add(&id);
+                let container = self.add(&id, None);
                 *lock(&container.first) = Some(Arc::clone(&first));
                 self.watch(id.clone(), &container, first);
                 destroy(&container).await;

@@ -169,6 +169,23 @@ pub(crate) fn a_container_that_does_not_end_when_asked_is_killed() {
     });
 }
 
+pub(crate) fn nothing_survives_a_killed_first_process() {
+    run(async {
+        let place = Place::new();
+        let containerizer = place.containerizer();
+        let mut request = place.shell("c", &format!("{DAEMON} while :; do sleep 1000; done"));
+        let sandbox = request.sandbox.display().to_string();
+        request.environment.insert("MESOS_SANDBOX".to_owned(), sandbox);
+        let launched = launch(&containerizer, request).await;
+        let daemon = pid(&line_of(&place.sandbox("c").join("daemon")).await);
+        let first = pid(&launched.pid.to_string());
+        rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+        let termination = containerizer.wait(&id("c")).await.unwrap();
+        assert_eq!(exit(&termination), Some(Exit::Signal { number: 9, core_dumped: false }));
+        assert!(has_ended(daemon));
+    });
+}
+
 fn nobody() -> RunAs {
     RunAs::User("nobody".to_owned())
 }

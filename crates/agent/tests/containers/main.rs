@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         living::the_material_is_on_standard_input_and_nowhere_else,
         living::nothing_survives_a_destroyed_container,
         living::a_container_that_does_not_end_when_asked_is_killed,
+        living::nothing_survives_a_killed_first_process,
         living::a_container_runs_as_its_user,
         living::root_by_another_name_is_refused,
         living::a_user_that_cannot_reach_its_sandbox_is_told_which_directory,
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         living::a_program_that_is_not_there_ends_its_container,
         living::strangers_are_unknown,
         recovering::a_container_survives_its_agent,
+        recovering::nothing_survives_a_recovered_container_that_is_killed,
         recovering::a_container_that_ended_meanwhile_has_ended,
         recovering::a_container_that_nobody_knows_is_ended,
     ];

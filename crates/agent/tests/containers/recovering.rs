@@ -30,6 +30,24 @@ pub(crate) fn a_container_survives_its_agent() {
     });
 }
 
+pub(crate) fn nothing_survives_a_recovered_container_that_is_killed() {
+    let place = Place::new();
+    let sandbox = place.sandbox("c").display().to_string();
+    // A program whose child does not die with it.
+    let text = format!(
+        "export MESOS_DIRECTORY={sandbox}; sh -c 'echo $$; while :; do sleep 1000; done'; :"
+    );
+    let (first, child) = leave_behind(&place, "c", &text);
+    run(async {
+        let containerizer = place.containerizer();
+        containerizer.recover(vec![place.recovered("c", first)]).await.unwrap();
+        let first = pid(&first.to_string());
+        rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+        containerizer.wait(&id("c")).await.unwrap();
+        assert!(has_ended(pid(&child)));
+    });
+}
+
 pub(crate) fn a_container_that_ended_meanwhile_has_ended() {
     let place = Place::new();
     let (first, program) = leave_behind(&place, "c", "mkfifo go; echo $$; read x < go");
