@@ -54,6 +54,7 @@ use stream::{StatusStream, UpdateId};
 use timers::{Timer, Timers};
 
 pub use paths::sandbox;
+pub use registration::capabilities;
 
 /// The agent's phase and what only that phase needs.
 #[derive(Clone, Debug)]
@@ -151,8 +152,9 @@ impl Engine {
         (engine, effects)
     }
 
-    /// Takes one event; what it leads to is to be carried out in the order given, before the
-    /// next event.
+    /// Takes one event. What it leads to is to be carried out in the order given, after what
+    /// earlier events led to; only writes may be brought forward, so that several can share one
+    /// wait for the disk.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.now = now;
         match event {

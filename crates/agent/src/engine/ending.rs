@@ -121,7 +121,16 @@ impl Engine {
                 "Destroying container {container}: executor '{id}' of framework {framework} did \
                  not end in time"
             ));
-            self.out.push(Effect::Destroy(container.clone()));
+            self.destroy(framework, id);
+        }
+    }
+
+    /// Ends the executor's container by force.
+    fn destroy(&mut self, framework: &FrameworkId, id: &ExecutorId) {
+        if let Some(executor) = self.executor_mut(framework, id) {
+            executor.destroyed = true;
+            let container = executor.container.clone();
+            self.out.push(Effect::Destroy(container));
         }
     }
 
@@ -157,7 +166,7 @@ impl Engine {
         let text = format!("{}: '{id}' of framework {framework}", ending.message);
         executor.ending = Some(ending);
         self.warn(text);
-        self.out.push(Effect::Destroy(container.clone()));
+        self.destroy(framework, id);
     }
 
     pub(super) fn shutdown_framework_message(&mut self, id: &v1::FrameworkId) {

@@ -387,6 +387,7 @@ impl Engine {
             terminated: BTreeMap::new(),
             completed: VecDeque::new(),
             ending: None,
+            destroyed: false,
         };
         if let Some(framework) = self.framework_mut(framework_id) {
             framework.executors.insert(new.id.clone(), Arc::new(executor));
@@ -466,10 +467,13 @@ impl Engine {
             self.out.push(Effect::Destroy(container.clone()));
             return;
         };
+        self.out.push(Effect::Watch(container.clone()));
         if let Some(executor) = self.executor_mut(&framework, &executor) {
             executor.pid = Some(pid);
+            if executor.destroyed {
+                self.out.push(Effect::Destroy(container.clone()));
+            }
         }
-        self.out.push(Effect::Watch(container.clone()));
     }
 
     pub(super) fn launch_failed(&mut self, container: &ContainerId, message: &str) {

@@ -108,6 +108,7 @@ impl Engine {
             terminated: BTreeMap::new(),
             completed: VecDeque::new(),
             ending: None,
+            destroyed: false,
         };
         for task in run.tasks {
             self.recover_task(&framework.id, &mut executor, &place, task, run.completed);

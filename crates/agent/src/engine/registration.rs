@@ -37,7 +37,8 @@ pub(super) enum Why {
 }
 
 /// What an agent of this family can do, in the order in which it says so.
-pub(super) fn capabilities() -> Vec<Capability> {
+#[must_use]
+pub fn capabilities() -> Vec<Capability> {
     use capability::Type;
     [
         Type::MultiRole,

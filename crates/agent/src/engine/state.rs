@@ -176,6 +176,9 @@ pub struct Executor {
     pub completed: VecDeque<Arc<v1::Task>>,
     /// What its tasks get told when its container ends.
     pub ending: Option<Ending>,
+    /// Whether its container was told to be destroyed. If its launch was under way then, it may
+    /// still succeed, and has to be destroyed again.
+    pub destroyed: bool,
 }
 
 impl Executor {

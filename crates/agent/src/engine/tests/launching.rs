@@ -396,3 +396,15 @@ fn a_container_that_nobody_knows_any_more_does_not_keep_running() {
     agent.handle(Event::Launched { container: container.clone(), pid: 1 });
     assert_eq!(agent.deeds(), [&Effect::Destroy(container)]);
 }
+
+#[test]
+fn a_container_that_starts_after_it_was_given_up_is_destroyed_again() {
+    let mut agent = Agent::running();
+    agent.runs(command_task("t"), true);
+    let container = agent.launch().container_id.clone();
+    agent.wait(Duration::from_secs(60));
+    let destroy = Effect::Destroy(container.clone());
+    assert!(agent.effects.contains(&destroy));
+    agent.handle(Event::Launched { container, pid: 1 });
+    assert!(agent.effects.contains(&destroy));
+}

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use prost::Message as _;
-
 use super::fixture::*;
 use crate::engine::event::{Effect, Event, Exit, Record};
 use crate::engine::state::Activity;
@@ -249,7 +247,9 @@ fn the_recorded_agent_says_the_same_in_the_same_bytes() {
     detected(&mut agent);
     agent.wait(SECOND);
     let bytes = recorded("RegisterSlaveMessage");
-    let uuid = i::RegisterSlaveMessage::decode(&bytes[..]).unwrap().resource_version_uuid;
+    let (recorded_first, _) =
+        wire::check::decode::<i::RegisterSlaveMessage>(&bytes, &wire::Limits::default()).unwrap();
+    let uuid = recorded_first.resource_version_uuid;
     let sent = agent.sent();
     let [AgentMessage::Register(ours)] = sent[..] else { panic!("{sent:?}") };
     let ours = i::RegisterSlaveMessage { resource_version_uuid: uuid.clone(), ..(**ours).clone() };

@@ -1,0 +1,170 @@
+//! The executor API: `POST /api/v1/executor`.
+//!
+//! Who calls is known by the bearer token of its container, before the body is looked at. Only
+//! the token's digest is known here, and the lookup is by digest: how long it takes says nothing
+//! that helps to find a token.
+
+use std::sync::atomic::Ordering;
+
+use endpoints::access::{Posture, Realm};
+use endpoints::call::{absent, invalid, read};
+use endpoints::media;
+use endpoints::refusal::Refusal;
+use endpoints::reply::{Answer, Reply};
+use endpoints::request::Request;
+use endpoints::route::Pending;
+use endpoints::stream::Ended;
+use http::header::AUTHORIZATION;
+use sha2::{Digest as _, Sha256};
+use wire::Limits;
+use wire::v1::TaskState;
+use wire::v1::executor::Call;
+use wire::v1::executor::call::{Type, Update};
+use wire::v1::task_status::Source;
+
+use super::{Agent, Shared, stopping};
+use crate::engine::event::{self, Caller, ConnectionId, Event, TokenDigest};
+use crate::engine::stream::UpdateId;
+use crate::engine::task::state_of;
+
+/// The word in texts of failed validations.
+const KIND: &str = "Executor";
+
+pub(super) fn call(agent: Shared, request: Request) -> Pending {
+    Box::pin(async move {
+        let caller = prove(&agent, &request)?;
+        let call: Call = read(&request, &Limits::default())?;
+        match validate(&call)? {
+            Type::Subscribe => subscribe(agent, &request, caller, call).await,
+            _ => other(agent, caller, call).await,
+        }
+    })
+}
+
+/// The container whose token the request carries.
+fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
+    let token = request
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let known = token.and_then(|token| {
+        let digest = TokenDigest(Sha256::digest(token.as_bytes()).into());
+        agent.snapshots.load().state.tokens.get(&digest).cloned()
+    });
+    match (known, agent.posture) {
+        (Some(container), _) => Ok(Caller::Container(container)),
+        (None, Posture::DangerPlaintext) => Ok(Caller::Unproven),
+        (None, Posture::Certificate) => {
+            agent.counted.refused_tokens.fetch_add(1, Ordering::Relaxed);
+            let why = if token.is_some() { "an unknown token" } else { "no token" };
+            Err(Refusal::unauthorized(Realm::AgentExecutor).because(why))
+        }
+    }
+}
+
+fn validate(call: &Call) -> Result<Type, Refusal> {
+    let kind = call.r#type.and_then(|n| Type::try_from(n).ok());
+    let kind = kind.ok_or_else(|| absent(KIND, "type"))?;
+    match kind {
+        Type::Unknown => return Err(Refusal::unknown_call()),
+        Type::Subscribe if call.subscribe.is_none() => return Err(absent(KIND, "subscribe")),
+        Type::Update => match &call.update {
+            None => return Err(absent(KIND, "update")),
+            Some(update) => validate_update(call, update)?,
+        },
+        Type::Message if call.message.is_none() => return Err(absent(KIND, "message")),
+        Type::Subscribe | Type::Message | Type::Heartbeat => {}
+    }
+    Ok(kind)
+}
+
+fn validate_update(call: &Call, update: &Update) -> Result<(), Refusal> {
+    let status = &update.status;
+    let uuid = status.uuid.as_ref().ok_or_else(|| absent(KIND, "uuid"))?;
+    if UpdateId::from_wire(uuid).is_none() {
+        return Err(invalid(KIND, "Not a valid UUID"));
+    }
+    if status.executor_id.as_ref().is_some_and(|id| *id != call.executor_id) {
+        return Err(invalid(KIND, "ExecutorID in Call does not match ExecutorID in TaskStatus"));
+    }
+    if status.source() != Source::Executor {
+        return Err(invalid(
+            KIND,
+            "Received Call with invalid source, expecting 'SOURCE_EXECUTOR'",
+        ));
+    }
+    if state_of(status) == TaskState::TaskStaging {
+        return Err(invalid(KIND, "Received TASK_STAGING, which is not allowed"));
+    }
+    Ok(())
+}
+
+async fn subscribe(agent: Shared, request: &Request, caller: Caller, call: Call) -> Answer {
+    let media = media::accept(&request.headers)?;
+    let number = agent.inbox.next_request();
+    let connection = ConnectionId(number.0);
+    let records = agent.streams.open(connection, media);
+    let watch = records.watch();
+    let event = Event::ExecutorCall { request: number, caller, call: Box::new(call) };
+    // On a task of its own: if the caller hangs up meanwhile, the engine still hears of the
+    // beginning before it hears of the end.
+    let asking = tokio::spawn({
+        let agent = agent.clone();
+        async move { agent.inbox.ask(number, event).await }
+    });
+    let answer = asking.await.map_err(|e| Refusal::internal(format!("subscribing: {e}")))?;
+    match answer.map_err(stopping) {
+        Ok(event::Answer::Subscribed(_)) => {
+            tokio::spawn(async move {
+                let why = watch.ended().await;
+                agent.streams.close(connection);
+                if why != Ended::Finished {
+                    // If the engine is gone, nobody has to know.
+                    let _ = agent.inbox.put(Event::ExecutorDisconnected(connection)).await;
+                }
+            });
+            Ok(Reply::Stream { media, headers: Vec::new(), records })
+        }
+        Ok(event::Answer::Refused(refusal)) => {
+            agent.streams.close(connection);
+            Err(refused(refusal))
+        }
+        Ok(event::Answer::Accepted) => {
+            agent.streams.close(connection);
+            Err(Refusal::internal("a subscription was answered like an update"))
+        }
+        Err(refusal) => {
+            agent.streams.close(connection);
+            Err(refusal)
+        }
+    }
+}
+
+async fn other(agent: Shared, caller: Caller, call: Call) -> Answer {
+    let request = agent.inbox.next_request();
+    let event = Event::ExecutorCall { request, caller, call: Box::new(call) };
+    match agent.inbox.ask(request, event).await.map_err(stopping)? {
+        event::Answer::Accepted => Ok(Reply::Accepted),
+        event::Answer::Refused(refusal) => Err(refused(refusal)),
+        event::Answer::Subscribed(_) => {
+            Err(Refusal::internal("an update was answered like a subscription"))
+        }
+    }
+}
+
+/// The engine's refusal as a response.
+fn refused(refusal: event::Refusal) -> Refusal {
+    let text = refusal.to_string();
+    match refusal {
+        event::Refusal::ExecutorUnknown
+        | event::Refusal::FrameworkUnknown
+        | event::Refusal::TaskUnknown
+        | event::Refusal::Invalid(_) => Refusal::bad_request(text),
+        event::Refusal::Forbidden => Refusal::forbidden(),
+        event::Refusal::NotSubscribed => Refusal::forbidden_because(text),
+        event::Refusal::Recovering | event::Refusal::TooManyUpdates => Refusal::unavailable(text),
+    }
+}

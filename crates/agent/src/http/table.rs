@@ -1,0 +1,67 @@
+//! The agent's routes.
+
+use endpoints::access::{Action, Realm};
+use endpoints::common::{Program, routes};
+use endpoints::refusal::Refusal;
+use endpoints::request::Request;
+use endpoints::route::{GET, Handler, Methods, POST, Route, Table, Unauthenticated};
+
+use super::{Agent, executor, operator, read};
+use crate::engine::state::Activity;
+
+const EXECUTOR: &str = "/slave(1)/api/v1/executor";
+const OPERATOR: &str = "/slave(1)/api/v1";
+const STATE: &str = "/slave(1)/state";
+
+/// What is reached without a certificate.
+const UNAUTHENTICATED: &[Unauthenticated] = &[Unauthenticated {
+    path: EXECUTOR,
+    because: "each call carries the bearer token of its container, of which the agent keeps the \
+              digest",
+}];
+
+/// All routes of an agent.
+#[must_use]
+pub fn table() -> Table<Agent> {
+    let mut all = routes::<Agent>(Program::Agent);
+    let readonly = |path, methods, action, handler| Route {
+        path,
+        methods,
+        realm: Realm::AgentReadonly,
+        action,
+        handler,
+    };
+    let whole = Action::GetEndpointWithPath;
+    all.extend([
+        readonly(STATE, Methods::Any, Action::ViewState, Handler::Later(read::state)),
+        readonly("/slave(1)/containers", GET, whole, Handler::Later(read::containers)),
+        readonly("/slave(1)/monitor/statistics", GET, whole, Handler::Later(read::statistics)),
+        Route {
+            path: OPERATOR,
+            methods: POST,
+            realm: Realm::AgentReadwrite,
+            action: Action::Call,
+            handler: Handler::Later(operator::call),
+        },
+        Route {
+            path: EXECUTOR,
+            methods: POST,
+            realm: Realm::AgentExecutor,
+            action: Action::Call,
+            handler: Handler::Later(executor::call),
+        },
+    ]);
+    Table { delegate: "slave(1)", routes: all, unauthenticated: UNAUTHENTICATED, gate }
+}
+
+/// An agent that does not know yet what it has says so. Executors are let in earlier: recovery
+/// waits for them.
+fn gate(agent: &Agent, _: &Request, route: &Route<Agent>) -> Result<(), Refusal> {
+    let snapshot = agent.snapshots.load();
+    let known = match route.path {
+        STATE | OPERATOR => snapshot.state.activity != Activity::Recovering,
+        EXECUTOR => snapshot.state.executors_known,
+        _ => true,
+    };
+    if known { Ok(()) } else { Err(Refusal::unavailable("Agent has not finished recovery")) }
+}
