@@ -321,6 +321,11 @@ fn stages_run_from_the_sealed_image() {
     let mut container = Container::waiting(&image.path());
     container.write(&shell("readlink /proc/$PPID/exe; : > /proc/$PPID/exe"));
     let (output, errors, status) = container.end();
-    assert!(output.starts_with("/memfd:alcazar"), "{output}");
+    // A container of the same user may not even look.
+    if testkit::is_root() {
+        assert!(output.starts_with("/memfd:alcazar"), "{output}");
+    } else {
+        assert_eq!(output, "");
+    }
     assert!(!status.success() && !errors.is_empty(), "{errors}");
 }
