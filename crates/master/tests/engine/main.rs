@@ -1,0 +1,13 @@
+//! The engine's promises, each told as a story, and as properties of any sequence of events.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod agents;
+mod failover;
+mod frameworks;
+mod properties;
+mod recorded;
+mod refusals;
+mod tasks;
+mod updates;
+mod world;
