@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 
 use launch::User;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, openat};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, openat};
 
 use super::LaunchError;
 
@@ -145,13 +145,11 @@ fn make_parents(directory: &Path) -> io::Result<()> {
 }
 
 /// Points the link `latest` in `directory` to `name` in one step: readers see the old target or
-/// the new one.
+/// the new one. Two launches at once do not disturb each other; the last one wins.
 fn point_latest(directory: &Path, name: &Path) -> io::Result<()> {
-    let temporary = directory.join(".latest");
-    match rustix::fs::unlinkat(CWD, &temporary, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
+    let mut temporary = name.as_os_str().to_owned();
+    temporary.push("~latest");
+    let temporary = directory.join(temporary);
     std::os::unix::fs::symlink(name, &temporary)?;
     std::fs::rename(&temporary, directory.join("latest"))
 }
