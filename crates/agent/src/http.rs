@@ -8,8 +8,8 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -17,7 +17,9 @@ use endpoints::access::Posture;
 use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
+use endpoints::site::Refused;
 use model::time::Timestamp;
+use transport::counters::Counters;
 
 use crate::containerizer::Containerizer;
 use crate::runtime::{Inbox, Stopping, Streams};
@@ -57,6 +59,10 @@ pub struct Counted {
     pub undecodable: AtomicU64,
     /// Calls of the executor API without a token that counts.
     pub refused_tokens: AtomicU64,
+    /// What the connections count.
+    pub transport: Arc<Counters>,
+    /// Requests refused, by status; set when the site is there.
+    pub refused: OnceLock<Arc<Refused>>,
 }
 
 impl Agent {
@@ -86,7 +92,14 @@ impl Daemon for Agent {
             cut_off_executors: self.streams.cut_off(),
             refused_tokens: self.counted.refused_tokens.load(Ordering::Relaxed),
         };
-        metrics(&self.snapshots.load(), &outside)
+        let mut all = metrics(&self.snapshots.load(), &outside);
+        for (name, count) in self.counted.transport.snapshot().entries() {
+            all.insert(format!("alcazar/transport/{name}"), count as f64);
+        }
+        for (status, count) in self.counted.refused.get().map(|r| r.counts()).unwrap_or_default() {
+            all.insert(format!("alcazar/requests_refused/{status}"), count as f64);
+        }
+        all
     }
 
     fn files(&self) -> &Files {

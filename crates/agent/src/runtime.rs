@@ -30,7 +30,6 @@ use libprocess::upid::Upid;
 use model::time::{Instant, Now, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
 use transport::tls::Security;
@@ -264,7 +263,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         counted: Counted::default(),
     });
 
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::clone(&agent.counted.transport);
     let listeners = Arc::new(Listeners::default());
     let (exits, exited) = mpsc::channel(EXITS);
     let messenger = Messenger::new(MessengerParts {
@@ -276,6 +275,8 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         exits,
     });
     let site = Site::new(Arc::clone(&agent), table(), posture);
+    // Set once: there is one site.
+    let _ = agent.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&agent), site);
     let (stop, stopped) = watch::channel(false);
     let driver = driver::Driver::new(driver::Parts {

@@ -2,7 +2,7 @@
 
 mod crash;
 mod executors;
-mod fixture;
+pub(crate) mod fixture;
 mod launching;
 mod registering;
 mod updating;

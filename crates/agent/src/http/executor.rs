@@ -1,9 +1,9 @@
 //! The executor API: `POST /api/v1/executor`.
 //!
 //! Who calls is known by the bearer token of its container, before the body is looked at. Only
-//! the token's digest is known here, and the lookup is by digest: how long it takes says nothing
-//! that helps to find a token.
+//! the token's digest is known here.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use endpoints::access::{Posture, Realm};
@@ -15,7 +15,10 @@ use endpoints::request::Request;
 use endpoints::route::Pending;
 use endpoints::stream::Ended;
 use http::header::AUTHORIZATION;
+use model::id::ContainerId;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::oneshot;
 use wire::Limits;
 use wire::v1::TaskState;
 use wire::v1::executor::Call;
@@ -41,8 +44,9 @@ pub(super) fn call(agent: Shared, request: Request) -> Pending {
     })
 }
 
-/// The container whose token the request carries.
-fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
+/// The container whose token the request carries. Asked before the body is read: a stranger's
+/// body is not.
+pub(super) fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
     let token = request
         .headers
         .get(AUTHORIZATION)
@@ -50,10 +54,7 @@ fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let known = token.and_then(|token| {
-        let digest = TokenDigest(Sha256::digest(token.as_bytes()).into());
-        agent.snapshots.load().state.tokens.get(&digest).cloned()
-    });
+    let known = token.and_then(|token| bearer_of(&agent.snapshots.load().state.tokens, token));
     match (known, agent.posture) {
         (Some(container), _) => Ok(Caller::Container(container)),
         (None, Posture::DangerPlaintext) => Ok(Caller::Unproven),
@@ -63,6 +64,19 @@ fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
             Err(Refusal::unauthorized(Realm::AgentExecutor).because(why))
         }
     }
+}
+
+/// The container that a token stands for. All digests are compared, each in constant time: how
+/// long it takes says only how many there are.
+fn bearer_of(tokens: &BTreeMap<TokenDigest, ContainerId>, token: &str) -> Option<ContainerId> {
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let mut found = None;
+    for (known, container) in tokens {
+        if bool::from(known.0.ct_eq(&digest)) {
+            found = Some(container);
+        }
+    }
+    found.cloned()
 }
 
 fn validate(call: &Call) -> Result<Type, Refusal> {
@@ -87,17 +101,35 @@ fn validate_update(call: &Call, update: &Update) -> Result<(), Refusal> {
     if UpdateId::from_wire(uuid).is_none() {
         return Err(invalid(KIND, "Not a valid UUID"));
     }
-    if status.executor_id.as_ref().is_some_and(|id| *id != call.executor_id) {
-        return Err(invalid(KIND, "ExecutorID in Call does not match ExecutorID in TaskStatus"));
+    // What they hold is the caller's choice.
+    let executor = call.executor_id.value.escape_default();
+    let framework = call.framework_id.value.escape_default();
+    if let Some(other) = status.executor_id.as_ref().filter(|id| **id != call.executor_id) {
+        let other = other.value.escape_default();
+        return Err(invalid(
+            KIND,
+            &format!(
+                "ExecutorID in Call: {executor} does not match ExecutorID in TaskStatus: {other}"
+            ),
+        ));
     }
     if status.source() != Source::Executor {
         return Err(invalid(
             KIND,
-            "Received Call with invalid source, expecting 'SOURCE_EXECUTOR'",
+            &format!(
+                "Received Call from executor {executor} of framework {framework} with invalid \
+                 source, expecting 'SOURCE_EXECUTOR'"
+            ),
         ));
     }
     if state_of(status) == TaskState::TaskStaging {
-        return Err(invalid(KIND, "Received TASK_STAGING, which is not allowed"));
+        return Err(invalid(
+            KIND,
+            &format!(
+                "Received TASK_STAGING from executor {executor} of framework {framework} which is \
+                 not allowed"
+            ),
+        ));
     }
     Ok(())
 }
@@ -109,36 +141,31 @@ async fn subscribe(agent: Shared, request: &Request, caller: Caller, call: Call)
     let records = agent.streams.open(connection, media);
     let watch = records.watch();
     let event = Event::ExecutorCall { request: number, caller, call: Box::new(call) };
+    let (tell, told) = oneshot::channel();
     // On a task of its own: if the caller hangs up meanwhile, the engine still hears of the
-    // beginning before it hears of the end.
-    let asking = tokio::spawn({
-        let agent = agent.clone();
-        async move { agent.inbox.ask(number, event).await }
+    // beginning, and then of the end.
+    tokio::spawn(async move {
+        let answer = agent.inbox.ask(number, event).await;
+        let subscribed = matches!(answer, Ok(event::Answer::Subscribed(_)));
+        // Who hung up takes no answer.
+        let _ = tell.send(answer);
+        if !subscribed {
+            agent.streams.close(connection);
+            return;
+        }
+        let why = watch.ended().await;
+        agent.streams.close(connection);
+        if why != Ended::Finished {
+            // If the engine is gone, nobody has to know.
+            let _ = agent.inbox.put(Event::ExecutorDisconnected(connection)).await;
+        }
     });
-    let answer = asking.await.map_err(|e| Refusal::internal(format!("subscribing: {e}")))?;
-    match answer.map_err(stopping) {
-        Ok(event::Answer::Subscribed(_)) => {
-            tokio::spawn(async move {
-                let why = watch.ended().await;
-                agent.streams.close(connection);
-                if why != Ended::Finished {
-                    // If the engine is gone, nobody has to know.
-                    let _ = agent.inbox.put(Event::ExecutorDisconnected(connection)).await;
-                }
-            });
-            Ok(Reply::Stream { media, headers: Vec::new(), records })
-        }
-        Ok(event::Answer::Refused(refusal)) => {
-            agent.streams.close(connection);
-            Err(refused(refusal))
-        }
-        Ok(event::Answer::Accepted) => {
-            agent.streams.close(connection);
+    let answer = told.await.map_err(|_| Refusal::internal("nobody answered a subscription"))?;
+    match answer.map_err(stopping)? {
+        event::Answer::Subscribed(_) => Ok(Reply::Stream { media, headers: Vec::new(), records }),
+        event::Answer::Refused(refusal) => Err(refused(refusal)),
+        event::Answer::Accepted => {
             Err(Refusal::internal("a subscription was answered like an update"))
-        }
-        Err(refusal) => {
-            agent.streams.close(connection);
-            Err(refusal)
         }
     }
 }

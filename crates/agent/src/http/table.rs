@@ -54,9 +54,12 @@ pub fn table() -> Table<Agent> {
     Table { delegate: "slave(1)", routes: all, unauthenticated: UNAUTHENTICATED, gate }
 }
 
-/// An agent that does not know yet what it has says so. Executors are let in earlier: recovery
-/// waits for them.
-fn gate(agent: &Agent, _: &Request, route: &Route<Agent>) -> Result<(), Refusal> {
+/// An executor shows its token before anything else. An agent that does not know yet what it has
+/// says so; executors are let in earlier than others: recovery waits for them.
+fn gate(agent: &Agent, request: &Request, route: &Route<Agent>) -> Result<(), Refusal> {
+    if route.path == EXECUTOR {
+        executor::prove(agent, request)?;
+    }
     let snapshot = agent.snapshots.load();
     let known = match route.path {
         STATE | OPERATOR => snapshot.state.activity != Activity::Recovering,

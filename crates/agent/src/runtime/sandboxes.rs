@@ -15,14 +15,14 @@ const SWEEP: usize = 128;
 
 /// What is attached.
 #[derive(Debug, Default)]
-pub(super) struct Sandboxes {
+pub(crate) struct Sandboxes {
     attached: HashMap<ContainerId, (FrameworkId, ExecutorId, [String; 3])>,
     launches: usize,
 }
 
 impl Sandboxes {
     /// Attaches the sandboxes of all that the agent remembers.
-    pub(super) fn attach_all(&mut self, files: &Files, state: &State) {
+    pub(crate) fn attach_all(&mut self, files: &Files, state: &State) {
         for (framework, executor) in remembered(state) {
             self.attach(files, framework, executor);
         }

@@ -19,10 +19,10 @@ use crate::engine::users::TaskUserPolicy;
 use crate::message::{AgentMessage, MasterMessage};
 
 pub(super) const MASTER: &str = "master@127.0.0.2:5050";
-pub(super) const AGENT_ID: &str = "M-S0";
-pub(super) const FRAMEWORK: &str = "M-0000";
+pub(crate) const AGENT_ID: &str = "M-S0";
+pub(crate) const FRAMEWORK: &str = "M-0000";
 
-pub(super) fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     Rules {
         pid: "slave(1)@127.0.0.2:5051".parse().unwrap(),
         hostname: "127.0.0.2".into(),
@@ -53,7 +53,7 @@ pub(super) fn rules() -> Rules {
     }
 }
 
-pub(super) fn scalar(name: &str, value: f64) -> v1::Resource {
+pub(crate) fn scalar(name: &str, value: f64) -> v1::Resource {
     v1::Resource {
         name: name.into(),
         r#type: v1::value::Type::Scalar.into(),
@@ -79,7 +79,7 @@ pub(super) fn master() -> BoundPid {
     sender(MASTER, Some("spiffe://test/master/m"))
 }
 
-pub(super) fn framework_info(checkpoint: bool, partition_aware: bool) -> v1::FrameworkInfo {
+pub(crate) fn framework_info(checkpoint: bool, partition_aware: bool) -> v1::FrameworkInfo {
     use v1::framework_info::{Capability, capability::Type};
     v1::FrameworkInfo {
         user: "alice".into(),
@@ -136,7 +136,7 @@ pub(super) fn run_task(task: v1::TaskInfo, launch_executor: bool) -> i::RunTaskM
     }
 }
 
-pub(super) fn status(task: &str, state: TaskState, uuid: u8) -> v1::TaskStatus {
+pub(crate) fn status(task: &str, state: TaskState, uuid: u8) -> v1::TaskStatus {
     v1::TaskStatus {
         task_id: v1::TaskId { value: task.into() },
         state: state.into(),
