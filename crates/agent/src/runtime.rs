@@ -297,7 +297,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         ServerParts { security, handler, settings: settings.server, counters, listeners },
     )
     .map_err(failed)?;
-    tracing::info!(%pid, "the agent serves at {address}");
+    tracing::info!(%pid, "the agent is up; listening on {address}");
     Ok(Running { address, pid, agent, server, messenger, stop, driver })
 }
 
