@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId, TaskId};
+use model::identity::Kind;
 use model::time::Instant;
 use wire::v1::TaskState;
 use wire::v1::scheduler::{self, call, event};
@@ -105,6 +106,11 @@ impl Engine {
             Ok(call::Type::Subscribe) => {}
             Ok(_) => return Err("Expecting a SUBSCRIBE call".to_owned()),
             Err(refusal) => return Err(refusal.to_string()),
+        }
+        // A certificate says what its bearer is; an agent's makes nobody a scheduler.
+        let scheduler = |kind| matches!(kind, Kind::Framework | Kind::Operator);
+        if caller.identity.as_ref().is_some_and(|identity| !scheduler(identity.kind())) {
+            return Err("Not authorized to register as a framework".to_owned());
         }
         let subscribe = call.subscribe.ok_or("Expecting 'subscribe' to be present")?;
         let mut info = subscribe.framework_info;

@@ -160,6 +160,23 @@ fn only_who_subscribed_a_framework_can_take_it_over_or_call_for_it() {
 }
 
 #[test]
+fn only_certificates_of_frameworks_and_operators_can_subscribe() {
+    let mut world = World::new();
+    for (kind, ok) in [
+        ("framework", true),
+        ("operator", true),
+        ("agent", false),
+        ("executor", false),
+        ("master", false),
+    ] {
+        let identity = Some(identity(&format!("{kind}/x")));
+        let caller = Caller { principal: Some("x".to_owned()), identity };
+        let (_, done) = world.try_subscribe(&caller, framework_info("f", &[]), &[]);
+        assert_eq!(done.names().contains(&"SUBSCRIBED".to_owned()), ok, "{kind}");
+    }
+}
+
+#[test]
 fn calls_that_do_not_belong_to_the_current_stream_are_refused() {
     let mut world = World::new();
     let scheduler = world.scheduler("f");

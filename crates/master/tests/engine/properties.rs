@@ -130,14 +130,13 @@ impl Play {
                 Effect::Persist(registry::Operation::PutAgent(record)) => {
                     self.recorded.insert(record.id.clone());
                 }
-                Effect::Send { message, .. } => match &**message {
-                    // Nothing leaves before what it rests on is durable.
-                    Outbound::AgentRegistered(message) => {
+                // Nothing leaves before what it rests on is durable.
+                Effect::Send { message, .. } => {
+                    if let Outbound::AgentRegistered(message) = &**message {
                         let id = AgentId::new(&message.slave_id.value).unwrap();
                         assert!(self.recorded.contains(&id), "{id} is told before it is recorded");
                     }
-                    _ => {}
-                },
+                }
                 _ => {}
             }
         }

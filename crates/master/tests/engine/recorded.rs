@@ -141,11 +141,7 @@ fn without_later_pings(sent: Vec<(String, String, Vec<u8>)>) -> Vec<(String, Str
         .collect()
 }
 
-fn is_repeated_by_the_engine(
-    name: &str,
-    ping_timeout: Duration,
-    hangs_up_before: Option<&str>,
-) {
+fn is_repeated_by_the_engine(name: &str, ping_timeout: Duration, hangs_up_before: Option<&str>) {
     let Some(story) = captures::story(name) else { return };
     let played = play(&story, ping_timeout, hangs_up_before);
     let expected = without_later_pings(answers(&story));
