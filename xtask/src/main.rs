@@ -4,6 +4,7 @@
 
 mod bans;
 mod edges;
+mod ledger;
 mod metadata;
 mod purity;
 mod steps;
@@ -52,6 +53,7 @@ fn verify(steps: &mut Steps) -> anyhow::Result<()> {
     let graph = metadata::Graph::load()?;
     steps.check("edges between crates", || edges::check(&graph))?;
     steps.check("engines are pure", || purity::check(graph.root()))?;
+    steps.check("promised tests exist", || ledger::check(graph.root()))?;
     steps.check("bans, licences, sources", || bans::check(&graph))?;
     if tools::has_cargo_subcommand("deny") {
         steps.cargo("cargo-deny", &["deny", "check", "bans", "licenses", "sources"], &[])?;
