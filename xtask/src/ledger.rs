@@ -45,7 +45,8 @@ fn collect(folder: &Path, into: &mut BTreeSet<String>) -> anyhow::Result<()> {
         if path.is_dir() {
             collect(&path, into)?;
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             for line in text.lines() {
                 let line = line.trim_start();
                 let line = line.strip_prefix("async ").unwrap_or(line);
