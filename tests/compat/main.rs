@@ -1,5 +1,6 @@
 //! Others' bytes: recorded peers of the original replayed against our daemons, and clients that
 //! nobody here wrote.
+#![expect(clippy::expect_used, reason = "a failed fixture fails its test, loudly")]
 
 mod foreign_scheduler;
 mod instance;

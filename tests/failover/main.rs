@@ -1,4 +1,5 @@
 //! What a crash must not cost.
+#![expect(clippy::expect_used, reason = "a failed fixture fails its test, loudly")]
 
 use std::path::Path;
 

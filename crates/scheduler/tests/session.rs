@@ -1,4 +1,5 @@
 //! The driver against a master that is nothing but a script on a socket.
+#![expect(clippy::unwrap_used, reason = "a failed fixture fails its test, loudly")]
 
 use alcazar_scheduler::{CallError, Config, ContentType, Notice, SessionError, start, teardown};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
