@@ -43,8 +43,12 @@ use crate::engine::users::TaskUserPolicy;
 use crate::http::{Agent, Counted, table};
 use crate::views::{Program, Snapshot};
 
+#[cfg(test)]
+pub(crate) use inbox::Input;
 pub use inbox::{Inbox, Stopping};
 pub use machine::{Machine, MachineError};
+#[cfg(test)]
+pub(crate) use sandboxes::Sandboxes;
 pub use streams::Streams;
 pub use users::{UserError, own_task_users};
 

@@ -1,1 +1,6 @@
+//! The agent as its callers see it.
 
+mod executors;
+mod fixture;
+mod guarded;
+mod recorded;
