@@ -2,8 +2,8 @@
 //!
 //! The three machines of an agent (`master-agent-protocol.md` §3–§7, §16.3):
 //!
-//! - the agent's own phase, in [`Phase`]: recovering, disconnected, running, terminating;
-//! - each executor's phase ([`ExecutorPhase`]) and its tasks, queued, launched, terminated,
+//! - the agent's own phase, shown as [`Activity`]: recovering, disconnected, running, terminating;
+//! - each executor's phase ([`state::ExecutorPhase`]) and its tasks, queued, launched, terminated,
 //!   completed;
 //! - each task's [`StatusStream`].
 //!

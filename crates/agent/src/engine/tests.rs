@@ -4,5 +4,6 @@ mod crash;
 mod executors;
 pub(crate) mod fixture;
 mod launching;
+mod random;
 mod registering;
 mod updating;

@@ -310,6 +310,51 @@ fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_n
 }
 
 #[test]
+fn an_agent_that_is_to_clean_up_ends_what_was_left_and_then_itself() {
+    use crate::engine::recovered::{RecoveredExecutor, RecoveredFramework, RecoveredRun};
+    let mut info = Agent::running().engine.info().clone();
+    info.id = Some(v1::AgentId { value: AGENT_ID.into() });
+    let run = RecoveredRun {
+        container: "c".parse().unwrap(),
+        completed: false,
+        pid: Some(17),
+        http: true,
+        token: None,
+        tasks: Vec::new(),
+    };
+    let found = Recovered {
+        agent: Some((AGENT_ID.parse().unwrap(), info)),
+        frameworks: vec![RecoveredFramework {
+            id: FRAMEWORK.parse().unwrap(),
+            info: framework_info(true, true),
+            pid: String::new(),
+            executors: vec![RecoveredExecutor {
+                id: "e".parse().unwrap(),
+                info: executor_task("x", "e").executor.unwrap(),
+                generated: false,
+                run,
+            }],
+        }],
+        rebooted: false,
+        errors: 0,
+    };
+    let mut rules = rules();
+    rules.recover = crate::engine::rules::Recover::Cleanup;
+    let mut agent = Agent::recovered(rules, found);
+    agent.handle(Event::ContainersRecovered);
+    let container = Container { id: "c".parse().unwrap(), executor: "e".into() };
+    agent.subscribes(&container, Subscribe::default());
+    assert_eq!(agent.events(), ["SHUTDOWN"]);
+    agent.wait(5 * SECOND);
+    assert!(agent.deeds().contains(&&Effect::Destroy(container.id.clone())));
+    agent.ended(&container, 9);
+    assert!(matches!(
+        agent.effects.last(),
+        Some(Effect::Exit(crate::engine::event::Exit::Done(_)))
+    ));
+}
+
+#[test]
 fn an_agent_whose_description_changed_does_not_start_unless_the_machine_did() {
     let mut info = Agent::running().engine.info().clone();
     info.hostname = "another".into();
