@@ -30,7 +30,7 @@ struct Chaos {
 impl Chaos {
     fn new(seed: u64) -> Self {
         Self {
-            agent: if seed % 4 == 0 { Agent::fresh(rules()) } else { Agent::running() },
+            agent: if seed.is_multiple_of(4) { Agent::fresh(rules()) } else { Agent::running() },
             rng: StdRng::seed_from_u64(seed),
             requests: 1000,
             connections: vec![ConnectionId(7)],
