@@ -34,7 +34,7 @@ def offers(offers):
                 {'name': 'mem', 'type': 'SCALAR', 'scalar': {'value': 32}},
             ],
             'command': {'value': 'echo ' + name},
-        }], {'filters': {'refuse_seconds': 0}})
+        }])
 
 def update(update):
     status = update['status']

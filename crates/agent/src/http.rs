@@ -32,6 +32,8 @@ pub use table::table;
 pub struct Agent {
     /// The state after the last batch of events that is durable.
     pub snapshots: ArcSwap<Snapshot>,
+    /// Whether a master has admitted the agent; follows the snapshots.
+    pub registered: tokio::sync::watch::Sender<bool>,
     /// The program.
     pub program: Program,
     /// When it started.

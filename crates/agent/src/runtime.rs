@@ -256,6 +256,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
     let (inbox, inputs) = Inbox::new();
     let agent = Arc::new(Agent {
         snapshots: ArcSwap::from_pointee(Snapshot::of(&engine)),
+        registered: watch::Sender::new(false),
         program: settings.program,
         started: clock.now().wall,
         recovery_seconds: began.elapsed().as_secs_f64(),
@@ -343,6 +344,12 @@ impl Running {
     #[must_use]
     pub fn pid(&self) -> &Upid {
         &self.pid
+    }
+
+    /// Whether a master has admitted it, now and from now on.
+    #[must_use]
+    pub fn registered(&self) -> watch::Receiver<bool> {
+        self.agent.registered.subscribe()
     }
 
     /// What its handlers see; for tests.

@@ -25,6 +25,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use agent::containerizer::fetcher;
 use anyhow::Context as _;
 use clap::Parser as _;
 use settings::Naming;
@@ -44,12 +45,15 @@ fn main() -> ExitCode {
     let rest: Vec<OsString> = arguments.collect();
     match name {
         "mesos-master" => ended(commands::master::run(Naming::Mesos, rest)),
+        "mesos-agent" => ended(commands::agent::run(Naming::Mesos, rest)),
         "mesos-execute" => ended(commands::mesos_execute::run(rest)),
         _ => match rest.first().and_then(|word| word.to_str()) {
             // These read their arguments by tables of their own.
             Some("master") => ended(commands::master::run(Naming::Alcazar, behind(rest))),
+            Some("agent") => ended(commands::agent::run(Naming::Alcazar, behind(rest))),
             // Other processes of ours call these. First thing: they need a process of one thread.
             Some(executor::COMMAND) => executor::main(&behind(rest)),
+            Some(fetcher::COMMAND) => fetcher::main(&behind(rest)),
             Some(executor::CONTAINER_INIT_COMMAND) => executor::container_init(&behind(rest)),
             _ => command(),
         },

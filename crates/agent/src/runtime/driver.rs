@@ -18,6 +18,7 @@ use crate::checkpoint::Store;
 use crate::containerizer::Containerizer;
 use crate::engine::Engine;
 use crate::engine::event::{Answer, Effect, Event, Exit, Record, RequestId, Severity, Token};
+use crate::engine::state::Activity;
 use crate::http::Agent;
 use crate::views::Snapshot;
 
@@ -135,7 +136,13 @@ impl Driver {
             }
         }
         self.persist(records).await?;
-        self.parts.agent.snapshots.store(Arc::new(Snapshot::of(&self.parts.engine)));
+        let snapshot = Snapshot::of(&self.parts.engine);
+        let registered = snapshot.state.activity == Activity::Running;
+        self.parts.agent.snapshots.store(Arc::new(snapshot));
+        self.parts
+            .agent
+            .registered
+            .send_if_modified(|was| std::mem::replace(was, registered) != registered);
         for effect in rest {
             if let Some(exit) = self.execute(effect)? {
                 return Ok(Some(exit));

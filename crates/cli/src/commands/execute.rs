@@ -89,7 +89,6 @@ pub(crate) async fn run(
 ) -> anyhow::Result<u8> {
     let task = options.task(rand::random())?;
     some_agent_is_large_enough(client, &task.resources).await?;
-    let client = &*client;
     let framework = options.framework(&client.cluster().task_user);
     let signals = Signals::take().context("cannot catch signals")?;
     let (host, port) = client.master_place();
@@ -110,6 +109,7 @@ pub(crate) async fn run(
         client,
         task_id: task.task_id.value.clone(),
         wanted: &options.resources,
+        needs: task.resources.clone(),
         run: Run::new(task),
         drive,
         screen,
@@ -119,21 +119,24 @@ pub(crate) async fn run(
         ended,
         readers: Vec::new(),
         killed_for: None,
+        placement: None,
         waited: false,
+        passed: false,
     };
     execution.run(options.timeout).await
 }
 
 /// Fails if no agent will ever offer what is wanted, so that nobody waits for it. Agents that are
-/// still to come back might.
+/// still to come, or to come back, might.
 async fn some_agent_is_large_enough(
     client: &mut Client,
     wanted: &[Resource],
 ) -> anyhow::Result<()> {
+    let expected = client.cluster().agents.len().max(1);
     let answer = client.get("/slaves").await?;
     let list = |key: &str| answer[key].as_array().map_or(&[][..], Vec::as_slice);
     let agents = list("slaves");
-    if agents.is_empty() || !list("recovered_slaves").is_empty() {
+    if agents.len() < expected || !list("recovered_slaves").is_empty() {
         return Ok(());
     }
     let amount = |agent: &Value, name: &str| agent["resources"][name].as_f64().unwrap_or(0.0);
@@ -258,9 +261,11 @@ impl KilledFor {
 }
 
 struct Execution<'a> {
-    client: &'a Client,
+    client: &'a mut Client,
     task_id: String,
+    /// What the task needs, as it was written and as it was read.
     wanted: &'a str,
+    needs: Vec<Resource>,
     run: Run,
     drive: Drive,
     screen: Screen,
@@ -271,8 +276,12 @@ struct Execution<'a> {
     ended: watch::Sender<bool>,
     readers: Vec<JoinHandle<()>>,
     killed_for: Option<KilledFor>,
+    /// Where the task went, until its output is read there.
+    placement: Option<Placement>,
     /// Whether the user knows that no offer fits yet.
     waited: bool,
+    /// Whether an offer was too small since we last asked how large agents are.
+    passed: bool,
 }
 
 impl Execution<'_> {
@@ -357,6 +366,13 @@ impl Execution<'_> {
                     return Ok(());
                 }
             }
+            if std::mem::take(&mut self.passed) {
+                let checked = some_agent_is_large_enough(self.client, &self.needs).await;
+                // A master that has just gone away is the session's affair.
+                if checked.as_ref().is_err_and(|e| exit::status_of(e) != exit::NO_CLUSTER) {
+                    return checked;
+                }
+            }
         }
     }
 
@@ -369,6 +385,7 @@ impl Execution<'_> {
                 self.screen.progress(&format!("cannot reach the master, trying again: {reason}"));
             }
             Step::Passed { hostname } => {
+                self.passed = true;
                 if !std::mem::replace(&mut self.waited, true) {
                     let wanted = self.wanted;
                     let text = format!("waiting: {hostname} offers less than {wanted}");
@@ -378,7 +395,7 @@ impl Execution<'_> {
             }
             Step::Placed(placement) => {
                 self.screen.progress(&format!("{} goes to {}", self.task_id, placement.hostname));
-                self.read_output(&placement);
+                self.placement = Some(*placement);
             }
             Step::Subscribed(framework) => {
                 if !self.run.is_placed() {
@@ -389,6 +406,10 @@ impl Execution<'_> {
             Step::Updated(status) => {
                 let state = status.state().as_str_name();
                 self.screen.progress(&format!("{}: {state}", self.task_id));
+                // From the first status on there is a sandbox, if there will be one.
+                if let Some(placement) = self.placement.take() {
+                    self.read_output(&placement);
+                }
             }
         }
         false
@@ -402,9 +423,6 @@ impl Execution<'_> {
         };
         let Ok(port) = u16::try_from(address.port) else { return };
         let host = address.ip.as_deref().or(address.hostname.as_deref()).unwrap_or_default();
-        for reader in self.readers.drain(..) {
-            reader.abort();
-        }
         for stream in [Stream::Stdout, Stream::Stderr] {
             // A command task is its own executor and gives it its id.
             let framework = &placement.framework_id.value;

@@ -207,7 +207,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(deprecated, reason = "the field that the original fills")]
     fn the_framework_is_the_originals() {
         let settings = settings(&["--master=h:1", "--name=n", "--command=true", "--role=r"]);
         let framework = framework_of(&settings, "u".into());

@@ -33,8 +33,7 @@ pub(crate) async fn run(
 }
 
 fn table(tasks: &[Value]) -> Table {
-    let mut table =
-        Table::new(["ID", "STATE", "NAME", "ROLE", "USER", "AGENT", "CPUS", "MEM", "SINCE"]);
+    let mut table = Table::new(["ID", "STATE", "NAME", "ROLE", "AGENT", "CPUS", "MEM", "SINCE"]);
     for task in tasks {
         let state = text(task, "state");
         let since = task["statuses"]
@@ -48,7 +47,6 @@ fn table(tasks: &[Value]) -> Table {
             Cell::toned(state, Tone::of_task_state(state)),
             text(task, "name").into(),
             text(task, "role").into(),
-            text(task, "user").into(),
             text(task, "slave_id").into(),
             number(&resources["cpus"]).into(),
             number(&resources["mem"]).into(),
@@ -65,14 +63,14 @@ mod tests {
     #[test]
     fn a_task_is_a_row() {
         let task = serde_json::json!({
-            "id": "t-1", "name": "t", "state": "TASK_RUNNING", "role": "*", "user": "nobody",
+            "id": "t-1", "name": "t", "state": "TASK_RUNNING", "role": "*",
             "slave_id": "m-S0", "resources": {"cpus": 0.5, "mem": 128.0},
             "statuses": [{"timestamp": 0.0}, {"timestamp": 1_700_000_000.5}],
         });
         assert_eq!(
             table(&[task]).render(false),
-            "ID   STATE         NAME  ROLE  USER    AGENT  CPUS  MEM  SINCE\n\
-             t-1  TASK_RUNNING  t     *     nobody  m-S0   0.5   128  2023-11-14T22:13:20Z\n"
+            "ID   STATE         NAME  ROLE  AGENT  CPUS  MEM  SINCE\n\
+             t-1  TASK_RUNNING  t     *     m-S0   0.5   128  2023-11-14T22:13:20Z\n"
         );
     }
 }

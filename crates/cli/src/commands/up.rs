@@ -19,10 +19,13 @@ use crate::up::checks::{self, TaskUser};
 use crate::up::daemon::{Daemon, Spec};
 use crate::up::plan::{Plan, Wishes, task_user};
 use crate::up::supervise::{Report, describe, supervise};
-use crate::up::trust::{Trust, days};
+use crate::up::trust::{Trust, days, now};
 
 /// Where everything listens: nothing outside of this machine reaches it.
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// How long a daemon takes to get ready before we say that we wait for it.
+const LONG: std::time::Duration = std::time::Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -105,11 +108,16 @@ impl Up<'_> {
         }
         self.write_facts(&operator)?;
         self.announce()?;
-        // We hold a sender ourselves: there is always a next one.
-        while let Some(report) = self.inbox.recv().await {
-            self.tell(&report);
+        let mut daily = tokio::time::interval(pki::DAY);
+        loop {
+            tokio::select! {
+                // We hold a sender ourselves: there is always a next one.
+                Some(report) = self.inbox.recv() => self.tell(&report),
+                _ = daily.tick() => if let Some(warning) = self.trust.expiry_warning(now()?) {
+                    self.warn(&warning);
+                },
+            }
         }
-        Ok(())
     }
 
     /// Starts one daemon and has it watched over. Returns the port that it got, which it will
@@ -117,7 +125,15 @@ impl Up<'_> {
     async fn start(&mut self, spec: &dyn Fn(&Self, u16) -> Spec, port: u16) -> anyhow::Result<u16> {
         let first = spec(self, port);
         let mut daemon = Daemon::start(&first)?;
-        let Some(url) = daemon.ready().await else {
+        let ready = tokio::select! {
+            ready = daemon.ready() => ready,
+            () = tokio::time::sleep(LONG) => {
+                let (name, log) = (&first.name, first.log.display());
+                self.warn(&format!("waiting for {name} to get ready (its log: {log})"));
+                daemon.ready().await
+            }
+        };
+        let Some(url) = ready else {
             let how = describe(daemon.ended().await);
             let words = daemon.last_words().unwrap_or(how);
             let (name, log) = (&first.name, first.log.display());
@@ -141,6 +157,8 @@ impl Up<'_> {
         let mut more = vec![
             flag("master", format!("{IP}:{}", self.plan.master_port)),
             flag("task_user", &self.user.name),
+            // Master and agents are one machine: there is no crowd to spread over a second.
+            flag("registration_backoff_factor", "100ms"),
         ];
         if let Some(resources) = &agent.resources {
             more.push(flag("resources", resources));

@@ -48,12 +48,11 @@ pub(crate) async fn follow(
             }
             Ok(_) if over => return,
             Ok(_) => failing = None,
-            // No sandbox yet, or none any more.
-            Err(error) if error.is_not_found() && !over => {}
+            // While the task runs, the agent may be on its way back.
+            Err(_) if !over => {}
             Err(error) => {
                 let since = *failing.get_or_insert_with(tokio::time::Instant::now);
-                // While the task runs, the agent may be on its way back.
-                if over && (error.is_final() || since.elapsed() >= PATIENCE) {
+                if error.is_final() || since.elapsed() >= PATIENCE {
                     let _ = pieces.send(Piece::Cut(stream, error)).await;
                     return;
                 }

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// How long a daemon may take to end after its lifeline has: agents finish their writes.
@@ -36,7 +36,7 @@ pub(crate) struct Daemon {
     child: Child,
     /// Held, never written to.
     lifeline: ChildStdin,
-    ready: BufReader<ChildStdout>,
+    ready: Lines<BufReader<ChildStdout>>,
     log: PathBuf,
     log_start: u64,
 }
@@ -56,7 +56,13 @@ impl Daemon {
         let (Some(lifeline), Some(ready)) = (child.stdin.take(), child.stdout.take()) else {
             anyhow::bail!("a process was started without the pipes it was to have");
         };
-        Ok(Self { child, lifeline, ready: BufReader::new(ready), log: spec.log.clone(), log_start })
+        Ok(Self {
+            child,
+            lifeline,
+            ready: BufReader::new(ready).lines(),
+            log: spec.log.clone(),
+            log_start,
+        })
     }
 
     /// The process id, until the process was waited for.
@@ -65,12 +71,11 @@ impl Daemon {
     }
 
     /// Waits for the line that says that it is ready; `None` if it ended, or said something else,
-    /// first.
+    /// first. Nothing is lost when the future is dropped before it is ready.
     pub(crate) async fn ready(&mut self) -> Option<String> {
-        let mut line = String::new();
-        match self.ready.read_line(&mut line).await {
-            Ok(_) => line.trim_end().strip_prefix("ready ").map(str::to_owned),
-            Err(_) => None,
+        match self.ready.next_line().await {
+            Ok(Some(line)) => line.strip_prefix("ready ").map(str::to_owned),
+            Ok(None) | Err(_) => None,
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Trust {
     trust_domain: TrustDomain,
     ip: IpAddr,
     now: Timestamp,
+    /// When the first of the certificates that were issued ends.
+    first_end: Option<Duration>,
     /// Whether the authority is new.
     pub(crate) created: bool,
     /// What the user should know about.
@@ -45,7 +47,7 @@ impl Trust {
             ));
         }
         let created = matches!(opened, Opened::Created);
-        Ok(Self { store, trust_domain, ip, now, created, warnings })
+        Ok(Self { store, trust_domain, ip, now, first_end: None, created, warnings })
     }
 
     /// The trust domain.
@@ -84,14 +86,17 @@ impl Trust {
         let pem = std::fs::read(&paths.certificate)
             .with_context(|| format!("cannot read {}", paths.certificate.display()))?;
         let left = pki::expires_in(&pem, self.now)?;
-        if left < pki::EXPIRY_WARNING {
-            self.warnings.push(format!(
-                "the certificate of {} ends in {}",
-                request.identity,
-                days(left)
-            ));
-        }
+        let end = self.now.since_epoch() + left;
+        self.first_end = Some(self.first_end.map_or(end, |first| first.min(end)));
         Ok(paths)
+    }
+
+    /// What to say at `now` if certificates end soon.
+    pub(crate) fn expiry_warning(&self, now: Timestamp) -> Option<String> {
+        let left = self.first_end?.saturating_sub(now.since_epoch());
+        (left < pki::EXPIRY_WARNING).then(|| {
+            format!("the certificates end in {}: start `alcazar up` again for new ones", days(left))
+        })
     }
 }
 
@@ -123,6 +128,10 @@ mod tests {
             let paths = trust.daemon(Kind::Agent, "agent-1").unwrap();
             let operator = trust.operator().unwrap();
             assert!(trust.warnings.is_empty(), "{:?}", trust.warnings);
+            let after = |n: u32| Timestamp::new(now().unwrap().since_epoch() + pki::DAY * n);
+            assert_eq!(trust.expiry_warning(after(75)), None);
+            let warning = trust.expiry_warning(after(80)).unwrap();
+            assert!(warning.contains("9 days") || warning.contains("10 days"), "{warning}");
             let read = |p: &Path| std::fs::read(p).unwrap();
             let files = crate::security::Files {
                 ca: &trust.ca(),

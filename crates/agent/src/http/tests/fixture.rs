@@ -93,6 +93,7 @@ pub(super) fn agent(
 ) -> (Agent, mpsc::Receiver<Input>) {
     let (inbox, inputs) = Inbox::new();
     let agent = Agent {
+        registered: tokio::sync::watch::Sender::new(false),
         snapshots: ArcSwap::from_pointee(snapshot),
         program,
         started: Timestamp::default(),
