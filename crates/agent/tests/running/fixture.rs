@@ -237,6 +237,16 @@ impl Master {
         states
     }
 
+    /// Has a task killed.
+    pub(crate) fn kills(&self, agent: &Running, task: &str) {
+        let message = i::KillTaskMessage {
+            framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
+            task_id: v1::TaskId { value: task.into() },
+            kill_policy: None,
+        };
+        self.says(agent, &MasterMessage::KillTask(Box::new(message)));
+    }
+
     /// Has a shell command run as a task.
     pub(crate) fn runs(&self, agent: &Running, task: &str, command: &str) {
         let allocated = |name: &str, value| v1::Resource {

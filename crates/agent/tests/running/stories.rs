@@ -6,7 +6,7 @@ use alcazar_agent::runtime::{AgentError, start};
 use transport::client::Call;
 use transport::tls::Security;
 use wire::internal as i;
-use wire::v1::{self, TaskState};
+use wire::v1::TaskState;
 
 use crate::fixture::{FRAMEWORK, Home, Master, Trust, run};
 
@@ -82,14 +82,7 @@ pub(crate) fn a_killed_task_ends_and_nothing_of_it_is_left() {
         master.updates_until(&agent, TaskState::TaskRunning).await;
         let sandbox = home.sandbox("t");
         let process = content(&sandbox.join("stdout")).await;
-        master.says(
-            &agent,
-            &MasterMessage::KillTask(Box::new(i::KillTaskMessage {
-                framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
-                task_id: v1::TaskId { value: "t".into() },
-                kill_policy: None,
-            })),
-        );
+        master.kills(&agent, "t");
         let states = master.updates_until(&agent, TaskState::TaskKilled).await;
         assert_eq!(states.last(), Some(&TaskState::TaskKilled));
         let number = process.lines().find_map(|line| line.parse::<u32>().ok()).unwrap();
@@ -122,12 +115,8 @@ pub(crate) fn a_call_without_its_containers_token_is_refused() {
         let (_, metrics) = home.get(&agent, "/metrics/snapshot").await;
         assert!(metrics.contains("\"alcazar/executor_tokens_refused\":8.0"), "{metrics}");
         assert!(metrics.contains("\"slave/tasks_finished\":0.0"), "{metrics}");
-        master.says(
-            &agent,
-            &MasterMessage::ShutdownFramework(Box::new(i::ShutdownFrameworkMessage {
-                framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
-            })),
-        );
+        master.kills(&agent, "t");
+        master.updates_until(&agent, TaskState::TaskKilled).await;
         agent.stop().await.unwrap();
     });
 }
