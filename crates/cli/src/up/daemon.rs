@@ -96,7 +96,7 @@ impl Daemon {
         }
     }
 
-    /// The last thing that it wrote to its log since it was started, for people.
+    /// The error that it ended with, if it wrote one to its log.
     pub(crate) fn last_words(&self) -> Option<String> {
         let mut file = File::open(&self.log).ok()?;
         let length = file.metadata().ok()?.len();
@@ -105,12 +105,8 @@ impl Daemon {
         let mut bytes = Vec::new();
         file.take(4096).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes);
-        let line = text
-            .lines()
-            .rev()
-            .find(|l| l.starts_with("error: "))
-            .or_else(|| text.lines().rev().find(|l| !l.trim().is_empty()))?;
-        Some(crate::printer::printable(line.strip_prefix("error: ").unwrap_or(line)))
+        let error = text.lines().rev().find_map(|l| l.strip_prefix("error: "))?;
+        Some(crate::printer::printable(error))
     }
 }
 
