@@ -1,6 +1,8 @@
 //! Running tasks as a framework of one's own: what `execute` and `mesos-execute` share.
 
+pub(crate) mod capacity;
 pub(crate) mod drive;
+pub(crate) mod execution;
 pub(crate) mod fit;
 pub(crate) mod output;
 pub(crate) mod run;

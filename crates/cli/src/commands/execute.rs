@@ -3,28 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use model::identity::Kind;
 use model::role::Role;
 use scheduler::{Config, ContentType};
-use serde_json::Value;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use transport::tls::Expected;
 use wire::v1::command_info::Uri;
 use wire::v1::framework_info::{Capability, capability};
-use wire::v1::scheduler::call;
-use wire::v1::{CommandInfo, Environment, FrameworkInfo, Resource, TaskId, TaskInfo, environment};
+use wire::v1::{CommandInfo, Environment, FrameworkInfo, TaskId, TaskInfo, environment};
 
 use crate::client::Client;
 use crate::exit;
-use crate::printer::{Color, Tone};
-use crate::signals::{End, Signals};
-use crate::task::drive::{Drive, Happening};
-use crate::task::output::{Piece, follow};
-use crate::task::run::{Placement, Run, Step};
-use crate::task::screen::{Screen, Stream};
+use crate::printer::Color;
+use crate::signals::Signals;
+use crate::task::capacity::some_agent_is_large_enough;
+use crate::task::drive::Drive;
+use crate::task::execution::Execution;
+use crate::task::screen::Screen;
 use crate::{duration, task};
 
 /// How long the master keeps the task for an `execute` that vanished, in seconds.
@@ -103,58 +99,8 @@ pub(crate) async fn run(
     });
     let mut screen = Screen::new(options.quiet, color);
     screen.progress("asking the master for resources");
-    let (pieces, inbox) = mpsc::channel(16);
-    let (ended, _) = watch::channel(false);
-    let execution = Execution {
-        client,
-        task_id: task.task_id.value.clone(),
-        wanted: &options.resources,
-        needs: task.resources.clone(),
-        run: Run::new(task),
-        drive,
-        screen,
-        signals,
-        pieces,
-        inbox,
-        ended,
-        readers: Vec::new(),
-        killed_for: None,
-        placement: None,
-        waited: false,
-        passed: false,
-    };
+    let execution = Execution::new(task, &options.resources, client, drive, screen, signals);
     execution.run(options.timeout).await
-}
-
-/// Fails if no agent will ever offer what is wanted, so that nobody waits for it. Agents that are
-/// still to come, or to come back, might.
-async fn some_agent_is_large_enough(
-    client: &mut Client,
-    wanted: &[Resource],
-) -> anyhow::Result<()> {
-    let expected = client.cluster().agents.len().max(1);
-    let answer = client.get("/slaves").await?;
-    let list = |key: &str| answer[key].as_array().map_or(&[][..], Vec::as_slice);
-    let agents = list("slaves");
-    if agents.len() < expected || !list("recovered_slaves").is_empty() {
-        return Ok(());
-    }
-    let amount = |agent: &Value, name: &str| agent["resources"][name].as_f64().unwrap_or(0.0);
-    let scalars = || wanted.iter().filter_map(|r| Some((&r.name, r.scalar.as_ref()?.value)));
-    // Thousandths, as the master counts.
-    let fits = |agent: &&Value| scalars().all(|(name, n)| amount(agent, name) + 0.0005 > n);
-    if agents.iter().any(|agent| fits(&agent)) {
-        return Ok(());
-    }
-    let most = |name: &str| agents.iter().map(|a| amount(a, name)).fold(0.0, f64::max);
-    let missing: Vec<String> = scalars()
-        .filter(|(name, n)| most(name) + 0.0005 <= *n)
-        .map(|(name, n)| format!("{name}:{n} (the most on one agent is {})", most(name)))
-        .collect();
-    if missing.is_empty() {
-        bail!("no single agent has all of what the task needs")
-    }
-    bail!("no agent has {}", missing.join(" and "))
 }
 
 impl Options {
@@ -241,241 +187,6 @@ impl Options {
         let fit = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name: String = base.chars().filter(fit).take(40).collect();
         if name.is_empty() { "task".to_owned() } else { name }
-    }
-}
-
-/// Why we killed the task ourselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KilledFor {
-    Signal(End),
-    Timeout,
-}
-
-impl KilledFor {
-    fn exit_status(self) -> u8 {
-        match self {
-            Self::Signal(end) => end.exit_status(),
-            Self::Timeout => exit::TIMEOUT,
-        }
-    }
-}
-
-struct Execution<'a> {
-    client: &'a mut Client,
-    task_id: String,
-    /// What the task needs, as it was written and as it was read.
-    wanted: &'a str,
-    needs: Vec<Resource>,
-    run: Run,
-    drive: Drive,
-    screen: Screen,
-    signals: Signals,
-    pieces: mpsc::Sender<Piece>,
-    inbox: mpsc::Receiver<Piece>,
-    /// Says true when the task has ended: what the readers read from then on is all.
-    ended: watch::Sender<bool>,
-    readers: Vec<JoinHandle<()>>,
-    killed_for: Option<KilledFor>,
-    /// Where the task went, until its output is read there.
-    placement: Option<Placement>,
-    /// Whether the user knows that no offer fits yet.
-    waited: bool,
-    /// Whether an offer was too small since we last asked how large agents are.
-    passed: bool,
-}
-
-impl Execution<'_> {
-    async fn run(mut self, timeout: Option<Duration>) -> anyhow::Result<u8> {
-        let deadline = timeout.map(|t| tokio::time::Instant::now() + t);
-        let outcome = self.until_ended(deadline).await;
-        // The calls that are still to be made come first: what the agent hears, it need not
-        // repeat. The last one ends the framework, whatever became of the task.
-        self.drive.call(scheduler::teardown());
-        let read = match &outcome {
-            Ok(_) => self.rest_of_output().await,
-            Err(_) => Ok(()),
-        };
-        let Self { drive, mut screen, run, task_id, killed_for, .. } = self;
-        drive.finish().await;
-        screen.close();
-        outcome?;
-        read?;
-        let Some(status) = run.status() else {
-            return Ok(killed_for.map_or(exit::EXECUTE_FAILED, KilledFor::exit_status));
-        };
-        let state = status.state().as_str_name();
-        let mut line = format!("{task_id}: {state}");
-        if !matches!(exit::of_task(status), Some(exit::SUCCESS)) && !status.message().is_empty() {
-            line = format!("{line}: {}", status.message());
-        }
-        screen.say(&line, Tone::of_task_state(state));
-        let killed = status.state() == wire::v1::TaskState::TaskKilled;
-        match killed_for {
-            Some(why) if killed => Ok(why.exit_status()),
-            _ => Ok(exit::of_task(status).unwrap_or(exit::EXECUTE_FAILED)),
-        }
-    }
-
-    /// Until every task has ended, or there is no use in waiting any longer.
-    async fn until_ended(
-        &mut self,
-        mut deadline: Option<tokio::time::Instant>,
-    ) -> anyhow::Result<()> {
-        loop {
-            let steps = tokio::select! {
-                happening = self.drive.happening() => match happening? {
-                    Happening::Notice(notice) => self.run.handle(notice),
-                    Happening::Failed(failed) => {
-                        if failed.kind == call::Type::Accept {
-                            use scheduler::CallError;
-                            match failed.error {
-                                CallError::NotSubscribed | CallError::Busy => {
-                                    self.run.accept_refused();
-                                }
-                                CallError::Refused { .. } => {
-                                    bail!("the master refused the launch: {}", failed.error)
-                                }
-                                // Whether it arrived is known after the next subscription.
-                                CallError::Unanswered(_) | CallError::Over => {}
-                            }
-                        }
-                        Vec::new()
-                    }
-                },
-                Some(piece) = self.inbox.recv() => {
-                    self.print(piece)?;
-                    continue;
-                },
-                end = self.signals.next() => {
-                    if self.killed_for.replace(KilledFor::Signal(end)).is_some() {
-                        self.screen.say("not waiting for the task any longer", Tone::Warn);
-                        return Ok(());
-                    }
-                    self.screen.progress("killing the task; once more to stop waiting for it");
-                    self.run.kill()
-                },
-                () = task::at(deadline) => {
-                    deadline = None;
-                    self.killed_for.get_or_insert(KilledFor::Timeout);
-                    self.screen.progress("the time is over, killing the task");
-                    self.run.kill()
-                },
-            };
-            for step in steps {
-                if self.step(step) {
-                    return Ok(());
-                }
-            }
-            if std::mem::take(&mut self.passed) {
-                let checked = some_agent_is_large_enough(self.client, &self.needs).await;
-                // A master that has just gone away is the session's affair.
-                if checked.as_ref().is_err_and(|e| exit::status_of(e) != exit::NO_CLUSTER) {
-                    return checked;
-                }
-            }
-        }
-    }
-
-    /// Does what the run says; whether it has ended.
-    fn step(&mut self, step: Step) -> bool {
-        match step {
-            Step::Call(call) => self.drive.call(*call),
-            Step::Done => return true,
-            Step::Lost { reason } => {
-                self.screen.progress(&format!("cannot reach the master, trying again: {reason}"));
-            }
-            Step::Passed { hostname } => {
-                self.passed = true;
-                if !std::mem::replace(&mut self.waited, true) {
-                    let wanted = self.wanted;
-                    let text = format!("waiting: {hostname} offers less than {wanted}");
-                    self.screen.say(&text, Tone::Warn);
-                }
-                self.screen.progress(&format!("waiting for {}", self.wanted));
-            }
-            Step::Placed(placement) => {
-                self.screen.progress(&format!("{} goes to {}", self.task_id, placement.hostname));
-                self.placement = Some(*placement);
-            }
-            Step::Subscribed(framework) => {
-                if !self.run.is_placed() {
-                    let text = format!("waiting for {} ({})", self.wanted, framework.value);
-                    self.screen.progress(&text);
-                }
-            }
-            Step::Updated(status) => {
-                let state = status.state().as_str_name();
-                self.screen.progress(&format!("{}: {state}", self.task_id));
-                // From the first status on there is a sandbox, if there will be one.
-                if let Some(placement) = self.placement.take() {
-                    self.read_output(&placement);
-                }
-            }
-        }
-        false
-    }
-
-    /// Starts to read what the task prints, on the agent that it was sent to.
-    fn read_output(&mut self, placement: &Placement) {
-        let Some(address) = placement.url.as_ref().map(|url| &url.address) else {
-            self.screen.say("the offer does not say where the agent is: no output", Tone::Warn);
-            return;
-        };
-        let Ok(port) = u16::try_from(address.port) else { return };
-        let host = address.ip.as_deref().or(address.hostname.as_deref()).unwrap_or_default();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            // A command task is its own executor and gives it its id.
-            let framework = &placement.framework_id.value;
-            let sandbox = self.client.sandbox((host, port), framework, &self.task_id);
-            let (ended, pieces) = (self.ended.subscribe(), self.pieces.clone());
-            self.readers.push(tokio::spawn(follow(sandbox, stream, ended, pieces)));
-        }
-    }
-
-    /// Prints what the task printed before it ended and we have not read yet.
-    async fn rest_of_output(&mut self) -> anyhow::Result<()> {
-        if self.run.status().is_none() {
-            // It never ran: there is nothing to read.
-            self.readers.iter().for_each(JoinHandle::abort);
-        }
-        self.ended.send_replace(true);
-        let readers = std::mem::take(&mut self.readers);
-        let all_read = async {
-            for reader in readers {
-                let _ = reader.await;
-            }
-        };
-        tokio::pin!(all_read);
-        loop {
-            tokio::select! {
-                biased;
-                Some(piece) = self.inbox.recv() => self.print(piece)?,
-                () = &mut all_read => break,
-                _ = self.signals.next() => break,
-            }
-        }
-        while let Ok(piece) = self.inbox.try_recv() {
-            self.print(piece)?;
-        }
-        Ok(())
-    }
-
-    fn print(&mut self, piece: Piece) -> anyhow::Result<()> {
-        match piece {
-            Piece::Bytes(stream, bytes) => self
-                .screen
-                .output(stream, &bytes)
-                .with_context(|| format!("cannot write to {}", stream.file())),
-            // A task that never started printed nothing.
-            Piece::Cut(_, error) if error.is_not_found() => Ok(()),
-            Piece::Cut(stream, error) => {
-                let error = anyhow::Error::new(error);
-                let text =
-                    format!("the rest of the task's {} is missing: {error:#}", stream.file());
-                self.screen.say(&text, Tone::Warn);
-                Ok(())
-            }
-        }
     }
 }
 
