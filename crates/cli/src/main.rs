@@ -97,7 +97,7 @@ fn command() -> ExitCode {
 /// One line, whatever the causes say.
 fn complain(error: &anyhow::Error, color: Color) {
     let word = Tone::Bad.paint("error:", color.on_stderr());
-    eprintln!("{word} {}", printer::printable(&format!("{error:#}")));
+    printer::say(&format!("{word} {}", printer::printable(&format!("{error:#}"))));
 }
 
 fn run(global: &Global, command: Command) -> anyhow::Result<u8> {

@@ -144,8 +144,12 @@ impl Link {
     }
 
     fn handle(&mut self, input: Input) {
-        if let Input::Lost(why) | Input::Refused(why) = &input {
-            tracing::warn!(%why, "not subscribed to the agent");
+        match &input {
+            // The agent is restarted: nothing that the task's owner, who reads this in the
+            // sandbox's `stderr`, has to know.
+            Input::Lost(why) => tracing::info!(%why, "not subscribed to the agent"),
+            Input::Refused(why) => tracing::warn!(%why, "not subscribed to the agent"),
+            _ => {}
         }
         for effect in self.session.handle(input, self.clock.now()) {
             match effect {

@@ -11,7 +11,7 @@ use transport::tls::Security;
 
 use crate::exit;
 use crate::lock::{Attempt, Lock, try_lock};
-use crate::printer::write_stdout;
+use crate::printer::{printable, say, write_stdout};
 use crate::signals::Signals;
 use crate::supervised::{self, Ends, Lifeline};
 use crate::up::plan::lock_file;
@@ -77,13 +77,14 @@ impl Called {
             }
             Err(failure) => {
                 for error in &failure.errors {
-                    eprintln!("error: {}", crate::printer::printable(&error.to_string()));
+                    say(&format!("error: {}", printable(&error.to_string())));
                 }
                 match self.naming {
                     Naming::Alcazar => Ok(Err(exit::USAGE)),
                     Naming::Mesos => {
                         if failure.wants_usage() {
-                            eprint!("\n{}", settings::usage(failure.program, self.naming));
+                            let usage = settings::usage(failure.program, self.naming);
+                            say(&format!("\n{}", usage.trim_end()));
                         }
                         Ok(Err(exit::FAILURE))
                     }

@@ -16,7 +16,7 @@ use wire::v1::{
 };
 
 use super::daemon::{Called, start_log};
-use crate::printer::{printable, write_stdout};
+use crate::printer::{printable, say, write_stdout};
 use crate::task::drive::{Drive, Happening};
 use crate::task::run::{Run, Step};
 use crate::up::checks::TaskUser;
@@ -145,7 +145,7 @@ async fn until_ended(
             match step {
                 Step::Call(call) => drive.call(*call),
                 Step::Done => done = true,
-                Step::Lost { reason } => eprintln!("Disconnected: {}", printable(&reason)),
+                Step::Lost { reason } => say(&format!("Disconnected: {}", printable(&reason))),
                 Step::Passed { .. } => {}
                 Step::Placed(placement) => {
                     let agent = printable(&placement.agent_id.value);

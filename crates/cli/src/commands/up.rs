@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::cluster::{Agent, Cluster, Tls};
-use crate::printer::{Color, Tone, write_stdout};
+use crate::printer::{Color, Tone, say, write_stdout};
 use crate::signals::Signals;
 use crate::state_dir::StateDir;
 use crate::up::checks::{self, TaskUser};
@@ -276,7 +276,7 @@ impl Up<'_> {
     }
 
     fn warn(&self, text: &str) {
-        eprintln!("{}", Tone::Warn.paint(text, self.color.on_stderr()));
+        say(&Tone::Warn.paint(text, self.color.on_stderr()));
     }
 
     /// Lets go of every daemon's lifeline and waits until all have ended.
