@@ -2,7 +2,7 @@
 //!
 //! A [`Row`] says all there is to say about one setting: its names, what a value may be, what
 //! holds if nobody gives one, who may see it, and what giving it does. Help, the page for people
-//! ([`page`]), parsing and `/flags` read the [table](SECTIONS); nothing else knows a flag.
+//! ([`page()`]), parsing and `/flags` read the [table](SECTIONS); nothing else knows a flag.
 //!
 //! [`master`], [`agent`] and [`execute`] turn arguments and variables into typed settings. All
 //! [`Sources`] are arguments: this crate opens no file and reads no environment. A value that

@@ -1,6 +1,6 @@
 //! From TLS settings to one policy plus notices.
 //!
-//! [`resolve`] turns what somebody wrote into `LIBPROCESS_SSL_*` variables into a [`TlsPolicy`]:
+//! [`resolve()`] turns what somebody wrote into `LIBPROCESS_SSL_*` variables into a [`TlsPolicy`]:
 //! which files, who is verified how, which versions and suites. [`TlsPolicy::identities`] is the
 //! posture of our own commands: mutual TLS in which every component carries an identity of the
 //! cluster. The crate opens no file, knows no TLS library and logs nothing: sources are
@@ -9,7 +9,7 @@
 //! A variable that restricts and that the driver cannot honour ([`CryptoSupport`]) is an error
 //! that names it; a daemon never runs more open than it was told.
 //!
-//! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve`].
+//! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve()`].
 
 mod notice;
 mod policy;

@@ -86,7 +86,7 @@ pub struct Said<T> {
     pub variable: String,
 }
 
-/// What was said about TLS; `None` is silence. Defaults belong to [`crate::resolve`].
+/// What was said about TLS; `None` is silence. Defaults belong to [`crate::resolve()`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
     /// How strict the reading is.

@@ -2,7 +2,7 @@
 
 use crate::policy::Version;
 
-/// What the driver and its TLS library can honour. An argument of [`crate::resolve`], so that
+/// What the driver and its TLS library can honour. An argument of [`crate::resolve()`], so that
 /// the function can be tested for several of them and nothing is promised that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CryptoSupport {

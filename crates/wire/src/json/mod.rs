@@ -1,6 +1,6 @@
 //! JSON as Mesos writes and reads it.
 //!
-//! * [`write()`] and [`read`] convert any message: keys in the order of declaration, enums by name,
+//! * [`write()`] and [`read()`] convert any message: keys in the order of declaration, enums by name,
 //!   explicit defaults printed, unknown keys ignored.
 //! * [`object`] and [`array()`] build JSON by hand the way the original prints it, keys in the order
 //!   of the calls, for endpoints that are not the print of one message.
