@@ -75,6 +75,11 @@ impl Default for Settings {
     }
 }
 
+/// Which of the successive connections to an address a link is on: later connections compare
+/// greater. An [`Exited`] of an earlier connection says nothing about a link made since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link(u64);
+
 /// Links ended: their connection broke, could not be opened, or leads to somebody else. Links
 /// are not re-established by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +88,8 @@ pub struct Exited {
     pub address: SocketAddrV4,
     /// All that were linked there.
     pub upids: Vec<Upid>,
+    /// The connection that they were linked over.
+    pub link: Link,
     /// Why, for the log.
     pub reason: String,
 }
@@ -236,17 +243,19 @@ impl Messenger {
     /// Links to an actor: when the connection to its address ends, or turns out to lead to
     /// somebody who is not `expected`, an [`Exited`] says so. Uses the open connection if there
     /// is one. Linking twice is linking once.
-    pub fn link(&self, to: &Upid, expected: Expected) {
+    pub fn link(&self, to: &Upid, expected: Expected) -> Link {
         let mut peers = self.inner.peers();
         let peer = self.inner.peer(&mut peers, to.address, &expected);
         peer.links.insert(to.clone(), expected.clone());
+        let link = Link(peer.generation);
         self.linked(&mut peers, to, expected);
+        link
     }
 
     /// Links to an actor over a new connection, because the open one may be stale. Those already
     /// linked to the address stay linked, now through the new connection, without exit events;
     /// messages that wait for the old connection are lost.
-    pub fn relink(&self, to: &Upid, expected: Expected) {
+    pub fn relink(&self, to: &Upid, expected: Expected) -> Link {
         let mut peers = self.inner.peers();
         let mut links = BTreeMap::new();
         if let Some(old) = peers.by_address.remove(&to.address) {
@@ -257,9 +266,11 @@ impl Messenger {
         links.insert(to.clone(), expected.clone());
         let peer = self.inner.peer(&mut peers, to.address, &expected);
         peer.links = links.clone();
+        let link = Link(peer.generation);
         for (to, expected) in links {
             self.linked(&mut peers, &to, expected);
         }
+        link
     }
 
     /// Has a new link checked against who is at the other end.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use endpoints::stream::Ended;
 use model::identity::Kind;
 use tokio::sync::{mpsc, oneshot, watch};
-use transport::messenger::{Exited, Messenger};
+use transport::messenger::{Exited, Link, Messenger};
 use transport::tls::Expected;
 
 use super::containers::Containers;
@@ -49,6 +49,8 @@ pub(super) struct Driver {
     pending: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// The last record that is on disk.
     durable: Option<Token>,
+    /// The connection to the master, once there was one.
+    link: Option<Link>,
 }
 
 impl Driver {
@@ -57,7 +59,7 @@ impl Driver {
             Containers::new(Arc::clone(&parts.containerizer), parts.agent.inbox.clone());
         let mut sandboxes = Sandboxes::default();
         sandboxes.attach_all(&parts.agent.files, parts.engine.state());
-        Self { parts, containers, sandboxes, pending: HashMap::new(), durable: None }
+        Self { parts, containers, sandboxes, pending: HashMap::new(), durable: None, link: None }
     }
 
     /// Runs until told to stop, done, or unable to go on. `first` is what the engine wants done
@@ -118,6 +120,10 @@ impl Driver {
     }
 
     fn exited(&mut self, exited: Exited, effects: &mut Vec<Effect>) {
+        // The end of a connection that was replaced meanwhile does not end the new one.
+        if self.link.is_some_and(|link| exited.link < link) {
+            return;
+        }
         for pid in exited.upids {
             tracing::info!(%pid, reason = exited.reason, "a link ended");
             effects.extend(self.handle(Event::MasterExited(pid)));
@@ -189,7 +195,8 @@ impl Driver {
                 self.containers.launch(*request);
             }
             Effect::Link(master) => {
-                self.parts.messenger.relink(&master, Expected::Kind(Kind::Master))
+                let link = self.parts.messenger.relink(&master, Expected::Kind(Kind::Master));
+                self.link = Some(link);
             }
             Effect::Log(severity, text) => match severity {
                 Severity::Info => tracing::info!("{text}"),

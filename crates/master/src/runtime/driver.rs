@@ -9,7 +9,7 @@ use libprocess::upid::Upid;
 use model::identity::{Identity, Kind};
 use registry::{Operation, Registry};
 use tokio::sync::{mpsc, oneshot, watch};
-use transport::messenger::{Exited, Messenger};
+use transport::messenger::{Exited, Link, Messenger};
 use transport::tls::Expected;
 
 use super::inbox::{Answer, Input};
@@ -40,8 +40,8 @@ pub(super) struct Driver {
     parts: Parts,
     /// Requests that wait for [`Effect::Answer`].
     pending: HashMap<RequestId, oneshot::Sender<Answer>>,
-    /// Who was expected at the other end of each link.
-    links: HashMap<Upid, Option<Identity>>,
+    /// Who was expected at the other end of each link, and over which connection.
+    links: HashMap<Upid, (Option<Identity>, Link)>,
 }
 
 impl Driver {
@@ -94,8 +94,12 @@ impl Driver {
 
     fn exited(&mut self, exited: &Exited, effects: &mut Vec<Effect>) {
         for pid in &exited.upids {
-            // A link that the engine has given up is nobody's news.
-            let Some(identity) = self.links.remove(pid) else { continue };
+            // A link that the engine has given up is nobody's news, and the end of a connection
+            // that was replaced meanwhile does not end the link over the new one.
+            if self.links.get(pid).is_none_or(|(_, link)| exited.link < *link) {
+                continue;
+            }
+            let Some((identity, _)) = self.links.remove(pid) else { continue };
             tracing::info!(%pid, reason = exited.reason, "a link ended");
             let event = Event::Exited { pid: pid.clone(), identity };
             effects.extend(self.parts.engine.handle(event, self.parts.clock.now()));
@@ -150,8 +154,8 @@ impl Driver {
                 self.parts.master.streams.close(subscription);
             }
             Effect::Link { peer } => {
-                self.parts.messenger.relink(&peer.pid, expected(&peer));
-                self.links.insert(peer.pid, peer.identity);
+                let link = self.parts.messenger.relink(&peer.pid, expected(&peer));
+                self.links.insert(peer.pid, (peer.identity, link));
             }
             Effect::Unlink { peer } => {
                 // The connection ends by itself when it is idle; its end is no news.

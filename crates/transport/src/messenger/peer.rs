@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Exited, Inner, Item, Stop};
+use super::{Exited, Inner, Item, Link, Stop};
 use crate::dial::dial;
 use crate::stream::Stream;
 use crate::tls::Expected;
@@ -61,7 +61,8 @@ impl Task {
         self.messenger.parts.listeners.take(self.address, self.generation);
         self.settle(conversation, &reason).await;
         if !links.is_empty() {
-            let exited = Exited { address: self.address, upids: links, reason };
+            let link = Link(self.generation);
+            let exited = Exited { address: self.address, upids: links, link, reason };
             // Nobody who listens: nobody who could be told.
             let _ = self.messenger.parts.exits.send(exited).await;
         }
@@ -191,7 +192,8 @@ impl Task {
                 };
                 if removed.is_some() {
                     let reason = format!("{expected} was expected there");
-                    let exited = Exited { address: self.address, upids: vec![to], reason };
+                    let link = Link(self.generation);
+                    let exited = Exited { address: self.address, upids: vec![to], link, reason };
                     // Nobody who listens: nobody who could be told.
                     let _ = self.messenger.parts.exits.send(exited).await;
                 }
