@@ -10,9 +10,9 @@ const PAGES: &[&str] = &["docs/security/invariants.md", "docs/dev/status.md"];
 const SOURCES: &[&str] = &["crates", "tests", "xtask"];
 
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
-    let mut functions = BTreeSet::new();
+    let mut tests = BTreeSet::new();
     for folder in SOURCES {
-        collect(&root.join(folder), &mut functions)?;
+        collect(&root.join(folder), &mut tests)?;
     }
     let mut wrong = Vec::new();
     for page in PAGES {
@@ -20,7 +20,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
         for (number, line) in text.lines().enumerate() {
             // Every second piece stands between backticks.
             for name in line.split('`').skip(1).step_by(2) {
-                if is_test_name(name) && !functions.contains(name) {
+                if is_test_name(name) && !tests.contains(name) {
                     wrong.push(format!("{page}:{}: no test is called `{name}`", number + 1));
                 }
             }
@@ -47,12 +47,19 @@ fn collect(folder: &Path, into: &mut BTreeSet<String>) -> anyhow::Result<()> {
         } else if path.extension().is_some_and(|e| e == "rs") {
             let text =
                 std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            for line in text.lines() {
-                let line = line.trim_start();
+            let mut is_test = false;
+            for line in text.lines().map(str::trim_start) {
+                if line.starts_with("#[") {
+                    is_test =
+                        line.starts_with("#[test]") || line.starts_with("#[tokio::test") || is_test;
+                    is_test &= !line.starts_with("#[ignore");
+                    continue;
+                }
                 let line = line.strip_prefix("async ").unwrap_or(line);
-                if let Some(rest) = line.strip_prefix("fn ") {
+                if let (true, Some(rest)) = (is_test, line.strip_prefix("fn ")) {
                     into.insert(rest.chars().take_while(|c| *c != '(' && *c != '<').collect());
                 }
+                is_test &= line.starts_with("//") || line.is_empty();
             }
         }
     }
