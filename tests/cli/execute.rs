@@ -98,3 +98,46 @@ fn logs_and_kill_find_a_task_by_its_id() {
     assert!(!status.success());
     assert!(output.iter().any(|line| line.contains("TASK_KILLED")), "{output:?}");
 }
+
+#[test]
+fn followed_logs_end_with_the_task_and_everything_that_is_listed_has_an_id() {
+    let cluster = Cluster::up(binary());
+    let flag = cluster.state_dir().join("../go-on");
+    let script =
+        format!("echo first; while ! test -e {}; do sleep 0.1; done; echo last", flag.display());
+    let mut command = cluster.command("execute");
+    command.args(["--command", &script]);
+    let mut execute = Process::start(command);
+    execute.wait_for_line("first");
+
+    let listed = |what: &str| {
+        let (json, stderr) = text(&cluster.run(what, &["--output", "json"]));
+        serde_json::from_str::<serde_json::Value>(&json).unwrap_or_else(|e| panic!("{e}: {stderr}"))
+    };
+    let [agent, framework, task] = ["agents", "frameworks", "tasks"].map(|what| {
+        let listed = listed(what);
+        let [only] = &listed.as_array().expect("an array")[..] else {
+            panic!("one of {what}: {listed}");
+        };
+        let id = only["id"].as_str().unwrap_or_else(|| panic!("{what} without id: {only}"));
+        assert!(!id.is_empty(), "{only}");
+        id.to_owned()
+    });
+    let state = listed("state");
+    assert!(state["id"].as_str().is_some_and(|id| !id.is_empty()), "{state}");
+    assert_eq!(state["slaves"][0]["id"], agent.as_str(), "{state}");
+    assert_eq!(state["frameworks"][0]["id"], framework.as_str(), "{state}");
+    let (table, stderr) = text(&cluster.run("state", &[]));
+    assert!(table.contains("1 active"), "{table}{stderr}");
+
+    let mut command = cluster.command("logs");
+    command.args(["--follow", &task]);
+    let mut logs = Process::start(command);
+    logs.wait_for_line("first");
+    std::fs::write(&flag, "").expect("our own directory");
+    let (status, output) = logs.wait();
+    assert_eq!(status.code(), Some(0), "{output:?}");
+    assert_eq!(output, ["first", "last"]);
+    let (status, output) = execute.wait();
+    assert_eq!(status.code(), Some(0), "{output:?}");
+}

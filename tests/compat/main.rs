@@ -4,6 +4,7 @@
 
 mod foreign_scheduler;
 mod instance;
+mod mesos_execute;
 mod replay_agent;
 mod replay_master;
 mod rewrite;

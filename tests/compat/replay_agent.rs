@@ -1,4 +1,4 @@
-//! The recorded agent and scheduler of story 01 against our master.
+//! The recorded agent and scheduler of the recording `01-register-and-execute` against our master.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The recorded master of story 01 against our agent, which runs the recorded task for real.
+//! The recorded master of the recording `01-register-and-execute` against our agent, which runs the recorded task for real.
 
 use std::path::Path;
 

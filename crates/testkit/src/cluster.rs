@@ -115,6 +115,41 @@ impl Cluster {
             .unwrap_or_else(|| panic!("`up` has no child called {word}"))
     }
 
+    /// What `curl` gets from the master under `path`, with the operator's certificate; after the
+    /// body a line with the status. `None`, and a notice, where there is no curl.
+    #[must_use]
+    pub fn curl(&self, path: &str, arguments: &[&str]) -> Option<String> {
+        let file = |key| self.state_dir().join(self.fact(key));
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--cacert"])
+            .arg(file("ca"))
+            .arg("--cert")
+            .arg(file("certificate"))
+            .arg("--key")
+            .arg(file("key"))
+            .args(arguments)
+            .arg(format!("{}{path}", self.fact("master")))
+            .output();
+        if output.is_err() {
+            crate::skipped("no curl on this machine");
+        }
+        Some(String::from_utf8_lossy(&output.ok()?.stdout).into_owned())
+    }
+
+    /// The value of one of the master's metrics. `None` where there is no curl.
+    ///
+    /// # Panics
+    /// If the master does not answer or has no such metric.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let answer = self.curl("/metrics/snapshot", &[])?;
+        let (_, rest) = answer
+            .split_once(&format!("\"{name}\":"))
+            .unwrap_or_else(|| panic!("no {name} in {answer}"));
+        let number = rest.split([',', '}']).next().unwrap_or_default().trim();
+        Some(number.parse().unwrap_or_else(|e| panic!("{name}: {e}: {number}")))
+    }
+
     /// What `cluster.json` says under this key.
     ///
     /// # Panics

@@ -1,12 +1,16 @@
 //! Real processes, stopped by their process id, with output that tests can wait for.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, waitpid,
+};
 
 /// How long a fixture waits for something that has no reason to take long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,6 +88,26 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a running process");
     }
 
+    /// Stops the program where it is and returns once it has stopped.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let pid = Pid::from_child(&self.child);
+        let (_, status) =
+            waitpid(Some(pid), WaitOptions::UNTRACED).expect("our child").expect("waited for");
+        assert!(status.stopped(), "{} ended instead of stopping: {status:?}", self.name);
+    }
+
+    /// Lets a stopped program go on.
+    ///
+    /// # Panics
+    /// If the process is not there any more.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Waits until the program has ended and returns how, and everything it printed.
     ///
     /// # Panics
@@ -117,6 +141,64 @@ impl Drop for Process {
             self.seen.extend(self.lines.try_iter());
             eprintln!("--- output of {} ---\n{}", self.name, self.seen.join("\n"));
         }
+    }
+}
+
+/// A process that need not be our child, held such that its id cannot come to mean another one.
+#[derive(Debug)]
+pub struct Watched {
+    id: u32,
+    descriptor: OwnedFd,
+}
+
+impl Watched {
+    /// Watches a running process.
+    ///
+    /// # Panics
+    /// If there is none with this id.
+    #[must_use]
+    pub fn new(id: u32) -> Self {
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a process id");
+        let descriptor = pidfd_open(pid, PidfdFlags::empty())
+            .unwrap_or_else(|e| panic!("there is no process {id}: {e}"));
+        Self { id, descriptor }
+    }
+
+    /// Kills the process and returns once it has ended.
+    ///
+    /// # Panics
+    /// If it had ended before, or does not end.
+    pub fn kill(&self) {
+        pidfd_send_signal(&self.descriptor, Signal::KILL).expect("a running process");
+        self.wait();
+    }
+
+    /// Waits until the process has ended, whether or not its parent has taken note.
+    ///
+    /// # Panics
+    /// If [`PATIENCE`] runs out.
+    pub fn wait(&self) {
+        // A pidfd becomes readable when its process has ended.
+        let mut polled = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).expect("a short time");
+        let ready = poll(&mut polled, Some(&patience)).expect("poll");
+        assert_eq!(ready, 1, "process {} did not end in time", self.id);
+    }
+}
+
+/// Asks again and again until there is an answer, and returns it; `what` says what is awaited.
+///
+/// # Panics
+/// If [`PATIENCE`] runs out.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
