@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use libprocess::sender::PeerFacts;
+use transport::seldom;
+use transport::seldom::Throttle;
 
 use crate::access::{Caller, Posture, Verdict, judge};
 use crate::body::Body;
@@ -60,6 +62,22 @@ impl Refused {
     }
 }
 
+/// How often refusals of one kind are written to the log: anybody can cause them. All are counted.
+fn throttle(status: StatusCode) -> &'static Throttle {
+    static UNAUTHORIZED: Throttle = Throttle::new();
+    static FORBIDDEN: Throttle = Throttle::new();
+    static NOT_FOUND: Throttle = Throttle::new();
+    static OTHERWISE: Throttle = Throttle::new();
+    static FAILED: Throttle = Throttle::new();
+    match status {
+        StatusCode::UNAUTHORIZED => &UNAUTHORIZED,
+        StatusCode::FORBIDDEN => &FORBIDDEN,
+        StatusCode::NOT_FOUND => &NOT_FOUND,
+        status if status.is_server_error() => &FAILED,
+        _ => &OTHERWISE,
+    }
+}
+
 /// The largest body read, in bytes, after decompression: a call that accepts offers with many
 /// large tasks fits.
 pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
@@ -103,10 +121,11 @@ impl<S: Send + Sync + 'static> Site<S> {
         if let Err(refusal) = &answer {
             let who = caller.principal().unwrap_or("anonymous");
             let (method, path, from) = (&head.method, &head.path, caller.address());
+            let throttle = throttle(refusal.status());
             if refusal.status().is_server_error() {
-                tracing::error!(%method, ?path, who, %from, %refusal, "request failed");
+                seldom!([throttle] error, %method, ?path, who, %from, %refusal, "request failed");
             } else {
-                tracing::info!(%method, ?path, who, %from, %refusal, "request refused");
+                seldom!([throttle] info, %method, ?path, who, %from, %refusal, "request refused");
             }
             self.refused.count(refusal.status().as_u16());
         }

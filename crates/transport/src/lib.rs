@@ -12,6 +12,7 @@
 pub mod client;
 pub mod counters;
 pub mod messenger;
+pub mod seldom;
 pub mod server;
 pub mod tls;
 

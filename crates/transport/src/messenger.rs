@@ -234,7 +234,7 @@ impl Messenger {
         self.inner.parts.counters.messages_lost.increment();
         if let Some(peer) = peers.by_address.remove(&to.address) {
             let links = peer.links.into_keys().collect();
-            // If the connection has just ended by itself it found no links to report.
+            // If the connection is just ending by itself, it looks for this before it is gone.
             let _ = peer.stop.send(Stop::QueueFull(links));
         }
         Err(SendError::QueueFull(to.address))

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use libprocess::answer::AnswerDecoder;
@@ -13,7 +14,7 @@ use libprocess::sender::PeerFacts;
 use libprocess::upid::Upid;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Exited, Inner, Item, Link, Stop};
 use crate::dial::dial;
@@ -43,60 +44,68 @@ struct Conversation {
 /// Unwritten bytes above which nothing more is taken from the queue.
 const MAX_OUT: usize = 256 * 1024;
 const READ: usize = 4 * 1024;
+/// How long the end of a connection may take to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Task {
-    pub(super) async fn run(mut self, stopped: oneshot::Receiver<Stop>) {
+    pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<Stop>) {
         let mut conversation = None;
         let ended = tokio::select! {
-            stop = stopped => Err(stop.ok()),
+            biased;
+            stop = &mut stopped => Err(stop.ok()),
             reason = self.converse(&mut conversation) => Ok(reason),
         };
         let (links, reason) = match ended {
-            Ok(reason) => (self.forget(), reason),
+            Ok(reason) => (self.forget(&mut stopped), reason),
             Err(Some(Stop::QueueFull(links))) => (links, "too many messages wait for it".into()),
             Err(Some(Stop::Replaced)) => (Vec::new(), "it was replaced".into()),
             // The messenger is gone, and with it everybody who could be told.
             Err(None) => (Vec::new(), "the messenger is gone".into()),
         };
         self.messenger.parts.listeners.take(self.address, self.generation);
-        self.settle(conversation, &reason).await;
+        self.settle(conversation.as_ref(), &reason);
+        // Before the farewell, which may take a while.
         if !links.is_empty() {
             let link = Link(self.generation);
             let exited = Exited { address: self.address, upids: links, link, reason };
             // Nobody who listens: nobody who could be told.
             let _ = self.messenger.parts.exits.send(exited).await;
         }
+        if let Some(mut conversation) = conversation {
+            // Whether the peer hears the farewell does not matter any more.
+            let _ = timeout(FAREWELL, conversation.stream.shutdown()).await;
+        }
     }
 
     /// Takes the connection out of the book, unless another has taken its place, and returns the
     /// links it had. Nothing is queued for it from then on.
-    fn forget(&self) -> Vec<Upid> {
+    fn forget(&self, stopped: &mut oneshot::Receiver<Stop>) -> Vec<Upid> {
         let mut peers = self.messenger.peers();
-        if peers.by_address.get(&self.address).is_none_or(|p| p.generation != self.generation) {
-            return Vec::new();
+        if peers.by_address.get(&self.address).is_some_and(|p| p.generation == self.generation) {
+            let peer = peers.by_address.remove(&self.address);
+            return peer.map_or(Vec::new(), |peer| peer.links.into_keys().collect());
         }
-        let peer = peers.by_address.remove(&self.address);
-        peer.map_or(Vec::new(), |peer| peer.links.into_keys().collect())
+        // Whoever took it out of the book did so with the book in hand, and has said why: its
+        // links ended with a full queue, or went over to another connection.
+        match stopped.try_recv() {
+            Ok(Stop::QueueFull(links)) => links,
+            Ok(Stop::Replaced) | Err(_) => Vec::new(),
+        }
     }
 
-    /// Counts what was lost and closes the connection.
-    async fn settle(&mut self, conversation: Option<Conversation>, reason: &str) {
+    /// Counts what was lost.
+    fn settle(&mut self, conversation: Option<&Conversation>, reason: &str) {
         self.items.close();
         let mut lost = 0;
         while let Ok(item) = self.items.try_recv() {
             lost += usize::from(matches!(item, Item::Message { .. }));
         }
-        let owed = conversation.as_ref().map_or(0, |c| c.owed);
+        let owed = conversation.map_or(0, |c| c.owed);
         self.messenger.answered(lost + owed);
         self.messenger.parts.counters.messages_lost.add(lost as u64);
         if lost + owed > 0 {
             let address = self.address;
             tracing::warn!(%address, lost, unanswered = owed, reason, "a connection ended");
-        }
-        if let Some(mut conversation) = conversation {
-            // Whether the peer hears the farewell does not matter any more.
-            let farewell = conversation.stream.shutdown();
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
         }
     }
 
@@ -153,12 +162,13 @@ impl Task {
         }
     }
 
-    /// Takes the connection out of the book if nobody needs it.
+    /// Takes the connection out of the book if nobody needs it, unless another has taken its
+    /// place there. Returns whether nobody needs it.
     fn leave(&self) -> bool {
         let mut peers = self.messenger.peers();
-        let needed = peers.by_address.get(&self.address).is_some_and(|peer| {
-            peer.generation == self.generation && (!peer.links.is_empty() || !self.items.is_empty())
-        });
+        let ours = peers.by_address.get(&self.address).filter(|p| p.generation == self.generation);
+        let Some(peer) = ours else { return true };
+        let needed = !peer.links.is_empty() || !self.items.is_empty();
         if !needed {
             peers.by_address.remove(&self.address);
         }

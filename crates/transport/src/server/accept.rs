@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::gate::{Admission, Doing, Gate, Ticket};
 use super::{Handler, Shared, told_to_stop};
+use crate::seldom;
 use crate::stream::{Enduring, Stream, prepare};
 use crate::tls::{Contexts, Security};
 
@@ -36,7 +37,7 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
                     match gate.admit(address.ip().to_canonical()) {
                         Admission::Full => {
                             counters.connections_evicted.increment();
-                            tracing::warn!(%address, "too many connections: this one is closed");
+                            seldom!(warn, %address, "too many connections: this one is closed");
                         }
                         Admission::Admitted { ticket, evicted } => {
                             counters.connections_evicted.add(evicted);
@@ -47,7 +48,7 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     let made_room = gate.evict_one();
-                    tracing::warn!(%error, made_room, "cannot accept a connection");
+                    seldom!(warn, %error, made_room, "cannot accept a connection");
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             },
@@ -128,29 +129,29 @@ async fn handshake<H: Handler>(
         Ok(0) | Err(_) => return None,
         Ok(_) => {}
     }
-    counters.connections_evicted.add(ticket.now(Doing::Handshake));
+    counters.connections_evicted.add(ticket.now(Doing::Handshake).ok()?);
     if first[0] != TLS_HANDSHAKE {
         counters.handshake_failures.increment();
-        tracing::info!(%address, "a connection does not speak TLS, as it must on this port");
+        seldom!(info, %address, "a connection does not speak TLS, as it must on this port");
         let deadline = shared.parts.settings.handshake_deadline;
         let _ = timeout(deadline, explain(socket, first[0])).await;
         return None;
     }
     let accepting = contexts.accept(Enduring::new(socket), address);
     let outcome = timeout(shared.parts.settings.handshake_deadline, accepting).await;
-    ticket.now(Doing::IdleUnproven);
+    ticket.now(Doing::IdleUnproven).ok()?;
     match outcome {
         Ok(Ok(secured)) => Some(secured),
         Ok(Err(error)) => {
             counters.handshake_failures.increment();
             let source = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%address, %error, source, "a TLS handshake failed");
+            seldom!(warn, %address, %error, source, "a TLS handshake failed");
             None
         }
         Err(_) => {
             counters.handshake_failures.increment();
             counters.deadlines_missed.increment();
-            tracing::warn!(%address, "a TLS handshake was not finished in time");
+            seldom!(warn, %address, "a TLS handshake was not finished in time");
             None
         }
     }

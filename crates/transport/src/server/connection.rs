@@ -8,12 +8,13 @@ use http::StatusCode;
 use libprocess::decode::{DecodeError, Decoder, Event, Position};
 use libprocess::sender::PeerFacts;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::gate::{Doing, Ticket};
+use super::gate::{Doing, PlaceLost, Ticket};
 use super::output::{Wire, WriteFailure};
 use super::response::{PiecesError, Response, ResponseBody};
 use super::{Handler, Settings, Shared, head, told_to_stop};
+use crate::seldom;
 use crate::stream::Stream;
 
 mod exchange;
@@ -27,6 +28,8 @@ pub(super) struct Connection<H> {
     ticket: Ticket,
     evicted: Arc<Notify>,
     stopped: watch::Receiver<bool>,
+    /// Whether a message of a bound sender came over it: a peer that may leave its answers unread.
+    speaks: bool,
     /// What is left of the deadline of the head or body that is being received.
     allowance: Duration,
 }
@@ -76,6 +79,7 @@ impl<H: Handler> Connection<H> {
             facts: Arc::new(facts),
             evicted: ticket.end(),
             stopped: shared.stopped.clone(),
+            speaks: false,
             allowance: settings.head_deadline,
             ticket,
             shared,
@@ -92,7 +96,7 @@ impl<H: Handler> Connection<H> {
         self.finish(end).await;
     }
 
-    async fn finish(mut self, end: End) {
+    async fn finish(self, end: End) {
         self.note(&end);
         let farewell = match &end {
             End::Orderly | End::Answered | End::Body(_) | End::Gone => None,
@@ -105,10 +109,25 @@ impl<H: Handler> Connection<H> {
                 Some((StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once".into()))
             }
         };
-        if let Some((status, text)) = farewell {
-            answer(&mut self.wire.out, &Response::text(status, text), Connected::Close);
+        let deadline = self.settings().write_deadline;
+        let proven = self.is_proven();
+        let Self { mut wire, mut ticket, evicted, .. } = self;
+        if !proven && ticket.now(Doing::IdleUnproven).is_err() {
+            return;
         }
-        self.wire.close(self.shared.parts.settings.write_deadline).await;
+        let closing = async {
+            if let Some((status, text)) = farewell {
+                if wire.make_room(deadline).await.is_err() {
+                    return;
+                }
+                answer(&mut wire.out, &Response::text(status, text), Connected::Close);
+            }
+            wire.close(deadline).await;
+        };
+        tokio::select! {
+            () = closing => {}
+            () = evicted.notified() => {}
+        }
     }
 
     /// Counts and logs why the connection ends.
@@ -121,27 +140,37 @@ impl<H: Handler> Connection<H> {
                 tracing::debug!(%address, "a peer disappeared in the middle of a request");
             }
             End::Body(error) => {
-                tracing::info!(%address, %error, "an answer did not come to its end: closed");
+                seldom!(info, %address, %error, "an answer did not come to its end: closed");
             }
             End::Evicted => {
-                tracing::info!(%address, "an idle connection was closed to make room");
+                seldom!(info, %address, "an idle connection was closed to make room");
             }
             End::WriteDeadline => {
                 counters.deadlines_missed.increment();
-                tracing::info!(%address, "a peer does not take its answers: closed");
+                seldom!(info, %address, "a peer does not take its answers: closed");
             }
             End::Deadline => {
                 counters.deadlines_missed.increment();
-                tracing::info!(%address, "a request was not complete in time: closed");
+                seldom!(info, %address, "a request was not complete in time: closed");
             }
             End::Malformed(error) => {
                 counters.malformed.increment();
-                tracing::warn!(%address, %error, "what a peer sent is not understood: closed");
+                seldom!(warn, %address, %error, "what a peer sent is not understood: closed");
             }
             End::Memory => {
-                tracing::warn!(%address, "no memory for the body of a request: closed");
+                seldom!(warn, %address, "no memory for the body of a request: closed");
             }
         }
+    }
+
+    /// Whether the peer has proven who it is.
+    fn is_proven(&self) -> bool {
+        self.facts.identity.is_some()
+    }
+
+    /// Says that the connection is at something that is not interrupted.
+    fn begin(&mut self) -> Result<(), End> {
+        self.ticket.now(Doing::Worthy).map(|_| ()).map_err(|PlaceLost| End::Evicted)
     }
 
     fn settings(&self) -> &Settings {
@@ -170,7 +199,6 @@ impl<H: Handler> Connection<H> {
                         Event::End => self.allowance = self.settings().head_deadline,
                         Event::Message(_) | Event::MessageRefused(_) | Event::Request(_) => {
                             self.allowance = self.settings().body_deadline;
-                            self.ticket.now(Doing::Worthy);
                         }
                     }
                     return Ok(event);
@@ -188,22 +216,30 @@ impl<H: Handler> Connection<H> {
 
     /// Waits for bytes.
     async fn more(&mut self) -> Result<(), End> {
-        let evicted = Arc::clone(&self.evicted);
-        if self.wire.decoder.position() == Position::Between {
-            let proven = self.facts.identity.is_some();
-            self.ticket.now(if proven { Doing::Worthy } else { Doing::IdleUnproven });
-            return tokio::select! {
-                () = self.wire.fill() => Ok(()),
-                () = evicted.notified() => Err(End::Evicted),
-                () = told_to_stop(&mut self.stopped) => Err(End::Orderly),
-            };
+        let position = self.wire.decoder.position();
+        if position != Position::Body {
+            let doing = if self.is_proven() { Doing::Worthy } else { Doing::IdleUnproven };
+            self.ticket.now(doing).map_err(|PlaceLost| End::Evicted)?;
         }
+        let idle = position == Position::Between;
+        // Who speaks for a component may leave its answers unread: they are not kept, but counted.
+        let late = if self.speaks { None } else { self.wire.waits_since() };
+        let deadline = self.settings().write_deadline;
         let began = Instant::now();
         let filled = tokio::select! {
-            filled = timeout(self.allowance, self.wire.fill()) => filled.map_err(|_| End::Deadline),
-            () = evicted.notified() => Err(End::Evicted),
+            biased;
+            () = self.evicted.notified() => Err(End::Evicted),
+            () = told_to_stop(&mut self.stopped), if idle => Err(End::Orderly),
+            () = self.wire.fill() => Ok(()),
+            () = sleep(self.allowance), if !idle => Err(End::Deadline),
+            () = sleep_until(late.unwrap_or(began) + deadline), if late.is_some() => Ok(()),
         };
-        self.allowance = self.allowance.saturating_sub(began.elapsed());
+        if !idle {
+            self.allowance = self.allowance.saturating_sub(began.elapsed());
+        }
+        if filled.is_ok() && !self.speaks && self.wire.is_stuck(deadline) {
+            return Err(End::WriteDeadline);
+        }
         filled
     }
 }

@@ -1,5 +1,6 @@
 //! How many connections there may be, and who has to go when there are too many.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +15,22 @@ pub struct Caps {
     pub connections: usize,
     /// Connections from one IP address.
     pub per_address: usize,
-    /// Connections in the middle of a TLS handshake.
+    /// Connections in the middle of a TLS handshake. One more ends the oldest from the IP address
+    /// that has most of them.
     pub handshakes: usize,
+    /// Connections from one IP address in the middle of a TLS handshake. One more ends the oldest
+    /// of them.
+    pub handshakes_per_address: usize,
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { connections: 65_536, per_address: 8_192, handshakes: 1_024 }
+        Self {
+            connections: 65_536,
+            per_address: 8_192,
+            handshakes: 1_024,
+            handshakes_per_address: 64,
+        }
     }
 }
 
@@ -52,6 +62,7 @@ struct Entry {
 struct Address {
     connections: usize,
     evictable: BTreeSet<u64>,
+    handshakes: BTreeSet<u64>,
 }
 
 /// What a connection does at the moment, as far as it matters here.
@@ -61,7 +72,8 @@ pub(super) enum Doing {
     IdleUnproven,
     /// The handshake.
     Handshake,
-    /// It is proven, or in the middle of a request.
+    /// It is proven, sends a message whose sender is bound, or waits for the program's answer to a
+    /// request. It is not ended to make room.
     Worthy,
 }
 
@@ -73,6 +85,10 @@ pub(super) struct Ticket {
     doing: Doing,
     end: Arc<Notify>,
 }
+
+/// The connection was ended to make room before it could begin something that is not interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PlaceLost;
 
 /// What admitting a connection cost.
 #[derive(Debug)]
@@ -143,6 +159,7 @@ impl Book {
         self.handshakes.remove(&id);
         if let Some(address) = self.addresses.get_mut(&entry.address) {
             address.evictable.remove(&id);
+            address.handshakes.remove(&id);
             address.connections -= 1;
             if address.connections == 0 {
                 self.addresses.remove(&entry.address);
@@ -163,30 +180,51 @@ impl Book {
         }
         if doing == Doing::Handshake {
             self.handshakes.insert(id);
+            address.handshakes.insert(id);
         } else {
             self.handshakes.remove(&id);
+            address.handshakes.remove(&id);
         }
+    }
+
+    /// Who must go so that connection `id` may begin its handshake.
+    fn in_the_way_of_handshake(&self, id: u64, caps: Caps) -> Option<u64> {
+        let of_address =
+            |of: u64| self.entries.get(&of).and_then(|entry| self.addresses.get(&entry.address));
+        let here = of_address(id).map(|address| &address.handshakes);
+        if let Some(here) = here.filter(|here| here.len() >= caps.handshakes_per_address) {
+            return here.first().copied();
+        }
+        if self.handshakes.len() < caps.handshakes {
+            return None;
+        }
+        // There are no more of them than the cap, and each costs far more than this look at it.
+        let crowd = |of: &u64| of_address(*of).map_or(0, |address| address.handshakes.len());
+        self.handshakes.iter().copied().max_by_key(|of| (crowd(of), Reverse(*of)))
     }
 }
 
 impl Ticket {
-    /// Says what the connection does now. Returns how many other connections had to go for it.
-    pub(super) fn now(&mut self, doing: Doing) -> u64 {
+    /// Says what the connection does now. Returns how many other connections had to go for it, or
+    /// that it has lost its own place: then it must not begin.
+    pub(super) fn now(&mut self, doing: Doing) -> Result<u64, PlaceLost> {
         if self.doing == doing {
-            return 0;
+            return Ok(0);
+        }
+        let mut book = self.gate.book();
+        if !book.entries.contains_key(&self.id) {
+            return Err(PlaceLost);
         }
         self.doing = doing;
-        let mut book = self.gate.book();
         let mut evicted = 0;
         if doing == Doing::Handshake
-            && book.handshakes.len() >= self.gate.caps.handshakes
-            && let Some(oldest) = book.handshakes.first().copied()
+            && let Some(other) = book.in_the_way_of_handshake(self.id, self.gate.caps)
         {
-            book.evict(oldest);
+            book.evict(other);
             evicted = 1;
         }
         book.classify(self.id, doing);
-        evicted
+        Ok(evicted)
     }
 
     /// Fires when the connection must end to make room.
@@ -208,6 +246,10 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
+    fn caps(connections: usize, per_address: usize, handshakes: usize) -> Caps {
+        Caps { connections, per_address, handshakes, handshakes_per_address: handshakes }
+    }
+
     fn admitted(gate: &Arc<Gate>, address: IpAddr) -> (Ticket, u64) {
         match gate.admit(address) {
             Admission::Admitted { ticket, evicted } => (ticket, evicted),
@@ -225,9 +267,9 @@ mod tests {
 
     #[test]
     fn at_the_cap_the_oldest_idle_unproven_connection_goes_first() {
-        let gate = Gate::new(Caps { connections: 3, per_address: 3, handshakes: 3 });
+        let gate = Gate::new(caps(3, 3, 3));
         let (mut proven, _) = admitted(&gate, HERE);
-        proven.now(Doing::Worthy);
+        proven.now(Doing::Worthy).unwrap();
         let (idle, _) = admitted(&gate, HERE);
         let (young, _) = admitted(&gate, THERE);
         let (_new, evicted) = admitted(&gate, THERE);
@@ -237,7 +279,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_the_places_of_others() {
-        let gate = Gate::new(Caps { connections: 10, per_address: 2, handshakes: 3 });
+        let gate = Gate::new(caps(10, 2, 3));
         let (elsewhere, _) = admitted(&gate, THERE);
         let (first, _) = admitted(&gate, HERE);
         let (_second, _) = admitted(&gate, HERE);
@@ -248,11 +290,11 @@ mod tests {
 
     #[test]
     fn connections_that_work_or_are_proven_are_never_evicted() {
-        let gate = Gate::new(Caps { connections: 2, per_address: 2, handshakes: 3 });
+        let gate = Gate::new(caps(2, 2, 3));
         let (mut first, _) = admitted(&gate, HERE);
         let (mut second, _) = admitted(&gate, HERE);
-        first.now(Doing::Worthy);
-        second.now(Doing::Worthy);
+        first.now(Doing::Worthy).unwrap();
+        second.now(Doing::Worthy).unwrap();
         assert!(matches!(gate.admit(HERE), Admission::Full));
         assert!(matches!(gate.admit(THERE), Admission::Full));
         drop(first);
@@ -260,13 +302,39 @@ mod tests {
     }
 
     #[test]
-    fn too_many_handshakes_end_the_oldest_one() {
-        let gate = Gate::new(Caps { connections: 9, per_address: 9, handshakes: 1 });
+    fn too_many_handshakes_end_the_oldest_one_of_the_address_that_has_most() {
+        let gate = Gate::new(caps(9, 9, 3));
+        let (mut lone, _) = admitted(&gate, THERE);
         let (mut first, _) = admitted(&gate, HERE);
         let (mut second, _) = admitted(&gate, HERE);
-        assert_eq!(first.now(Doing::Handshake), 0);
-        assert_eq!(second.now(Doing::Handshake), 1);
-        assert!(must_end(&first) && !must_end(&second));
+        let (mut third, _) = admitted(&gate, THERE);
+        assert_eq!(lone.now(Doing::Handshake), Ok(0));
+        assert_eq!(first.now(Doing::Handshake), Ok(0));
+        assert_eq!(second.now(Doing::Handshake), Ok(0));
+        assert_eq!(third.now(Doing::Handshake), Ok(1));
+        assert!(must_end(&first));
+        assert!(!must_end(&lone) && !must_end(&second) && !must_end(&third));
+    }
+
+    #[test]
+    fn handshakes_of_one_address_are_in_the_way_of_that_address_only() {
+        let gate = Gate::new(Caps { handshakes_per_address: 1, ..caps(9, 9, 9) });
+        let (mut elsewhere, _) = admitted(&gate, THERE);
+        let (mut first, _) = admitted(&gate, HERE);
+        let (mut second, _) = admitted(&gate, HERE);
+        assert_eq!(elsewhere.now(Doing::Handshake), Ok(0));
+        assert_eq!(first.now(Doing::Handshake), Ok(0));
+        assert_eq!(second.now(Doing::Handshake), Ok(1));
+        assert!(must_end(&first) && !must_end(&second) && !must_end(&elsewhere));
+    }
+
+    #[test]
+    fn who_has_lost_its_place_does_not_begin() {
+        let gate = Gate::new(caps(1, 1, 1));
+        let (mut first, _) = admitted(&gate, HERE);
+        let (_second, evicted) = admitted(&gate, THERE);
+        assert_eq!(evicted, 1);
+        assert_eq!(first.now(Doing::Worthy), Err(PlaceLost));
     }
 
     #[test]

@@ -7,10 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use http::StatusCode;
 use libprocess::decode::Decoder;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::connection::Connected;
+use super::{Response, head};
 use crate::stream::Stream;
 
 /// The bytes of one connection in both directions.
@@ -21,14 +24,19 @@ pub(super) struct Wire {
     pub(super) decoder: Decoder,
     /// Answers that wait to be written.
     pub(super) out: BytesMut,
+    /// How many times `202 Accepted` waits to be written after `out`. A peer that never reads its
+    /// answers costs no more memory for the next million messages.
+    accepted: u64,
+    /// Since when the peer has taken none of what waits.
+    stuck_since: Option<Instant>,
     /// Whether the peer sends nothing more.
     pub(super) ended: bool,
 }
 
 /// Bytes read at once.
 const READ: usize = 32 * 1024;
-/// Unwritten answers above which nothing more is read: many thousand answers to messages.
-const MAX_OUT: usize = 1024 * 1024;
+/// Unwritten bytes above which no further answer is put to them.
+const MAX_OUT: usize = 16 * 1024;
 /// How long to listen to a peer that is still sending when the connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -43,7 +51,52 @@ pub(super) enum WriteFailure {
 
 impl Wire {
     pub(super) fn new(stream: Stream, decoder: Decoder) -> Self {
-        Self { stream, decoder, out: BytesMut::new(), ended: false }
+        let out = BytesMut::new();
+        Self { stream, decoder, out, accepted: 0, stuck_since: None, ended: false }
+    }
+
+    /// Answers a message with `202 Accepted`, after everything that waits to be written. Never
+    /// waits.
+    pub(super) fn accept(&mut self) {
+        self.accepted += 1;
+        self.spell_out();
+    }
+
+    /// Waits until something other than `202 Accepted` may be put to `out`: until its place in
+    /// the order of answers has come, and there is room. Cancel-safe.
+    pub(super) async fn make_room(&mut self, deadline: Duration) -> Result<(), WriteFailure> {
+        while self.accepted > 0 || self.out.len() > MAX_OUT {
+            let drained = timeout(deadline, poll_fn(|cx| self.poll_drain(cx))).await;
+            if drained.is_err() && self.is_stuck(deadline) {
+                return Err(WriteFailure::Deadline);
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when nothing could be written of what waits, as far as that is known; `None` if
+    /// nothing waits.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        (!self.out.is_empty()).then(|| self.stuck_since.unwrap_or_else(Instant::now))
+    }
+
+    /// Whether the peer has taken none of what waits for as long as `deadline`.
+    pub(super) fn is_stuck(&self, deadline: Duration) -> bool {
+        self.stuck_since.is_some_and(|since| since.elapsed() >= deadline)
+    }
+
+    /// Writes out answers that are only counted, as far as there is room.
+    fn spell_out(&mut self) {
+        if self.accepted == 0 || self.out.len() >= MAX_OUT {
+            return;
+        }
+        let mut one = BytesMut::new();
+        let response = Response::new(StatusCode::ACCEPTED);
+        head::write(&mut one, &response, Connected::Stay, true);
+        while self.accepted > 0 && self.out.len() < MAX_OUT {
+            self.out.extend_from_slice(&one);
+            self.accepted -= 1;
+        }
     }
 
     /// Waits for more bytes, or for the end. Meanwhile writes what waits to be written, as far as
@@ -62,9 +115,8 @@ impl Wire {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.poll_drain(cx).is_pending() && self.out.len() > MAX_OUT {
-            return Poll::Pending;
-        }
+        // What it leaves is bounded: more than `MAX_OUT` and a count does not come together.
+        let _ = self.poll_drain(cx);
         let buffer = self.decoder.buffer();
         buffer.reserve(READ);
         let polled = pin!(self.stream.read_buf(buffer)).poll(cx);
@@ -77,22 +129,39 @@ impl Wire {
 
     /// Writes what waits to be written. Ready when nothing waits.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.spell_out();
         while !self.out.is_empty() {
             if self.stream.is_broken() {
-                self.out.clear();
+                self.forget_answers();
                 break;
             }
             match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
-                Poll::Ready(Ok(written)) if written > 0 => self.out.advance(written),
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    self.out.advance(written);
+                    self.stuck_since = None;
+                }
                 // A write that fails leaves what can be read.
-                Poll::Ready(Ok(_) | Err(_)) => self.out.clear(),
-                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(_) | Err(_)) => self.forget_answers(),
+                Poll::Pending => {
+                    self.stuck_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+            }
+            if self.out.is_empty() {
+                self.spell_out();
             }
         }
+        self.stuck_since = None;
         if self.out.is_empty() && self.out.capacity() > 0 {
             self.out = BytesMut::new();
         }
         Poll::Ready(())
+    }
+
+    /// Nobody takes answers any more.
+    fn forget_answers(&mut self) {
+        self.out.clear();
+        self.accepted = 0;
     }
 
     /// Waits for `work`, and meanwhile writes what waits to be written: a peer gets the answers to
@@ -133,7 +202,9 @@ impl Wire {
                 let written = self.write_some(rest, deadline).await?;
                 rest = &rest[written..];
             }
+            self.spell_out();
         }
+        self.stuck_since = None;
         Ok(())
     }
 

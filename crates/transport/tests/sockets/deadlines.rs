@@ -240,7 +240,7 @@ async fn plain_http_on_a_tls_port_is_told_so() {
 
 #[tokio::test]
 async fn c12_at_the_cap_silent_unproven_connections_make_room_for_others() {
-    let caps = Caps { connections: 3, per_address: 3, handshakes: 3 };
+    let caps = Caps { connections: 3, per_address: 3, ..Caps::default() };
     let pki = Pki::new();
     let settings = Settings { caps, ..Settings::default() };
     let mut server = serve_with(pki.component("master/m"), settings, echo());

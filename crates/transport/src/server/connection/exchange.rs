@@ -26,6 +26,9 @@ impl<H: Handler> Connection<H> {
     /// Answers an HTTP request.
     pub(super) async fn request(&mut self, head: RequestHead) -> Result<(), End> {
         self.shared.parts.counters.requests.increment();
+        self.begin()?;
+        let deadline = self.settings().write_deadline;
+        self.wire.make_room(deadline).await?;
         let exchange = Exchange::of(&head);
         let Some(path) = path_of(&head.target) else {
             let text = MessageHeadError::Path.to_string();

@@ -8,6 +8,7 @@ use libprocess::message::{MessageHead, MessageHeadError};
 use libprocess::sender::{BindError, BoundPid, PeerFacts, bind};
 
 use super::{Connected, Connection, End, answer};
+use crate::seldom;
 use crate::server::body::{BodyError, Gathered, InflateError, inflate};
 use crate::server::{Handler, Receipt, Received, Response};
 
@@ -15,6 +16,13 @@ impl<H: Handler> Connection<H> {
     /// Receives a message, hands it over, answers it.
     pub(super) async fn message(&mut self, head: MessageHead) -> Result<(), End> {
         let bound = self.bind(&head);
+        let bound = match bound {
+            // A stranger gets one answer, and nobody waits for the rest of what it sends.
+            Err(refusal) if !self.is_proven() => return self.answered(*refusal, false).await,
+            bound => bound,
+        };
+        self.speaks |= bound.is_ok();
+        self.begin()?;
         let mut body = Gathered::default();
         loop {
             match self.event().await? {
@@ -33,7 +41,7 @@ impl<H: Handler> Connection<H> {
             Err(refusal) => *refusal,
             Ok(from) => self.deliver(from, head, body).await?,
         };
-        self.answered(&response, keep_alive)
+        self.answered(response, keep_alive).await
     }
 
     /// Hands a message over to the program.
@@ -52,7 +60,7 @@ impl<H: Handler> Connection<H> {
                 Err(error) => {
                     parts.counters.messages_malformed.increment();
                     let address = self.facts.address;
-                    tracing::warn!(%address, %error, name = head.name, "a message was dropped");
+                    seldom!(warn, %address, %error, name = head.name, "a message was dropped");
                     return Ok(Response::text(StatusCode::BAD_REQUEST, error.to_string()));
                 }
             }
@@ -81,7 +89,7 @@ impl<H: Handler> Connection<H> {
             Ok(claimed) => claimed.clone(),
             Err(error) => {
                 parts.counters.messages_malformed.increment();
-                tracing::warn!(%address, %error, name = head.name, "a message without sender");
+                seldom!(warn, %address, %error, name = head.name, "a message without sender");
                 let text = format!("Failed to read the sender of the message: {error}");
                 return Err(Box::new(Response::text(StatusCode::BAD_REQUEST, text)));
             }
@@ -89,27 +97,38 @@ impl<H: Handler> Connection<H> {
         let listener = parts.listeners.at(claimed.0.address);
         bind(claimed, &self.facts, parts.security.binding(), listener.as_ref()).map_err(|error| {
             parts.counters.messages_dropped_unbound.increment();
-            tracing::warn!(%address, %error, name = head.name, "a message was dropped");
+            seldom!(warn, %address, %error, name = head.name, "a message was dropped");
             Box::new(unbound(&error, &self.facts))
         })
     }
 
-    /// A message without an addressee: its body is skipped, it is answered in its place.
+    /// A message without an addressee: its body is skipped, it is answered in its place. That of
+    /// a stranger is not waited for.
     pub(super) async fn refused(&mut self, error: &MessageHeadError) -> Result<(), End> {
-        while !matches!(self.event().await?, Event::End) {}
+        let known = self.is_proven() || self.speaks;
+        if known {
+            self.begin()?;
+            while !matches!(self.event().await?, Event::End) {}
+        }
         self.shared.parts.counters.messages_malformed.increment();
         let address = self.facts.address;
-        tracing::warn!(%address, %error, "a message without addressee");
+        seldom!(warn, %address, %error, "a message without addressee");
         let status = match error {
             MessageHeadError::Escape { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             MessageHeadError::Path => StatusCode::BAD_REQUEST,
         };
-        self.answered(&Response::text(status, error.to_string()), true)
+        self.answered(Response::text(status, error.to_string()), known).await
     }
 
-    fn answered(&mut self, response: &Response, keep_alive: bool) -> Result<(), End> {
+    async fn answered(&mut self, response: Response, keep_alive: bool) -> Result<(), End> {
+        if keep_alive && response.status == StatusCode::ACCEPTED {
+            self.wire.accept();
+            return Ok(());
+        }
+        let deadline = self.settings().write_deadline;
+        self.wire.make_room(deadline).await?;
         let connected = if keep_alive { Connected::Stay } else { Connected::Close };
-        answer(&mut self.wire.out, response, connected);
+        answer(&mut self.wire.out, &response, connected);
         if keep_alive { Ok(()) } else { Err(End::Answered) }
     }
 }
