@@ -3,6 +3,7 @@
 use wire::json::{self, Names, Style};
 use wire::{Described, Limits};
 
+use crate::heavy;
 use crate::media::{self, Media};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -14,6 +15,10 @@ use crate::request::Request;
 /// 400 and 415, in the original's words. A `type` that the enum does not have is no error here: it
 /// is unset in the message, as in the original, and validation says what is missing.
 pub fn read<T: Described>(request: &Request, limits: &Limits) -> Result<T, Refusal> {
+    heavy::run(request.body.len(), || parse(request, limits))
+}
+
+fn parse<T: Described>(request: &Request, limits: &Limits) -> Result<T, Refusal> {
     match media::content_type(&request.headers)? {
         Media::Json => json::read(&request.body, Names::V1, limits)
             .map_err(|e| Refusal::bad_request(e.body_text())),

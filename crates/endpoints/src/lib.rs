@@ -14,6 +14,7 @@ pub mod body;
 pub mod call;
 pub mod common;
 pub mod files;
+mod heavy;
 pub mod media;
 pub mod path;
 pub mod query;

@@ -15,7 +15,7 @@ use crate::path::Path;
 use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::reply::{Answer, respond};
-use crate::request::{Request, inflate};
+use crate::request::{Inflater, Request};
 use crate::route::{Handler, Methods, Table};
 
 /// What a request begins with.
@@ -42,6 +42,7 @@ pub struct Site<S> {
     table: Table<S>,
     posture: Posture,
     pub(crate) max_body_bytes: usize,
+    inflater: Inflater,
     refused: Arc<Refused>,
 }
 
@@ -86,7 +87,9 @@ impl<S: Send + Sync + 'static> Site<S> {
     /// A site that serves `table` from `state`.
     #[must_use]
     pub fn new(state: Arc<S>, table: Table<S>, posture: Posture) -> Self {
-        Self { state, table, posture, max_body_bytes: MAX_BODY_BYTES, refused: Arc::default() }
+        let max_body_bytes = MAX_BODY_BYTES;
+        let inflater = Inflater::new(max_body_bytes);
+        Self { state, table, posture, max_body_bytes, inflater, refused: Arc::default() }
     }
 
     /// The state that the handlers see.
@@ -182,7 +185,9 @@ impl<S: Send + Sync + 'static> Site<S> {
         {
             return Err(Refusal::method_not_allowed(methods, &request.method));
         }
-        request.body = inflate(&request.headers, body.await?, self.max_body_bytes)?;
+        // Kept until the answer is there: what was inflated counts against the memory for that.
+        let (contents, _share) = self.inflater.contents(&request.headers, body.await?).await?;
+        request.body = contents;
         match route.handler {
             Handler::Now(handler) => handler(&self.state, &request),
             Handler::Later(handler) => handler(self.state.clone(), request).await,

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 
 use crate::image::{THIS_PROGRAM, sealed_bytes};
 use crate::{Input, Program, Start, User, descriptors};
@@ -62,6 +62,10 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     let Some(parent) = parent else {
         return failed("start", &"expected the pid of the starting process", NOT_STARTED);
     };
+    // What arrives below is secret in part: no other process of this user may look.
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        return failed("hide its memory", &error, NOT_STARTED);
+    }
     if let Err(error) = descriptors::close_all_at_exec() {
         return failed("close inherited descriptors", &error, NOT_STARTED);
     }
@@ -88,6 +92,9 @@ fn become_ready(start: &Start, parent: Pid) -> Result<(), (&'static str, io::Err
     rustix::process::setsid().map_err(step("start a session"))?;
     if let Some(user) = &start.user {
         become_user(user).map_err(|error| ("become the user of the container", error))?;
+    }
+    if !start.may_gain_privileges {
+        rustix::thread::set_no_new_privs(true).map_err(step("give up new privileges"))?;
     }
     // The stage before waits for signals instead of being interrupted; the program is to have
     // its own way with them.

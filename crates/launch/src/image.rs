@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
 /// The path under which a process that runs from an [`Image`] starts itself again.
@@ -40,6 +40,9 @@ impl Image {
         let mut file = File::from(file);
         io::copy(&mut source, &mut file)?;
         fcntl_add_seals(&file, ALL_SEALS)?;
+        // The kernel hides the memory and the descriptors of a process from others of its user,
+        // from the first instruction on, if that user may not read its program.
+        fchmod(&file, Mode::from_raw_mode(0o111))?;
         Ok(Self { file: file.into() })
     }
 

@@ -29,6 +29,9 @@ pub struct Start {
     pub user: Option<User>,
     /// Its standard input.
     pub input: Input,
+    /// Whether it may become more than its user by running a program that makes others so
+    /// (set-user-ID, file capabilities), as far as whoever starts it may.
+    pub may_gain_privileges: bool,
 }
 
 /// Which program to start.
@@ -80,6 +83,7 @@ impl fmt::Debug for Start {
             .field("directory", &self.directory)
             .field("user", &self.user)
             .field("input", &self.input)
+            .field("may_gain_privileges", &self.may_gain_privileges)
             .finish()
     }
 }
@@ -101,6 +105,8 @@ struct Encoded {
     user: Option<EncodedUser>,
     #[prost(bytes = "vec", optional, tag = "6")]
     input: Option<Vec<u8>>,
+    #[prost(bool, tag = "7")]
+    may_gain_privileges: bool,
 }
 
 impl fmt::Debug for Encoded {
@@ -150,6 +156,7 @@ impl Start {
                 Input::Null => None,
                 Input::Bytes(bytes) => Some(bytes.to_vec()),
             },
+            may_gain_privileges: self.may_gain_privileges,
         };
         #[expect(
             clippy::disallowed_methods,
@@ -208,6 +215,7 @@ impl Start {
                 None => Input::Null,
                 Some(bytes) => Input::Bytes(Zeroizing::new(bytes)),
             },
+            may_gain_privileges: encoded.may_gain_privileges,
         })
     }
 }
@@ -224,6 +232,7 @@ mod tests {
             directory: "/sandbox".into(),
             user: Some(User { uid: 65_534, gid: 65_534, groups: vec![7, 8] }),
             input: Input::Bytes(Zeroizing::new(b"hidden".to_vec())),
+            may_gain_privileges: true,
         }
     }
 
@@ -231,7 +240,7 @@ mod tests {
     fn a_start_is_read_as_it_was_written() {
         for start in [
             start(),
-            Start { program: Program::Ourselves, user: None, input: Input::Null, ..start() },
+            Start { program: Program::Ourselves, user: None, input: Input::Null, may_gain_privileges: false, ..start() },
         ] {
             let mut bytes = Vec::new();
             start.write_to(&mut bytes).unwrap();

@@ -21,7 +21,18 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == init::COMMAND) {
         return init::main(&arguments[2..]);
     }
+    if arguments.get(1).is_some_and(|argument| argument == LOOK) {
+        return look_at_dumpable();
+    }
     let tests: &[(&str, fn())] = &[
+        (
+            "a_program_of_ours_is_hidden_before_it_begins",
+            a_program_of_ours_is_hidden_before_it_begins,
+        ),
+        (
+            "new_privileges_are_for_those_who_may_gain_them",
+            new_privileges_are_for_those_who_may_gain_them,
+        ),
         ("a_container_ends_as_its_program_ended", a_container_ends_as_its_program_ended),
         ("a_program_gets_what_it_was_given", a_program_gets_what_it_was_given),
         ("a_program_gets_nothing_else", a_program_gets_nothing_else),
@@ -56,6 +67,7 @@ fn shell(text: &str) -> Start {
         directory: "/".into(),
         user: None,
         input: Input::Null,
+        may_gain_privileges: false,
     }
 }
 
@@ -287,6 +299,41 @@ fn another_user_is_another_user() {
     assert!(status.success(), "{status:?}");
     let refusals = errors.matches("ermitted").count() + errors.matches("denied").count();
     assert_eq!(refusals, 3, "{errors}");
+}
+
+fn new_privileges_are_for_those_who_may_gain_them() {
+    for may in [false, true] {
+        let start = Start { may_gain_privileges: may, ..shell("grep NoNewPrivs /proc/$$/status") };
+        let (output, errors, status) = Container::start(&start).end();
+        assert!(status.success(), "{errors}");
+        // Whoever runs the tests may have given them up already.
+        let inherited = rustix::thread::no_new_privs().unwrap();
+        assert_eq!(output, format!("NoNewPrivs:\t{}\n", u8::from(!may || inherited)));
+    }
+}
+
+/// What `us` does, below: looks whether others of its user may look into it.
+const LOOK: &str = "look-at-dumpable";
+
+fn look_at_dumpable() -> ExitCode {
+    let behavior = rustix::process::dumpable_behavior().unwrap();
+    println!("{behavior:?}");
+    ExitCode::SUCCESS
+}
+
+fn a_program_of_ours_is_hidden_before_it_begins() {
+    let image = Image::of_this_program().unwrap();
+    let user = testkit::is_root().then_some(NOBODY);
+    let mut container = Container::waiting(&image.path());
+    container.write(&Start {
+        program: Program::Ourselves,
+        arguments: ["us", LOOK].map(OsString::from).to_vec(),
+        user,
+        ..shell("")
+    });
+    let (output, errors, status) = container.end();
+    assert!(status.success(), "{errors}");
+    assert_ne!(output, "Dumpable\n");
 }
 
 fn users_without_a_way_to_our_file_run_it() {

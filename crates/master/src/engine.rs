@@ -43,7 +43,7 @@ use std::sync::Arc;
 use allocator::{Allocator, Rules};
 use libprocess::sender::BoundPid;
 use model::id::{AgentId, FrameworkId, TaskId};
-use model::identity::Kind;
+use model::identity::{Identity, Kind};
 use model::time::{Instant, Now};
 use registry::{Operation, Standing};
 use wire::resources::{Form, read, write};
@@ -68,6 +68,8 @@ pub struct Engine {
     allocator: Allocator,
     /// Where registered agents are.
     by_peer: BTreeMap<Peer, AgentId>,
+    /// Whose registered agents are, for those that have an identity: each has one at most.
+    by_identity: BTreeMap<Identity, AgentId>,
     /// Who watches which agent, by the observer's number.
     observers: BTreeMap<u64, Observer>,
     /// Disconnected agents, and when they are given up.
@@ -119,6 +121,7 @@ impl Engine {
             },
             allocator: Allocator::new(rules, seed),
             by_peer: BTreeMap::new(),
+            by_identity: BTreeMap::new(),
             observers: BTreeMap::new(),
             away: BTreeMap::new(),
             subscriptions: BTreeMap::new(),

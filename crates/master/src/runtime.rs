@@ -37,7 +37,7 @@ use crate::views::{Program, Rendered};
 #[cfg(test)]
 pub(crate) use inbox::inputs_of;
 pub use inbox::{Answer, Inbox, Stopping};
-pub use streams::{Opened, Streams};
+pub use streams::{MAX_PER_IDENTITY, Opened, Streams};
 
 /// What a master is started with.
 pub struct Settings {
@@ -334,13 +334,21 @@ impl Clock {
     }
 
     fn deadline(self, at: Instant) -> tokio::time::Instant {
-        self.start + at.since_start()
+        // A deadline too far away to write down never comes in the life of this program.
+        const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+        self.start + at.since_start().min(FAR)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_too_far_away_to_write_down_is_still_one() {
+        let clock = Clock::start();
+        assert!(clock.deadline(Instant::new(Duration::MAX)) > clock.start);
+    }
 
     #[test]
     fn the_masters_address_is_written_as_recorded() {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 
 use launch::exit::Exit;
 use launch::image::Image;
@@ -17,11 +18,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A first process that waits for its [`Start`]. If this is dropped, it ends by itself and
-/// nothing was started.
+/// nothing was started; [`Waiting::abandon`] leaves no trace of it either.
 #[derive(Debug)]
 pub(super) struct Waiting {
     child: Child,
-    first: FirstProcess,
+    first: Arc<FirstProcess>,
 }
 
 /// A first process, ours or that of an earlier run of the agent.
@@ -34,11 +35,22 @@ pub(super) struct FirstProcess {
 impl Waiting {
     /// Starts one from `image`. Its output is the container's.
     pub(super) fn spawn(image: &Image, stdout: impl Into<Stdio>, stderr: File) -> io::Result<Self> {
-        let child = init::command(&image.path()).stdout(stdout).stderr(stderr).spawn()?;
+        let mut child = init::command(&image.path()).stdout(stdout).stderr(stderr).spawn()?;
         // It is not reaped before `FirstProcess::ended`, so that the number stays its own.
         let pid = Pid::from_child(&child);
-        let process = Process::read(pid)?.ok_or_else(|| io::Error::from(Errno::SRCH))?;
-        Ok(Self { child, first: FirstProcess::new(process)? })
+        let process = Process::read(pid).and_then(|p| p.ok_or_else(|| Errno::SRCH.into()));
+        match process.and_then(FirstProcess::new) {
+            Ok(first) => Ok(Self { child, first: Arc::new(first) }),
+            Err(error) => {
+                reap(&mut child);
+                Err(error)
+            }
+        }
+    }
+
+    /// The process, as it will be once it has begun.
+    pub(super) fn first(&self) -> &Arc<FirstProcess> {
+        &self.first
     }
 
     pub(super) fn process(&self) -> &Process {
@@ -50,22 +62,33 @@ impl Waiting {
         self.child.stdout.take()
     }
 
-    /// Tells it what to start. May wait until it has read.
-    pub(super) fn begin(mut self, start: &Start) -> io::Result<FirstProcess> {
+    /// Tells it what to start. Waits until it has read. If it cannot be told, nothing of it is
+    /// left.
+    pub(super) fn begin(mut self, start: &Start) -> io::Result<Arc<FirstProcess>> {
         if let Some(mut stdin) = self.child.stdin.take() {
             match start.write_to(&mut stdin) {
                 // If it ended early, it says why in the container's output.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    reap(&mut self.child);
+                    return Err(error);
+                }
                 _ => {}
             }
         }
         Ok(self.first)
     }
 
-    /// Gives it up: what was not told what to start ends by itself, and is reaped here.
-    pub(super) fn abandon(mut self) -> io::Result<()> {
-        drop(self.child.stdin.take());
-        self.child.wait().map(drop)
+    /// Gives it up: waits until it has ended, which has started nothing.
+    pub(super) fn abandon(mut self) {
+        reap(&mut self.child);
+    }
+}
+
+/// Ends a first process that was not told what to start, and so has started nothing.
+fn reap(child: &mut Child) {
+    let ended = child.kill().and_then(|()| child.wait());
+    if let Err(error) = ended {
+        tracing::error!(%error, "cannot end a container that was not begun");
     }
 }
 

@@ -325,9 +325,11 @@ impl Shared {
                 let container = self.add(&id, None);
                 *lock(&container.first) = Some(Arc::clone(&first));
                 self.watch(id.clone(), &container, first);
-                destroy(&container).await;
+                // Its record goes when it has ended. What does not want to end holds up nobody.
+                tokio::spawn(async move { destroy(&container).await });
+            } else {
+                self.records.remove(&id).map_err(failed)?;
             }
-            self.records.remove(&id).map_err(failed)?;
         }
         Ok(())
     }

@@ -35,9 +35,12 @@ impl Streams {
     ///
     /// If the stream takes none.
     pub fn send(&self, connection: ConnectionId, event: &executor::Event) -> Result<(), Ended> {
+        // Without the lock: an event may be long, and others want to open streams meanwhile.
+        let media = self.lock().get(&connection).map(|(_, media)| *media).ok_or(Ended::Gone)?;
+        let payload = encode(media, event, Style::V1);
         let mut open = self.lock();
-        let Some((subscriber, media)) = open.get(&connection) else { return Err(Ended::Gone) };
-        let sent = subscriber.send(&encode(*media, event, Style::V1));
+        let Some((subscriber, _)) = open.get(&connection) else { return Err(Ended::Gone) };
+        let sent = subscriber.send(&payload);
         if sent == Err(Ended::CutOff) {
             self.cut_off.fetch_add(1, Ordering::Relaxed);
         }

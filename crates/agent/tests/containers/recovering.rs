@@ -76,7 +76,13 @@ pub(crate) fn a_container_that_nobody_knows_is_ended() {
     let (first, program) = leave_behind(&place, "c", "echo $$; while :; do sleep 1000; done");
     run(async {
         let containerizer = place.containerizer();
+        // The first process cannot do what it is asked, and so takes its time to end.
+        let stopped = pid(&first.to_string());
+        rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
         containerizer.recover(Vec::new()).await.unwrap();
+        assert!(!has_ended(stopped), "the recovery waits for nobody");
+        assert_eq!(place.records(), 1);
+        containerizer.destroy(&id("c")).await;
         assert!(has_ended(pid(&program)));
         assert!(has_ended(pid(&first.to_string())));
         assert_eq!(place.records(), 0);

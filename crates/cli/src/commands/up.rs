@@ -68,6 +68,7 @@ pub(crate) async fn run(options: &Options, dir: &StateDir, color: Color) -> anyh
         stop: watch::Sender::new(false),
         reports,
         inbox,
+        starting: None,
         watched: JoinSet::new(),
     };
     let outcome = tokio::select! {
@@ -90,6 +91,8 @@ struct Up<'a> {
     stop: watch::Sender<bool>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
+    /// What was started and is not watched over yet: if we are interrupted, it has to end, too.
+    starting: Option<Daemon>,
     watched: JoinSet<()>,
 }
 
@@ -124,28 +127,30 @@ impl Up<'_> {
     /// have when it is started again, too.
     async fn start(&mut self, spec: &dyn Fn(&Self, u16) -> Spec, port: u16) -> anyhow::Result<u16> {
         let first = spec(self, port);
-        let mut daemon = Daemon::start(&first)?;
+        let (name, log) = (&first.name, first.log.display());
+        let color = self.color;
+        let daemon = self.starting.insert(Daemon::start(&first)?);
         let ready = tokio::select! {
             ready = daemon.ready() => ready,
             () = tokio::time::sleep(LONG) => {
-                let (name, log) = (&first.name, first.log.display());
-                self.warn(&format!("waiting for {name} to get ready (its log: {log})"));
+                warn(color, &format!("waiting for {name} to get ready (its log: {log})"));
                 daemon.ready().await
             }
         };
         let Some(url) = ready else {
             let how = describe(daemon.ended().await);
             let words = daemon.last_words().unwrap_or(how);
-            let (name, log) = (&first.name, first.log.display());
             bail!("{name} did not start: {words} (its log: {log})");
         };
         let port = url
             .rsplit_once(':')
             .and_then(|(_, port)| port.parse().ok())
-            .with_context(|| format!("the {} is ready at `{url}`, which is no URL", first.name))?;
+            .with_context(|| format!("the {name} is ready at `{url}`, which is no URL"))?;
         let again = spec(self, port);
-        let watching = supervise(again, daemon, self.stop.subscribe(), self.reports.clone());
-        self.watched.spawn(watching);
+        if let Some(daemon) = self.starting.take() {
+            let watching = supervise(again, daemon, self.stop.subscribe(), self.reports.clone());
+            self.watched.spawn(watching);
+        }
         Ok(port)
     }
 
@@ -276,12 +281,21 @@ impl Up<'_> {
     }
 
     fn warn(&self, text: &str) {
-        say(&Tone::Warn.paint(text, self.color.on_stderr()));
+        warn(self.color, text);
     }
 
     /// Lets go of every daemon's lifeline and waits until all have ended.
     async fn end(mut self) {
         self.stop.send_replace(true);
+        if let Some(daemon) = self.starting.take() {
+            let name = daemon.name().to_owned();
+            let reports = self.reports.clone();
+            self.watched.spawn(async move {
+                if !matches!(daemon.stop().await, Ok(false)) {
+                    let _ = reports.send(Report::Killed { name }).await;
+                }
+            });
+        }
         loop {
             tokio::select! {
                 next = self.watched.join_next() => if next.is_none() { break },
@@ -289,6 +303,10 @@ impl Up<'_> {
             }
         }
     }
+}
+
+fn warn(color: Color, text: &str) {
+    say(&Tone::Warn.paint(text, color.on_stderr()));
 }
 
 /// `--name=value`.

@@ -3,7 +3,8 @@
 
 use std::ffi::CString;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -12,15 +13,39 @@ use nix::unistd::{Gid, Uid, User};
 use crate::lock::{Attempt, Lock, try_lock};
 use crate::state_dir::StateDir;
 
-/// Makes the directory, if need be, such that the task user can go through it but not write.
+/// Makes the directory with this mode. One that is there already is left as it is, and must be
+/// ours alone to write in; a link to one counts as that.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
-    let is = std::fs::metadata(path)
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .permissions();
-    if is.mode() & 0o7777 != mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-            .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
+    let real = match path.canonicalize() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return make_new(path, mode),
+        real => real.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    is_ours_alone(&real)
+}
+
+/// Makes a directory, and those above it that are missing, which everybody may go through.
+fn make_new(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let above = path.parent().filter(|above| !above.exists());
+    above.map_or(Ok(()), |above| make_new(above, 0o755))?;
+    let cannot = || format!("cannot create {}", path.display());
+    DirBuilder::new().mode(0o700).create(path).with_context(cannot)?;
+    // Not when it is made: the umask would have its say.
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("cannot set the permissions of {}", path.display()))
+}
+
+/// Nobody else may put anything into the directory, or change it.
+fn is_ours_alone(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let meta = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
+    if !meta.is_dir() {
+        bail!("{shown} is no directory: use another --state-dir")
+    }
+    if meta.uid() != Uid::effective().as_raw() {
+        bail!("{shown} belongs to another user: use a --state-dir of your own")
+    }
+    if meta.mode() & 0o022 != 0 {
+        bail!("others may write in {shown}: use another --state-dir, or close it (chmod go-w)")
     }
     Ok(())
 }
@@ -153,14 +178,65 @@ mod tests {
         assert!(user(0, &[]).may_enter(0, 1, 1));
     }
 
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn only_what_was_made_here_gets_a_mode() {
+        let temp = tempfile::tempdir().unwrap();
+        let made = temp.path().join("a/b");
+        make_dir(&made, 0o711).unwrap();
+        assert_eq!((mode(&made), mode(&temp.path().join("a"))), (0o711, 0o755));
+        assert_eq!(mode(temp.path()), 0o700, "it was there before");
+        for before in [0o700, 0o751] {
+            set_mode(&made, before);
+            make_dir(&made, 0o755).unwrap();
+            assert_eq!(mode(&made), before);
+        }
+        let link = temp.path().join("link");
+        std::os::unix::fs::symlink(&made, &link).unwrap();
+        for open in [0o1777, 0o770, 0o702] {
+            set_mode(&made, open);
+            for path in [&made, &link] {
+                let error = make_dir(path, 0o755).unwrap_err().to_string();
+                assert!(error.starts_with("others may write in "), "{error}");
+                assert!(error.contains("a/b"), "{error}");
+            }
+            assert_eq!(mode(&made), open);
+        }
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_and_what_is_none_are_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = make_dir(&file, 0o755).unwrap_err().to_string();
+        assert!(error.contains("is no directory"), "{error}");
+        // Root's, unless root runs this: then it gives one away.
+        let other = if Uid::effective().is_root() {
+            nix::unistd::chown(temp.path(), Some(Uid::from_raw(4_000_000)), None).unwrap();
+            temp.path()
+        } else {
+            Path::new("/usr")
+        };
+        let error = make_dir(other, 0o755).unwrap_err().to_string();
+        assert!(error.contains("belongs to another user"), "{error}");
+    }
+
     #[test]
     fn a_closed_parent_is_named() {
         let temp = tempfile::tempdir().unwrap();
         let closed = temp.path().join("closed");
         let inside = closed.join("state");
         make_dir(&inside, 0o755).unwrap();
-        make_dir(&closed, 0o700).unwrap();
-        make_dir(temp.path(), 0o755).unwrap();
+        set_mode(&closed, 0o700);
+        set_mode(temp.path(), 0o755);
         // Nobody here: the id belongs to no user of the machine that runs the test.
         let error = user(4_000_000, &[]).can_reach(&inside).unwrap_err().to_string();
         let name = closed.canonicalize().unwrap();

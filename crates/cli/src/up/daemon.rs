@@ -33,6 +33,7 @@ pub(crate) struct Spec {
 /// A daemon that was started.
 #[derive(Debug)]
 pub(crate) struct Daemon {
+    name: String,
     child: Child,
     /// Held, never written to.
     lifeline: ChildStdin,
@@ -57,12 +58,18 @@ impl Daemon {
             anyhow::bail!("a process was started without the pipes it was to have");
         };
         Ok(Self {
+            name: spec.name.clone(),
             child,
             lifeline,
             ready: BufReader::new(ready).lines(),
             log: spec.log.clone(),
             log_start,
         })
+    }
+
+    /// Its name, as in its [`Spec`].
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The process id, until the process was waited for.

@@ -86,6 +86,9 @@ impl Plan {
             let mode = if daemon == "master" { 0o700 } else { 0o711 };
             let work_dir = dir.work_dir(daemon);
             checks::make_dir(&work_dir, mode)?;
+            if daemon != "master" {
+                user.can_reach(&work_dir)?;
+            }
             await_end(daemon, &lock_file(&work_dir)).await?;
         }
         let ports = std::iter::once(self.master_port).chain(self.agents.iter().map(|a| a.port));

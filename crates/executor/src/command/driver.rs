@@ -42,6 +42,9 @@ pub(super) fn complain(what: &str) {
 }
 
 fn run(arguments: &[OsString]) -> Result<(), String> {
+    // First of all: the token is in this process's reach, and the task runs as the same user.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| format!("Failed to hide the executor's memory: {error}"))?;
     // What goes wrong is for whoever reads the sandbox's `stderr`.
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -49,9 +52,6 @@ fn run(arguments: &[OsString]) -> Result<(), String> {
         .with_max_level(tracing::Level::WARN);
     // It fails only if whoever called us has a log already, which serves as well.
     let _ = log.try_init();
-    // The token is in this process's memory, and the task runs as the same user.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|error| format!("Failed to hide the executor's memory: {error}"))?;
     if !arguments.is_empty() {
         return Err(format!("Unknown arguments: {arguments:?}"));
     }

@@ -75,6 +75,8 @@ impl TaskCommand {
             directory: directory.to_owned(),
             user: None,
             input: Input::Null,
+            // The agent has decided that for this whole container.
+            may_gain_privileges: true,
         }))
     }
 

@@ -81,6 +81,7 @@ impl Executor {
             directory,
             user: options.user,
             input,
+            may_gain_privileges: false,
         };
         start.write_to(&mut init.stdin.take().unwrap()).unwrap();
         Self { init, sandbox }

@@ -264,6 +264,11 @@ impl Engine {
         if self.by_peer.get(&agent.peer) == Some(&agent.id) {
             self.by_peer.remove(&agent.peer);
         }
+        if let Some(identity) = &agent.peer.identity
+            && self.by_identity.get(identity) == Some(&agent.id)
+        {
+            self.by_identity.remove(identity);
+        }
         if let Some(observer) = self.observers.remove(&agent.observer) {
             self.timers.cancel(observer.next, Timer::Ping(agent.observer));
         }

@@ -148,6 +148,16 @@ impl Engine {
         if agents != peers || self.by_peer.len() != agents.len() {
             return Err("agents and their addresses differ".to_owned());
         }
+        let owned: BTreeMap<_, _> = self
+            .state
+            .agents
+            .values()
+            .filter_map(|agent| Some((agent.peer.identity.as_ref()?, &agent.id)))
+            .collect();
+        let owners = self.state.agents.values().filter(|a| a.peer.identity.is_some()).count();
+        if owned.len() != owners || !owned.into_iter().eq(&self.by_identity) {
+            return Err("agents and their identities differ".to_owned());
+        }
         if agents != observed || self.observers.len() != agents.len() {
             return Err("agents and their observers differ".to_owned());
         }

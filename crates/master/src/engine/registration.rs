@@ -39,6 +39,21 @@ impl Known {
     }
 }
 
+/// The actor of an agent is `slave(<number>)`. Where nobody proves who they are, any name goes, as
+/// in the original.
+fn check_actor(from: &BoundPid) -> Result<(), String> {
+    let number = |id: &str| {
+        let number = id.strip_prefix("slave(")?.strip_suffix(')')?;
+        (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(())
+    };
+    match from.identity() {
+        Some(_) if number(&from.upid().id).is_none() => {
+            Err("an agent's actor is called 'slave(<number>)'".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Engine {
     /// An agent wants to join for the first time.
     pub(super) fn register(
@@ -48,6 +63,7 @@ impl Engine {
         out: &mut Out,
     ) -> Result<(), String> {
         self.state.counters.count(Counter::MessagesRegisterSlave);
+        check_actor(from)?;
         let registration = validate::register(message, &self.config)?;
         let peer = peer_of(from);
         if let Some(agent) = self.agent_of(from).cloned() {
@@ -60,6 +76,7 @@ impl Engine {
             let cause = "a new agent registered at the same address";
             self.depart(&agent.id, Departure::Removed, cause, out);
         }
+        self.vacate_identity(from, None, out)?;
         let id = self.fresh_agent_id()?;
         out.info(format!("Registered agent {id} at {} with {}", sender(from), registration.total));
         self.admit(id.clone(), peer.clone(), registration, false, out);
@@ -122,6 +139,9 @@ impl Engine {
             observer,
         };
         self.by_peer.insert(peer.clone(), id.clone());
+        if let Some(identity) = &peer.identity {
+            self.by_identity.insert(identity.clone(), id.clone());
+        }
         self.state.agents.insert_mut(id.clone(), Arc::new(agent));
         out.push(Effect::Link { peer });
         self.ping(observer, out);
@@ -179,8 +199,10 @@ impl Engine {
             shut_down(&peer_of(from), "Agent has been marked gone".to_owned(), out);
             return Ok(());
         }
+        check_actor(from)?;
         let reregistration = validate::reregister(message, &self.config)?;
         self.vacate(from, &id, out)?;
+        self.vacate_identity(from, Some(&id), out)?;
         match known {
             Known::Registered(agent) => self.rejoin(from, &agent, reregistration, out),
             Known::Recovered(_) => self.come_back(from, reregistration, None, out),
@@ -213,6 +235,35 @@ impl Engine {
         }
     }
 
+    /// Makes room for an agent of the sender's identity at another place, or of another id: one
+    /// certificate speaks for one machine, and does not become a crowd.
+    fn vacate_identity(
+        &mut self,
+        from: &BoundPid,
+        id: Option<&AgentId>,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        let other = from
+            .identity()
+            .and_then(|identity| self.by_identity.get(identity))
+            .filter(|other| Some(*other) != id)
+            .and_then(|other| self.state.agents.get(other))
+            .cloned();
+        match other {
+            Some(other) if other.connected => Err(format!(
+                "its identity is that of agent {}, which is connected at {}",
+                other.id, other.peer.pid
+            )),
+            Some(other) => {
+                self.state.counters.count(Counter::SlaveRemovalsReasonRegistered);
+                let cause = "a new agent registered with the same identity";
+                self.depart(&other.id, Departure::Removed, cause, out);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A registered agent joins again: its link broke, or it was restarted.
     fn rejoin(&mut self, from: &BoundPid, old: &Agent, message: Reregistration, out: &mut Out) {
         let peer = peer_of(from);
@@ -236,6 +287,10 @@ impl Engine {
         if old.peer != peer {
             self.by_peer.remove(&old.peer);
             self.by_peer.insert(peer.clone(), id.clone());
+            // Whoever has an identity keeps it: only one without can have come by another.
+            if let Some(identity) = &peer.identity {
+                self.by_identity.insert(identity.clone(), id.clone());
+            }
             out.push(Effect::Unlink { peer: old.peer.clone() });
         }
         out.push(Effect::Link { peer: peer.clone() });

@@ -19,7 +19,7 @@ use super::{Shared, engine_caller, refused, stopping};
 use crate::engine;
 use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, Stream};
-use crate::runtime::Opened;
+use crate::runtime::{MAX_PER_IDENTITY, Opened};
 
 /// The word in texts of failed validations.
 const KIND: &str = "scheduler";
@@ -66,8 +66,12 @@ async fn subscribe(master: Shared, request: &Request, call: Call) -> Answer {
             "Subscribe calls should not include the 'Mesos-Stream-Id' header",
         ));
     }
-    let Opened { subscription, secret, records } =
-        master.streams.open(caller.clone(), media, master.heartbeat_interval);
+    let opened = master.streams.open(caller.clone(), media, master.heartbeat_interval);
+    let Some(Opened { subscription, secret, records }) = opened else {
+        return Err(Refusal::unavailable(format!(
+            "This identity has {MAX_PER_IDENTITY} open streams already: close one first"
+        )));
+    };
     let watch = records.watch();
     let event = Event::Subscribe { subscription, caller, call: Box::new(call) };
     // On a task of its own: if the caller hangs up meanwhile, the engine still hears of the

@@ -19,6 +19,9 @@ use wire::v1::scheduler;
 
 use crate::engine::event::{Caller, SubscriptionId};
 
+/// How many streams one identity may have open at a time.
+pub const MAX_PER_IDENTITY: usize = 64;
+
 /// All open streams of schedulers.
 #[derive(Debug, Default)]
 pub struct Streams {
@@ -56,16 +59,28 @@ pub struct Opened {
 }
 
 impl Streams {
-    /// Opens a stream for `owner`.
-    pub fn open(&self, owner: Caller, media: Media, heartbeat: std::time::Duration) -> Opened {
+    /// Opens a stream for `owner`; `None` if it has [`MAX_PER_IDENTITY`] open already. Callers
+    /// without an identity cannot be told apart, and are not counted here.
+    pub fn open(
+        &self,
+        owner: Caller,
+        media: Media,
+        heartbeat: std::time::Duration,
+    ) -> Option<Opened> {
         let subscription = SubscriptionId(self.next.fetch_add(1, Ordering::Relaxed));
         let heartbeat = Heartbeat { every: heartbeat, payload: heartbeat_payload(media) };
         let (subscriber, records) = channel(Bounds::default(), Some(heartbeat));
         let secret = fresh_secret();
         let mut open = self.lock();
+        let of_the_same = |entry: &&Entry| entry.owner.identity == owner.identity;
+        if owner.identity.is_some()
+            && open.by_id.values().filter(of_the_same).count() >= MAX_PER_IDENTITY
+        {
+            return None;
+        }
         open.by_hash.insert(self.hasher.hash_one(&secret), subscription);
         open.by_id.insert(subscription, Entry { subscriber, media, owner, secret: secret.clone() });
-        Opened { subscription, secret, records }
+        Some(Opened { subscription, secret, records })
     }
 
     /// The stream that `secret` names, if `caller` is who opened it.
@@ -85,9 +100,11 @@ impl Streams {
         subscription: SubscriptionId,
         event: &scheduler::Event,
     ) -> Result<(), Ended> {
+        let media = self.lock().by_id.get(&subscription).map(|entry| entry.media);
+        // Without the lock: an event may be long, and calls look for their streams meanwhile.
+        let payload = encode(media.ok_or(Ended::Gone)?, event, Style::V1);
         let mut open = self.lock();
         let Some(entry) = open.by_id.get(&subscription) else { return Err(Ended::Gone) };
-        let payload = encode(entry.media, event, Style::V1);
         let sent = entry.subscriber.send(&payload);
         if sent == Err(Ended::CutOff) {
             self.cut_off.fetch_add(1, Ordering::Relaxed);
@@ -159,7 +176,7 @@ mod tests {
     #[test]
     fn a_secret_is_worth_nothing_to_anybody_else() {
         let streams = Streams::default();
-        let opened = streams.open(caller("a"), Media::Json, BEAT);
+        let opened = streams.open(caller("a"), Media::Json, BEAT).unwrap();
         let find = |secret: &str, who| streams.find(secret, &caller(who));
         assert_eq!(find(&opened.secret, "a"), Some(opened.subscription));
         assert_eq!(find(&opened.secret, "b"), None);
@@ -169,6 +186,22 @@ mod tests {
         assert_eq!(find("", "a"), None);
         streams.close(opened.subscription);
         assert_eq!(find(&opened.secret, "a"), None);
+    }
+
+    #[test]
+    fn one_identity_has_so_many_streams_and_no_more() {
+        let streams = Streams::default();
+        let open = |who| streams.open(who, Media::Json, BEAT);
+        let first = open(caller("a")).unwrap();
+        let _others: Vec<_> =
+            (1..MAX_PER_IDENTITY).map(|_| open(caller("a")).unwrap()).collect();
+        assert!(open(caller("a")).is_none());
+        open(caller("b")).unwrap();
+        for _ in 0..=MAX_PER_IDENTITY {
+            open(Caller::default()).unwrap();
+        }
+        streams.close(first.subscription);
+        open(caller("a")).unwrap();
     }
 
     #[test]
@@ -187,7 +220,8 @@ mod tests {
             (Media::Protobuf, &b"2\n\x08\x08"[..]),
         ] {
             let streams = Streams::default();
-            let Opened { subscription, mut records, .. } = streams.open(caller("a"), media, BEAT);
+            let Opened { subscription, mut records, .. } =
+                streams.open(caller("a"), media, BEAT).unwrap();
             let event = |kind: scheduler::event::Type| scheduler::Event {
                 r#type: Some(kind as i32),
                 ..Default::default()
@@ -210,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn a_scheduler_that_does_not_read_loses_its_stream() {
         let streams = Streams::default();
-        let opened = streams.open(caller("a"), Media::Json, BEAT);
+        let opened = streams.open(caller("a"), Media::Json, BEAT).unwrap();
         let event = scheduler::Event {
             r#type: Some(scheduler::event::Type::Error as i32),
             error: Some(scheduler::event::Error { message: "x".repeat(1 << 20) }),

@@ -232,6 +232,29 @@ fn an_agent_that_moved_or_changed_its_name_is_shut_down() {
 }
 
 #[test]
+fn a_certificate_speaks_for_one_agent_at_a_time() {
+    let at = |upid: &str| bound(upid, Some(identity("agent/host-1")));
+    let register = || Inbound::RegisterAgent(register_message(1, "cpus:4"));
+    let mut world = World::new();
+    world.say(&at("a1@10.0.0.1:5051"), register()).is_refused();
+    world.say(&at("slave()@10.0.0.1:5051"), register()).is_refused();
+    let first = world.join(1, "cpus:4");
+    for place in ["slave(2)@10.0.0.1:5051", "slave(1)@10.0.0.1:6000", "slave(1)@10.0.0.9:5051"] {
+        world.say(&at(place), register()).is_refused();
+        let mut other = world.reregister_message(1, &first);
+        other.slave.id = Some(v1::AgentId { value: "another".to_owned() });
+        world.say(&at(place), Inbound::ReregisterAgent(other)).is_refused();
+    }
+    assert!(world.state().agents[&first].connected);
+    // Once it is away, whoever has its certificate takes its place.
+    world.exited(&host(1));
+    let done = world.say(&at("slave(1)@10.0.0.1:6000"), register());
+    assert!(done.names().iter().any(|name| *name == "SlaveRegistered"), "{:?}", done.names());
+    assert_eq!(world.state().agents.keys().count(), 1);
+    assert!(!world.state().agents.contains_key(&first));
+}
+
+#[test]
 fn an_agent_on_another_port_keeps_its_id() {
     let mut world = World::new();
     let agent = world.join(1, "cpus:4");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use launch::material::{self, BearerToken, Material};
 use launch::{Input, Program, Start, User};
+use tokio::net::unix::pipe::Receiver;
 
 use super::{Container, Shared, lock};
 use crate::containerizer::fetcher::{self, Fetch};
@@ -115,21 +117,22 @@ impl Shared {
             }
         };
         let directory = request.sandbox.clone();
-        Ok(Start { program, arguments, environment, directory, user, input })
+        let may_gain_privileges = self.settings.allow_root;
+        Ok(Start { program, arguments, environment, directory, user, input, may_gain_privileges })
     }
 
     /// Fetches the URIs of the command, as the user of the container and inside a container of
     /// its own, which ends when the launch is given up.
     async fn fetch(
-        &self,
+        self: &Arc<Self>,
         request: &LaunchRequest,
         fetch: Fetch,
         user: Option<User>,
         sandbox: &Sandbox,
         container: &Container,
     ) -> Result<(), LaunchError> {
-        let failed =
-            |cause: String| LaunchError::Fetch { container: request.container_id.clone(), cause };
+        let id = request.container_id.clone();
+        let failed = move |cause: String| LaunchError::Fetch { container: id.clone(), cause };
         let start = Start {
             program: Program::Ourselves,
             arguments: ["alcazar", fetcher::COMMAND].map(OsString::from).to_vec(),
@@ -137,16 +140,14 @@ impl Shared {
             directory: request.sandbox.clone(),
             user,
             input: Input::Bytes(fetch.encode().into()),
+            may_gain_privileges: false,
         };
-        let begin = || -> io::Result<_> {
-            let mut waiting =
-                Waiting::spawn(&self.image, Stdio::piped(), sandbox.stderr.try_clone()?)?;
-            let stdout = waiting.take_stdout().map(std::os::fd::OwnedFd::from);
-            let first = waiting.begin(&start)?;
-            let stdout = stdout.map(tokio::net::unix::pipe::Receiver::from_owned_fd).transpose()?;
-            Ok((first, stdout))
+        let stderr = sandbox.stderr.try_clone().map_err(|error| failed(error.to_string()))?;
+        let begin = {
+            let (shared, failed) = (Arc::clone(self), failed.clone());
+            move || shared.begin_fetch(&start, stderr).map_err(|error| failed(error.to_string()))
         };
-        let (first, stdout) = begin().map_err(|error| failed(error.to_string()))?;
+        let (first, stdout) = blocking(begin).await?;
         let fetched = async {
             let said = match stdout {
                 Some(stdout) => fetcher::read_failure(stdout).await?,
@@ -177,6 +178,22 @@ impl Shared {
         }
     }
 
+    fn begin_fetch(
+        &self,
+        start: &Start,
+        stderr: File,
+    ) -> io::Result<(Arc<FirstProcess>, Option<Receiver>)> {
+        let mut waiting = Waiting::spawn(&self.image, Stdio::piped(), stderr)?;
+        let stdout = waiting.take_stdout().map(|stdout| Receiver::from_owned_fd(stdout.into()));
+        match stdout.transpose() {
+            Ok(stdout) => Ok((waiting.begin(start)?, stdout)),
+            Err(error) => {
+                waiting.abandon();
+                Err(error)
+            }
+        }
+    }
+
     /// Starts the first process, writes down its pid, and only then lets it begin.
     fn begin(
         &self,
@@ -191,24 +208,26 @@ impl Shared {
         };
         let waiting =
             Waiting::spawn(&self.image, sandbox.stdout, sandbox.stderr).map_err(failed)?;
-        let given_up = |waiting: Waiting, error| {
-            if let Err(error) = waiting.abandon() {
-                tracing::error!(%error, "cannot end a container that was not begun");
-            }
-            error
-        };
         if let Err(error) = self.write_down(request, &waiting) {
-            return Err(given_up(waiting, failed(error)));
+            waiting.abandon();
+            return Err(failed(error));
         }
-        // From here on a destroyer finds the process; before, it only leaves its mark.
-        let mut slot = lock(&container.first);
-        if *container.doomed.borrow() {
-            drop(slot);
-            return Err(given_up(waiting, LaunchError::Destroyed));
+        {
+            let mut slot = lock(&container.first);
+            if *container.doomed.borrow() {
+                drop(slot);
+                waiting.abandon();
+                return Err(LaunchError::Destroyed);
+            }
+            // From here on a destroyer finds the process; before, it only leaves its mark.
+            *slot = Some(Arc::clone(waiting.first()));
         }
-        let first = Arc::new(waiting.begin(start).map_err(failed)?);
-        *slot = Some(Arc::clone(&first));
-        Ok(first)
+        // Without the lock, since this waits for the process. If a destroyer is faster, the
+        // process ends before it has read, or with what it was told to start.
+        waiting.begin(start).map_err(|error| {
+            *lock(&container.first) = None;
+            failed(error)
+        })
     }
 
     fn write_down(&self, request: &LaunchRequest, waiting: &Waiting) -> io::Result<()> {
