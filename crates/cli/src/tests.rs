@@ -44,14 +44,14 @@ fn page_of_today(page: &str) -> (String, Vec<String>) {
 fn the_page_about_commands_shows_the_help_of_every_command_as_it_is() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let (today, mut shown) = page_of_today(&page);
-    if std::env::var_os("ALCAZAR_UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("ALCAZAR_REGENERATE").is_some() {
         std::fs::write(PAGE, &today).unwrap();
         return;
     }
     for (number, (is, should)) in page.lines().zip(today.lines()).enumerate() {
-        assert_eq!(is, should, "line {}: run this test with ALCAZAR_UPDATE_GOLDEN=1", number + 1);
+        assert_eq!(is, should, "line {}: run this test with ALCAZAR_REGENERATE=1", number + 1);
     }
-    assert_eq!(page, today, "run this test with ALCAZAR_UPDATE_GOLDEN=1");
+    assert_eq!(page, today, "run this test with ALCAZAR_REGENERATE=1");
     let program = Alcazar::command();
     let mut commands: Vec<String> = program
         .get_subcommands()

@@ -70,10 +70,13 @@ fn throttle(status: StatusCode) -> &'static Throttle {
     static NOT_FOUND: Throttle = Throttle::new();
     static OTHERWISE: Throttle = Throttle::new();
     static FAILED: Throttle = Throttle::new();
+    static LATER: Throttle = Throttle::new();
     match status {
         StatusCode::UNAUTHORIZED => &UNAUTHORIZED,
         StatusCode::FORBIDDEN => &FORBIDDEN,
         StatusCode::NOT_FOUND => &NOT_FOUND,
+        StatusCode::NOT_IMPLEMENTED => &OTHERWISE,
+        StatusCode::SERVICE_UNAVAILABLE => &LATER,
         status if status.is_server_error() => &FAILED,
         _ => &OTHERWISE,
     }
@@ -125,10 +128,21 @@ impl<S: Send + Sync + 'static> Site<S> {
             let who = caller.principal().unwrap_or("anonymous");
             let (method, path, from) = (&head.method, &head.path, caller.address());
             let throttle = throttle(refusal.status());
-            if refusal.status().is_server_error() {
-                seldom!([throttle] error, %method, ?path, who, %from, %refusal, "request failed");
-            } else {
-                seldom!([throttle] info, %method, ?path, who, %from, %refusal, "request refused");
+            match refusal.status() {
+                // Nobody can do anything about what is not implemented.
+                StatusCode::NOT_IMPLEMENTED => {
+                    seldom!([throttle] info, %method, ?path, who, %from, %refusal, "request refused");
+                }
+                // It passes: whoever asked may try again.
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    seldom!([throttle] warn, %method, ?path, who, %from, %refusal, "request put off");
+                }
+                status if status.is_server_error() => {
+                    seldom!([throttle] error, %method, ?path, who, %from, %refusal, "request failed");
+                }
+                _ => {
+                    seldom!([throttle] info, %method, ?path, who, %from, %refusal, "request refused")
+                }
             }
             self.refused.count(refusal.status().as_u16());
         }

@@ -145,10 +145,11 @@ impl Link {
 
     fn handle(&mut self, input: Input) {
         match &input {
-            // The agent is restarted: nothing that the task's owner, who reads this in the
-            // sandbox's `stderr`, has to know.
-            Input::Lost(why) => tracing::info!(%why, "not subscribed to the agent"),
-            Input::Refused(why) => tracing::warn!(%why, "not subscribed to the agent"),
+            // It is tried again, and a restart of the agent is nothing that the task's owner, who
+            // reads this in the sandbox's `stderr`, has to know.
+            Input::Lost(why) => tracing::debug!(%why, "not subscribed to the agent"),
+            // It may be tried again, too, but no agent that knows us answers so.
+            Input::Refused(why) => tracing::error!(%why, "not subscribed to the agent"),
             _ => {}
         }
         for effect in self.session.handle(input, self.clock.now()) {

@@ -240,7 +240,13 @@ mod tests {
     fn a_start_is_read_as_it_was_written() {
         for start in [
             start(),
-            Start { program: Program::Ourselves, user: None, input: Input::Null, may_gain_privileges: false, ..start() },
+            Start {
+                program: Program::Ourselves,
+                user: None,
+                input: Input::Null,
+                may_gain_privileges: false,
+                ..start()
+            },
         ] {
             let mut bytes = Vec::new();
             start.write_to(&mut bytes).unwrap();

@@ -263,12 +263,15 @@ impl Reading<'_> {
                 None => self.unknown(naming, variable, &upper),
             }
         }
-        // An ordinary `SSL_CERT_FILE` is OpenSSL's own variable and names roots.
+        // An ordinary `SSL_CERT_FILE` is OpenSSL's own variable and names roots: worth a word only
+        // if somebody configures us, and not the certificate by its new name.
+        let configured = candidates.contains_key("ENABLED") || candidates.contains_key("KEY_FILE");
         if old_names == ["CERT_FILE"]
             && let Some(found) = candidates.get_mut("CERT_FILE")
         {
+            let astray = configured && found.iter().all(|(old, _)| *old);
             found.retain(|(old, raw)| {
-                if *old {
+                if *old && astray {
                     self.notices.push(Notice::Ignored {
                         variable: raw.variable.clone(),
                         reason: "alone it is OpenSSL's variable for trusted roots and never our \

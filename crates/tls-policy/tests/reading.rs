@@ -103,12 +103,21 @@ fn an_unknown_name_is_an_error_for_us_and_a_notice_for_the_originals_names() {
 
 #[test]
 fn an_ordinary_ssl_cert_file_is_no_identity() {
-    let alone = read(&[("SSL_CERT_FILE", "/etc/ssl/roots.pem"), ("LIBPROCESS_SSL_ENABLED", "1")]);
-    let alone = alone.unwrap();
-    assert_eq!(alone.cert_file, None);
-    assert!(
-        matches!(&alone.notices[..], [Notice::Ignored { variable, .. }] if variable == "SSL_CERT_FILE")
-    );
+    let roots = ("SSL_CERT_FILE", "/etc/ssl/roots.pem");
+    let alone = read(&[roots]).unwrap();
+    assert_eq!((alone.cert_file, alone.notices), (None, vec![]));
+    for configured in [("LIBPROCESS_SSL_ENABLED", "1"), ("LIBPROCESS_SSL_KEY_FILE", "/k.pem")] {
+        let astray = read(&[roots, configured]).unwrap();
+        assert_eq!(astray.cert_file, None);
+        assert!(
+            matches!(&astray.notices[..], [Notice::Ignored { variable, .. }] if variable == roots.0),
+            "{configured:?}"
+        );
+        let ours = ("LIBPROCESS_SSL_CERT_FILE", "/c.pem");
+        let both = read(&[roots, configured, ours]).unwrap();
+        assert_eq!(both.cert_file.unwrap().value, Path::new(ours.1));
+        assert_eq!(both.notices, []);
+    }
     let pair = read(&[("SSL_CERT_FILE", "/c.pem"), ("SSL_KEY_FILE", "/k.pem")]).unwrap();
     assert_eq!(pair.cert_file.unwrap().value, Path::new("/c.pem"));
 }

@@ -2,8 +2,8 @@
 //! do about it.
 
 use std::ffi::CString;
-use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::fs::{DirBuilder, Permissions};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 

@@ -45,11 +45,11 @@ fn run(arguments: &[OsString]) -> Result<(), String> {
     // First of all: the token is in this process's reach, and the task runs as the same user.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| format!("Failed to hide the executor's memory: {error}"))?;
-    // What goes wrong is for whoever reads the sandbox's `stderr`.
+    // The sandbox's `stderr` is the task's: only what cannot be put right is written there.
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(false)
-        .with_max_level(tracing::Level::WARN);
+        .with_max_level(tracing::Level::ERROR);
     // It fails only if whoever called us has a log already, which serves as well.
     let _ = log.try_init();
     if !arguments.is_empty() {

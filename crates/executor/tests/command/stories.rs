@@ -253,6 +253,8 @@ pub(crate) fn updates_survive_the_agent() {
         };
         assert_eq!(last.message(), "Command exited with status 5");
         assert!(executor.end().await.success());
+        // What the agent did is not the task's output.
+        assert_eq!(executor.output("stderr"), "");
     });
 }
 

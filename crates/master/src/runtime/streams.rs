@@ -193,8 +193,7 @@ mod tests {
         let streams = Streams::default();
         let open = |who| streams.open(who, Media::Json, BEAT);
         let first = open(caller("a")).unwrap();
-        let _others: Vec<_> =
-            (1..MAX_PER_IDENTITY).map(|_| open(caller("a")).unwrap()).collect();
+        let _others: Vec<_> = (1..MAX_PER_IDENTITY).map(|_| open(caller("a")).unwrap()).collect();
         assert!(open(caller("a")).is_none());
         open(caller("b")).unwrap();
         for _ in 0..=MAX_PER_IDENTITY {

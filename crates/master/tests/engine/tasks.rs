@@ -54,8 +54,6 @@ fn an_accepted_task_goes_to_its_agent_and_the_rest_comes_back_after_the_refusal(
 #[test]
 fn tasks_that_cannot_run_end_in_task_error_with_the_reason_and_cost_nothing() {
     type Change = fn(&mut v1::TaskInfo);
-    let nanoseconds = |n| Some(v1::DurationInfo { nanoseconds: n });
-    let _ = nanoseconds(0);
     let cases: Vec<(Change, &str)> = vec![
         (|t| t.task_id.value = "x/y".into(), "'x/y' contains invalid characters"),
         (|t| t.task_id.value = "running".into(), "Task has duplicate ID: running"),

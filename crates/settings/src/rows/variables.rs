@@ -86,7 +86,8 @@ pub(super) const LIBPROCESS: Section = Section {
     ],
 };
 
-/// Read by the crate `tls-policy`, not by this one; here for people.
+/// Read by the crate `tls-policy`, not by this one; here for people. As long as
+/// `LIBPROCESS_SSL_ENABLED=true` is refused, none of the others can have an effect.
 pub(super) const TLS: Section = Section {
     title: "Variables: TLS",
     programs: &Program::ALL,
@@ -110,10 +111,10 @@ pub(super) const TLS: Section = Section {
             "LIBPROCESS_SSL_CERT_FILE",
             Path,
             Unset,
-            Honoured,
+            NoEffectYet,
             "PEM: our certificate, then the intermediates.",
         ),
-        Row::new("LIBPROCESS_SSL_KEY_FILE", Path, Unset, Honoured, "PEM: its private key."),
+        Row::new("LIBPROCESS_SSL_KEY_FILE", Path, Unset, NoEffectYet, "PEM: its private key."),
         Row::new(
             "LIBPROCESS_SSL_VERIFY_CERT",
             Bool,
@@ -146,24 +147,24 @@ pub(super) const TLS: Section = Section {
             "LIBPROCESS_SSL_VERIFY_IPADD",
             Bool,
             Value("false"),
-            Honoured,
+            NoEffectYet,
             "Let an address in a certificate count as a name.",
         ),
         Row::new(
             "LIBPROCESS_SSL_VERIFICATION_DEPTH",
             Size,
             Value("4"),
-            Honoured,
+            NoEffectYet,
             "How many certificates may stand above a peer's.",
         ),
         Row::new(
             "LIBPROCESS_SSL_CA_DIR",
             Path,
             Unset,
-            Honoured,
+            NoEffectYet,
             "A directory of roots, hashed by OpenSSL.",
         ),
-        Row::new("LIBPROCESS_SSL_CA_FILE", Path, Unset, Honoured, "PEM: roots."),
+        Row::new("LIBPROCESS_SSL_CA_FILE", Path, Unset, NoEffectYet, "PEM: roots."),
         Row::new(
             "LIBPROCESS_SSL_CIPHERS",
             String,
@@ -171,7 +172,7 @@ pub(super) const TLS: Section = Section {
                 "AES128-SHA:AES256-SHA:RC4-SHA:DHE-RSA-AES128-SHA:DHE-DSS-AES128-SHA:\
                  DHE-RSA-AES256-SHA:DHE-DSS-AES256-SHA",
             ),
-            Honoured,
+            NoEffectYet,
             "The cipher suites of TLS 1.2, in OpenSSL's words. The default is the original's; \
              ours puts forward-secret suites in front and leaves out what OpenSSL dropped.",
         ),
@@ -179,25 +180,31 @@ pub(super) const TLS: Section = Section {
             "LIBPROCESS_SSL_ECDH_CURVES",
             String,
             Value("auto"),
-            Honoured,
+            NoEffectYet,
             "The groups for key exchange, in order of preference, separated by colons.",
         ),
         Row::new(
             "LIBPROCESS_SSL_HOSTNAME_VALIDATION_SCHEME",
             String,
             Value("legacy"),
-            Honoured,
+            NoEffectYet,
             "How names are verified: `legacy` (reverse lookup) or `openssl` (what was dialled).",
         ),
         Row::new("LIBPROCESS_SSL_ENABLE_SSL_V3", Bool, Value("false"), NoEffectYet, "Never."),
         Row::new("LIBPROCESS_SSL_ENABLE_TLS_V1_0", Bool, Value("false"), NoEffectYet, "Never."),
         Row::new("LIBPROCESS_SSL_ENABLE_TLS_V1_1", Bool, Value("false"), NoEffectYet, "Never."),
-        Row::new("LIBPROCESS_SSL_ENABLE_TLS_V1_2", Bool, Value("true"), Honoured, "Offer TLS 1.2."),
+        Row::new(
+            "LIBPROCESS_SSL_ENABLE_TLS_V1_2",
+            Bool,
+            Value("true"),
+            NoEffectYet,
+            "Offer TLS 1.2.",
+        ),
         Row::new(
             "LIBPROCESS_SSL_ENABLE_TLS_V1_3",
             Bool,
             Value("false"),
-            Honoured,
+            NoEffectYet,
             "Offer TLS 1.3. The default is the original's; here it is offered unless `false`.",
         ),
         Row::new("LIBPROCESS_SSL_HELP", Bool, Value("false"), NoEffectYet, "Nothing, as always."),
