@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, bail};
 use model::identity::Kind;
-use scheduler::{CallError, Config};
+use scheduler::{CallError, Config, SessionError};
 use settings::{ContentType, ExecuteSettings, Naming, What};
 use transport::client;
 use transport::tls::Expected;
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<u8> {
         framework: framework_of(&settings, user),
         suppressed_roles: Vec::new(),
     };
-    crate::block_on(until_ended(config, task, settings.kill_after))?;
+    crate::block_on(until_ended(config, task, settings.kill_after)).map_err(with_hint)?;
     Ok(exit::SUCCESS)
 }
 
@@ -171,6 +171,18 @@ async fn until_ended(
     Ok(())
 }
 
+/// What to do about a master that only listens to TLS, which this program does not speak yet.
+fn with_hint(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(SessionError::Refused { status: 400, reason }) if reason.contains("speaks TLS") => {
+            anyhow::anyhow!(
+                "{error} (`alcazar execute` speaks TLS, with the operator's certificate)"
+            )
+        }
+        _ => error,
+    }
+}
+
 /// A status as the original prints it.
 fn told(status: &TaskStatus) -> String {
     let id = printable(&status.task_id.value);
@@ -249,6 +261,15 @@ mod tests {
         assert_eq!(task.resources.len(), 1);
         let settings = settings(&["--master=h:1", r#"--task={"name":"x"}"#]);
         assert!(task_of(&settings).is_err());
+    }
+
+    #[test]
+    fn whoever_meets_tls_learns_which_command_speaks_it() {
+        let refused = |reason: &str| SessionError::Refused { status: 400, reason: reason.into() };
+        let told = with_hint(refused("This port speaks TLS only: use https.").into()).to_string();
+        assert!(told.contains("use https.") && told.contains("`alcazar execute`"), "{told}");
+        let other = with_hint(refused("no role").into()).to_string();
+        assert!(!other.contains("alcazar execute"), "{other}");
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub(crate) async fn run(options: &Options, dir: &StateDir, color: Color) -> anyh
         outcome = up.live() => outcome,
     };
     up.end().await;
+    if outcome.is_ok() {
+        say("The daemons have stopped. Checkpointed tasks go on; the next start finds them.");
+    }
     outcome
 }
 
@@ -110,7 +113,7 @@ impl Up<'_> {
             self.plan.agents[n].port = self.start(&spec, agent.port).await?;
         }
         self.write_facts(&operator)?;
-        self.announce()?;
+        self.announce(&operator)?;
         let mut daily = tokio::time::interval(pki::DAY);
         loop {
             tokio::select! {
@@ -226,7 +229,7 @@ impl Up<'_> {
     }
 
     /// Says where the cluster is, what protects it, and what to do next.
-    fn announce(&self) -> anyhow::Result<()> {
+    fn announce(&self, operator: &LeafPaths) -> anyhow::Result<()> {
         for warning in &self.trust.warnings {
             self.warn(warning);
         }
@@ -245,18 +248,19 @@ impl Up<'_> {
              agents      {agents}\n\
              state       {state_dir}\n\
              protection  TLS both ways between all parts, by {made} in {pki};\n            \
-                         who has no certificate of it gets no answer. The operator's: {operator}\n            \
+                         without a certificate of it nothing is shown or obeyed\n            \
+                         (the operator's: {operator}).\n            \
                          New certificates at each start, good for {life}.\n\
              tasks       run as the user {user}\n\
              \n\
-             Ctrl-C stops the daemons. Tasks go on, and the next start finds them.\n\
+             Ctrl-C stops the daemons. Checkpointed tasks go on, and the next start finds them.\n\
              Next, in another terminal:\n\
              \n    \
                  alcazar execute{with} --command 'echo hello'\n",
             url = self.url(self.plan.master_port),
             agents = agents.join(", "),
             pki = self.dir.pki().display(),
-            operator = "operator-local.crt",
+            operator = operator.certificate.display(),
             life = days(pki::LEAF_LIFETIME),
             user = self.user.name,
         );

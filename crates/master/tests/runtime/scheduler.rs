@@ -279,10 +279,13 @@ async fn a_scheduler_that_hangs_up_is_disconnected() {
     soon(cluster.master.stop()).await.unwrap();
 }
 
-/// A registry that says when it wrote, and fails when told to.
+/// A registry that says when it is about to admit an agent, waits until it may, and fails when
+/// told to.
 #[derive(Debug)]
 struct Watched {
     inner: MemoryRegistry,
+    begun: tokio::sync::mpsc::UnboundedSender<()>,
+    may_go_on: std::sync::mpsc::Receiver<()>,
     admitted: Arc<AtomicUsize>,
     fails: Arc<AtomicBool>,
 }
@@ -298,8 +301,10 @@ impl Registry for Watched {
             return Err(RegistryError::Broken);
         }
         self.inner.commit(operations)?;
-        // Slow, so that an answer that does not wait would be seen to come too early.
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        if agents > 0 {
+            self.begun.send(()).unwrap();
+            self.may_go_on.recv().unwrap();
+        }
         self.admitted.fetch_add(agents, Ordering::SeqCst);
         Ok(())
     }
@@ -308,14 +313,24 @@ impl Registry for Watched {
 #[tokio::test]
 async fn an_agent_is_answered_when_its_admission_is_durable_and_never_if_it_cannot_be() {
     let (admitted, fails) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
     let registry = Watched {
         inner: MemoryRegistry::default(),
+        begun,
+        may_go_on,
         admitted: Arc::clone(&admitted),
         fails: Arc::clone(&fails),
     };
     let mut cluster = Cluster::start_with(Trust::certificates(), Box::new(registry), |_| ()).await;
     let mut agent = Agent::new(&cluster, "a1");
-    agent.register().await;
+    agent.say(&agent.registration());
+    soon(begins.recv()).await.unwrap();
+    // An answer that did not wait would be here before that to a whole request.
+    cluster.metric("master/uptime_secs").await;
+    assert!(agent.heard_nothing());
+    go_on.send(()).unwrap();
+    let _: internal::SlaveRegisteredMessage = agent.hear().await;
     assert_eq!(admitted.load(Ordering::SeqCst), 1);
 
     fails.store(true, Ordering::SeqCst);
