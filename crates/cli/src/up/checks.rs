@@ -189,6 +189,7 @@ mod tests {
     #[test]
     fn only_what_was_made_here_gets_a_mode() {
         let temp = tempfile::tempdir().unwrap();
+        set_mode(temp.path(), 0o700);
         let made = temp.path().join("a/b");
         make_dir(&made, 0o711).unwrap();
         assert_eq!((mode(&made), mode(&temp.path().join("a"))), (0o711, 0o755));
