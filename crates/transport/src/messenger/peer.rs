@@ -275,3 +275,73 @@ impl Conversation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::sync::Mutex;
+
+    use tokio::sync::watch;
+
+    use super::super::{MessengerParts, Peer, Peers, Settings};
+    use super::*;
+    use crate::tls::Security;
+
+    const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+
+    /// The task of a connection that is not in the book any more.
+    fn task() -> Task {
+        let (exits, _) = mpsc::channel(1);
+        let parts = MessengerParts {
+            own: ADDRESS,
+            security: Security::DangerPlaintext,
+            settings: Settings::default(),
+            counters: Arc::default(),
+            listeners: Arc::default(),
+            exits,
+        };
+        let peers = Mutex::new(Peers::default());
+        let messenger = Arc::new(Inner { parts, peers, pending: watch::Sender::new(0) });
+        let (_, items) = mpsc::channel(1);
+        Task {
+            messenger,
+            address: ADDRESS,
+            generation: 1,
+            expected: Expected::Member,
+            items,
+            queued_bytes: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn links_of_a_full_queue_exit_although_their_connection_was_just_ending() {
+        let task = task();
+        let links = vec![Upid::new("x", ADDRESS)];
+        let (stop, mut stopped) = oneshot::channel();
+        stop.send(Stop::QueueFull(links.clone())).unwrap();
+        assert_eq!(task.forget(&mut stopped), links);
+        // Those of a replaced connection have gone over to the new one.
+        let (stop, mut stopped) = oneshot::channel();
+        stop.send(Stop::Replaced).unwrap();
+        assert_eq!(task.forget(&mut stopped), []);
+    }
+
+    #[test]
+    fn an_idle_connection_leaves_the_one_that_has_taken_its_place() {
+        let task = task();
+        let put = |generation| {
+            let (queue, _) = mpsc::channel(1);
+            let (stop, _) = oneshot::channel();
+            let queued_bytes = Arc::default();
+            let peer = Peer { generation, queue, queued_bytes, links: BTreeMap::new(), stop };
+            task.messenger.peers().by_address.insert(ADDRESS, peer);
+        };
+        put(2);
+        assert!(task.leave());
+        assert!(task.messenger.peers().by_address.contains_key(&ADDRESS));
+        put(1);
+        assert!(task.leave());
+        assert!(task.messenger.peers().by_address.is_empty());
+    }
+}

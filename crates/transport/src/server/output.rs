@@ -237,3 +237,53 @@ impl Wire {
         let _ = timeout(LINGER, farewell).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libprocess::decode::Limits;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::stream::Enduring;
+
+    async fn wire() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let stream = Stream::Plain(Enduring::new(socket));
+        (Wire::new(stream, Decoder::new(Limits::default())), client)
+    }
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn accepted_messages_cost_a_count_and_are_all_answered_in_their_place() {
+        const MANY: usize = 200_000;
+        let (mut wire, mut client) = wire().await;
+        for _ in 0..MANY {
+            wire.accept();
+        }
+        assert!(wire.out.len() < MAX_OUT + 1000, "{}", wire.out.len());
+        let reading = tokio::spawn(async move {
+            let mut text = String::new();
+            client.read_to_string(&mut text).await.unwrap();
+            text
+        });
+        wire.make_room(DEADLINE).await.unwrap();
+        wire.out.extend_from_slice(b"the next answer");
+        wire.flush(DEADLINE).await.unwrap();
+        drop(wire);
+        let text = reading.await.unwrap();
+        assert_eq!(text.matches("HTTP/1.1 202 Accepted\r\n").count(), MANY);
+        assert!(text.ends_with("\r\n\r\nthe next answer"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_deadline_for_a_peer_that_reads_nothing() {
+        let (mut wire, _client) = wire().await;
+        // Far more than any socket's buffers hold.
+        wire.accepted = 10_000_000;
+        assert_eq!(wire.make_room(DEADLINE).await, Err(WriteFailure::Deadline));
+        assert!(wire.is_stuck(DEADLINE) && wire.waits_since().is_some());
+    }
+}

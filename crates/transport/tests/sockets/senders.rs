@@ -52,6 +52,24 @@ async fn a1_a_message_without_a_certificate_never_reaches_the_program() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_stranger_is_not_waited_for() {
+    let pki = Pki::new();
+    let server = serve(pki.component("master/m"));
+    for (target, status) in [("/master/m", "403"), ("/%zz/m", "500")] {
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nLibprocess-From: slave(1)@127.0.0.1:5051\r\n\
+             Content-Length: 1000000\r\n\r\n"
+        );
+        // None of the body is sent, and the deadline for one is far away.
+        let mut client = server.connect_tls(&pki.raw_client(None)).await;
+        let text = exchange(&mut client, head).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        assert!(text.contains("Connection: close"), "{text}");
+    }
+    assert_eq!(server.counts().deadlines_missed, 0);
+}
+
+#[tokio::test]
 async fn a1_a_certificate_does_not_vouch_for_the_address_of_another_machine() {
     let pki = Pki::new();
     let mut server = serve(pki.component("master/m"));
