@@ -64,6 +64,9 @@ impl Sample {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -74,12 +77,26 @@ mod tests {
         assert_eq!(Sample::parse(b"7 (a b) R 1"), None);
     }
 
+    /// The kernel counts resident pages in batches for each processor, so a process that has
+    /// touched little may show none: this one holds megabytes. It ends with its standard input,
+    /// also when the test fails.
     #[test]
     fn the_processes_beneath_one_are_added_up() {
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let script = "held=$(head -c 8000000 /dev/zero | tr '\\0' a); echo ready; read line";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+
         let usage = measure(rustix::process::getpid()).unwrap();
-        assert!(usage.processes() >= 1 && usage.mem_rss_bytes() > 0, "{usage:?}");
-        child.kill().unwrap();
+        assert!(usage.processes() >= 1 && usage.mem_rss_bytes() > 4_000_000, "{usage:?}");
+
+        drop(child.stdin.take());
         child.wait().unwrap();
     }
 }
