@@ -163,10 +163,11 @@ mod tests {
 
     fn caller(identity: Option<&str>) -> Caller {
         Caller::new(&PeerFacts {
-            address: "127.0.0.1:40000".parse().unwrap(),
             vouched_addresses: Vec::new(),
             identity: identity.map(|i| i.parse().unwrap()),
+            certified: identity.is_some(),
             encrypted: identity.is_some(),
+            ..PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())
         })
     }
 

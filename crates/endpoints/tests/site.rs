@@ -87,10 +87,11 @@ const OPERATOR: Option<&str> = Some("spiffe://d/operator/root");
 
 fn peer(identity: Option<&str>) -> PeerFacts {
     PeerFacts {
-        address: "127.0.0.1:40000".parse().unwrap(),
         vouched_addresses: Vec::new(),
         identity: identity.map(|i| i.parse().unwrap()),
+        certified: identity.is_some(),
         encrypted: identity.is_some(),
+        ..PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())
     }
 }
 

@@ -13,8 +13,13 @@ pub struct PeerFacts {
     /// The socket's remote address.
     pub address: SocketAddr,
     /// The identity in the peer's verified certificate. `None` if it presented no certificate
-    /// or the connection is not encrypted.
+    /// or the connection is not encrypted, or if certificates carry no identities here.
     pub identity: Option<Identity>,
+    /// The principal that the rules make of the peer's verified certificate. `None` if it
+    /// presented none, or one of whose names no rule fits.
+    pub principal: Option<String>,
+    /// Whether the peer presented a certificate and it was verified.
+    pub certified: bool,
     /// The IP addresses that the verified certificate vouches for: its IP SANs.
     pub vouched_addresses: Vec<IpAddr>,
     /// Whether the connection is encrypted.
@@ -25,7 +30,14 @@ impl PeerFacts {
     /// What a plaintext connection proves: where it comes from.
     #[must_use]
     pub fn plaintext(address: SocketAddr) -> Self {
-        Self { address, identity: None, vouched_addresses: Vec::new(), encrypted: false }
+        Self {
+            address,
+            identity: None,
+            principal: None,
+            certified: false,
+            vouched_addresses: Vec::new(),
+            encrypted: false,
+        }
     }
 }
 
@@ -40,8 +52,12 @@ pub enum Binding {
     /// address must be one that the certificate vouches for, or the one that the connection
     /// comes from; and nobody else may be known to listen there.
     Certificate,
-    /// Only for clusters that were told, by name, to run in plaintext: the claimed address must
-    /// have the connection's source address. Proves next to nothing.
+    /// Only for clusters whose certificates carry no identities (the original's TLS): the peer
+    /// must have presented a certificate that verified, and the claimed address must be one that
+    /// it vouches for, or the one that the connection comes from.
+    AnyCertificate,
+    /// Only for clusters that were told, by name, to run in plaintext or to verify nobody: the
+    /// claimed address must have the connection's source address. Proves next to nothing.
     DangerSourceAddress,
 }
 
@@ -59,15 +75,14 @@ impl BoundPid {
         &self.upid
     }
 
-    /// The identity in the sender's certificate; `None` only under
-    /// [`Binding::DangerSourceAddress`].
+    /// The identity in the sender's certificate; never `None` under [`Binding::Certificate`].
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// Whether this sender may speak as a component of `kind`: its certificate says so, or the
-    /// cluster runs in plaintext and nobody proves anything.
+    /// Whether this sender may speak as a component of `kind`: its certificate says so, or nobody
+    /// proves here what kind of component it is.
     #[must_use]
     pub fn may_speak_as(&self, kind: Kind) -> bool {
         self.identity.as_ref().is_none_or(|i| i.kind() == kind)
@@ -132,6 +147,15 @@ pub fn bind(
                 });
             }
             Ok(BoundPid { upid, identity: Some(claimant.clone()) })
+        }
+        (Binding::AnyCertificate, identity) => {
+            if !peer.certified {
+                Err(BindError::NoCertificate { claimed: upid })
+            } else if from_there || peer.vouched_addresses.contains(&ip) {
+                Ok(BoundPid { upid, identity: identity.clone() })
+            } else {
+                Err(BindError::OtherAddress { claimed: upid, actual: peer.address })
+            }
         }
         (Binding::DangerSourceAddress, identity) => {
             if from_there {

@@ -26,6 +26,8 @@ fn encrypted(from: &str, who: Option<&str>, vouched: &[&str]) -> PeerFacts {
         address: from.parse::<SocketAddr>().unwrap(),
         identity: who.map(identity),
         vouched_addresses: vouched.iter().map(|a| a.parse().unwrap()).collect(),
+        principal: None,
+        certified: who.is_some(),
         encrypted: true,
     }
 }

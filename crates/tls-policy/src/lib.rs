@@ -11,17 +11,22 @@
 //!
 //! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve()`].
 
+mod clients;
 mod notice;
 mod policy;
+mod principal;
 mod resolve;
 mod settings;
 mod support;
 
+pub use clients::{ClientCertificates, DOORS, Demand, MESSAGES};
 pub use notice::{DangerAccepted, Notice};
 pub use policy::{
     ChainRules, IdentityRules, Inbound, MaterialPair, MaterialPaths, NameCheck, Outbound,
-    PlaintextPeers, Suites, TlsPolicy, TlsRules, TrustAnchors, Version, Versions, WhyPlaintext,
+    PassphraseSource, PlaintextPeers, Profile, Suites, TlsPolicy, TlsRules, TrustAnchors, Version,
+    Versions, WhyPlaintext,
 };
+pub use principal::{CertificateNames, NameSource, PrincipalRule, PrincipalRules};
 pub use resolve::{PolicyError, PolicyErrors, Resolved, resolve};
 pub use settings::{Naming, Said, TlsSettings, VARIABLES, ValueKind, Variable};
 pub use support::CryptoSupport;

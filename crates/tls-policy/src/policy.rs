@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use model::identity::TrustDomain;
 
+use crate::clients::{ClientCertificates, Demand};
 use crate::notice::{DangerAccepted, Notice};
+use crate::principal::PrincipalRules;
 
 /// How this program protects its connections, all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,11 @@ impl TlsPolicy {
             inbound: Inbound::ComponentIdentity(identity.clone()),
             outbound: Outbound::ComponentIdentity(identity),
             plaintext_peers: PlaintextPeers::Refused,
-            versions: Versions { tls12: true, tls13: true },
+            client_certificates: ClientCertificates::everywhere(Demand::Required),
+            principals: PrincipalRules::default(),
+            revocation: None,
+            profile: Profile::Modern,
+            versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
             suites: Suites::Modern,
             groups: None,
             materials,
@@ -79,8 +85,18 @@ pub struct TlsRules {
     pub inbound: Inbound,
     /// What is asked of whom we connect to.
     pub outbound: Outbound,
+    /// Where clients need a certificate. At doors that ask for nothing whoever connects is served;
+    /// `inbound` says how a certificate that is presented is verified.
+    pub client_certificates: ClientCertificates,
+    /// How a verified certificate becomes a principal.
+    pub principals: PrincipalRules,
+    /// A PEM file of revocation lists; when given, each chain must be covered by a list that has
+    /// not run out, and no certificate in it may be revoked.
+    pub revocation: Option<PathBuf>,
     /// What becomes of peers that do not speak TLS.
     pub plaintext_peers: PlaintextPeers,
+    /// The profile that filled in what was not said.
+    pub profile: Profile,
     /// Protocol versions that may be negotiated; at least one.
     pub versions: Versions,
     /// Cipher suites of TLS 1.2. Those of TLS 1.3 are the library's.
@@ -189,9 +205,25 @@ pub enum Version {
     Tls13,
 }
 
+/// A named set of versions, suites, groups and leaves, filled in where nothing was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// What a stock peer can speak: TLS 1.2 and 1.3, its two suites last.
+    Mesos,
+    /// TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; RSA leaves may stand
+    /// beside ECDSA ones.
+    Intermediate,
+    /// The strictest: TLS 1.3 only, ECDSA leaves only, names checked without asking the DNS.
+    Modern,
+}
+
 /// The protocol versions that may be negotiated. Older ones are never offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
+    /// TLS 1.0; works only where the security level of the library is lowered.
+    pub tls10: bool,
+    /// TLS 1.1; likewise.
+    pub tls11: bool,
     /// TLS 1.2.
     pub tls12: bool,
     /// TLS 1.3.
@@ -247,6 +279,7 @@ impl MaterialPaths {
             pairs: vec![MaterialPair {
                 certificate_chain: certificate_chain.into(),
                 key: key.into(),
+                passphrase: None,
             }],
         }
     }
@@ -259,4 +292,17 @@ pub struct MaterialPair {
     pub certificate_chain: PathBuf,
     /// PEM.
     pub key: PathBuf,
+    /// What the key is encrypted with; `None`: it is not.
+    pub passphrase: Option<PassphraseSource>,
+}
+
+/// Where the passphrase of a key comes from. Never the passphrase itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PassphraseSource {
+    /// The first line of what this command prints; run by `sh -c`.
+    Command(String),
+    /// A file of this name in the directory that systemd names in `CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// The first line of this file.
+    File(PathBuf),
 }

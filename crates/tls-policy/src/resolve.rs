@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::clients::{ClientCertificates, Demand};
 use crate::notice::{DangerAccepted, Notice};
 use crate::policy::{
-    ChainRules, Inbound, MaterialPaths, NameCheck, Outbound, PlaintextPeers, Suites, TlsPolicy,
-    TlsRules, TrustAnchors, Version, Versions, WhyPlaintext,
+    ChainRules, Inbound, MaterialPaths, NameCheck, Outbound, PlaintextPeers, Profile, Suites,
+    TlsPolicy, TlsRules, TrustAnchors, Version, Versions, WhyPlaintext,
 };
+use crate::principal::PrincipalRules;
 use crate::settings::{Naming, Said, TlsSettings};
 use crate::support::CryptoSupport;
 
@@ -231,10 +233,21 @@ impl Resolving<'_> {
             )),
             Some(_) => Outbound::Verified(chain, name_check?),
         };
+        let demand = match &inbound {
+            Inbound::AnyClient(_) => Demand::None,
+            Inbound::ClientCertificate(..) | Inbound::ComponentIdentity(_) => Demand::Required,
+        };
         Some(TlsRules {
             inbound,
             outbound,
+            client_certificates: ClientCertificates::everywhere(demand),
+            principals: PrincipalRules::default(),
+            revocation: None,
             plaintext_peers,
+            profile: match self.settings.naming {
+                Naming::Alcazar => Profile::Intermediate,
+                Naming::Mesos => Profile::Mesos,
+            },
             versions: versions?,
             suites,
             groups,
@@ -388,6 +401,8 @@ impl Resolving<'_> {
         // Silence means both: the original has 1.3 off because its executors could not reconnect.
         let wanted = |said: &Option<Said<bool>>| said.as_ref().is_none_or(|s| s.value);
         let versions = Versions {
+            tls10: false,
+            tls11: false,
             tls12: wanted(&s.enable_tls_v1_2) && self.support.speaks(Version::Tls12),
             tls13: wanted(&s.enable_tls_v1_3) && self.support.speaks(Version::Tls13),
         };

@@ -180,9 +180,15 @@ fn roots_come_from_files_or_from_the_system() {
 #[test]
 fn old_versions_are_never_offered_and_new_ones_unless_told_not_to() {
     let versions = |variables: &[(&str, &str)]| rules(variables).versions;
-    assert_eq!(versions(&[]), Versions { tls12: true, tls13: true });
-    assert_eq!(versions(&[("ENABLE_TLS_V1_3", "false")]), Versions { tls12: true, tls13: false });
-    assert_eq!(versions(&[("ENABLE_TLS_V1_2", "false")]), Versions { tls12: false, tls13: true });
+    assert_eq!(versions(&[]), Versions { tls10: false, tls11: false, tls12: true, tls13: true });
+    assert_eq!(
+        versions(&[("ENABLE_TLS_V1_3", "false")]),
+        Versions { tls10: false, tls11: false, tls12: true, tls13: false }
+    );
+    assert_eq!(
+        versions(&[("ENABLE_TLS_V1_2", "false")]),
+        Versions { tls10: false, tls11: false, tls12: false, tls13: true }
+    );
     for old in ["ENABLE_SSL_V3", "ENABLE_TLS_V1_0", "ENABLE_TLS_V1_1"] {
         let resolved = with(Naming::Mesos, &[(old, "true")]).unwrap();
         assert_eq!(resolved.policy, with(Naming::Mesos, &[]).unwrap().policy, "{old}");

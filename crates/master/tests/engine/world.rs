@@ -50,10 +50,11 @@ pub(crate) fn identity(kind_and_name: &str) -> Identity {
 pub(crate) fn bound(upid: &str, identity: Option<Identity>) -> BoundPid {
     let upid: Upid = upid.parse().unwrap();
     let facts = PeerFacts {
-        address: SocketAddr::V4(upid.address),
         vouched_addresses: vec![(*upid.address.ip()).into()],
+        certified: identity.is_some(),
         encrypted: identity.is_some(),
         identity,
+        ..PeerFacts::plaintext(SocketAddr::V4(upid.address))
     };
     let rule = if facts.encrypted { Binding::Certificate } else { Binding::DangerSourceAddress };
     bind(ClaimedPid(upid), &facts, rule, None).unwrap()

@@ -100,7 +100,14 @@ impl Contexts {
                 (Some(names.identity?), names.addresses)
             }
         };
-        let facts = PeerFacts { address, identity, vouched_addresses, encrypted: true };
+        let facts = PeerFacts {
+            address,
+            certified: identity.is_some(),
+            principal: None,
+            identity,
+            vouched_addresses,
+            encrypted: true,
+        };
         Ok((Stream::Tls(stream), facts))
     }
 
@@ -139,7 +146,14 @@ impl Contexts {
             }
         };
         let vouched_addresses = names.addresses;
-        let facts = PeerFacts { address, identity, vouched_addresses, encrypted: true };
+        let facts = PeerFacts {
+            address,
+            certified: true,
+            principal: None,
+            identity,
+            vouched_addresses,
+            encrypted: true,
+        };
         Ok((Stream::Tls(stream), facts))
     }
 }

@@ -66,10 +66,11 @@ pub(crate) fn scalar(name: &str, value: f64) -> v1::Resource {
 pub(super) fn sender(pid: &str, identity: Option<&str>) -> BoundPid {
     let upid: Upid = pid.parse().unwrap();
     let peer = PeerFacts {
-        address: upid.address.into(),
         identity: identity.map(|i| i.parse().unwrap()),
         vouched_addresses: vec![(*upid.address.ip()).into()],
+        certified: identity.is_some(),
         encrypted: identity.is_some(),
+        ..PeerFacts::plaintext(upid.address.into())
     };
     let rule = if identity.is_some() { Binding::Certificate } else { Binding::DangerSourceAddress };
     bind(ClaimedPid(upid), &peer, rule, None).unwrap()
