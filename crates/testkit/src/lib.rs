@@ -6,6 +6,8 @@
 #![expect(clippy::expect_used, reason = "a fixture that cannot be built fails its test, loudly")]
 
 pub mod captures;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 pub mod cluster;
 pub mod daemon;
 pub mod http;
