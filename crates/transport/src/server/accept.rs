@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
                 Ok((socket, address)) => {
                     let counters = &shared.parts.counters;
                     counters.connections_accepted.increment();
-                    match gate.admit(address.ip().to_canonical()) {
+                    match gate.admit(address.ip()) {
                         Admission::Full => {
                             counters.connections_evicted.increment();
                             seldom!(warn, %address, "too many connections: this one is closed");
@@ -97,9 +98,7 @@ async fn attend<H: Handler>(
             Security::DangerPlaintext => {
                 Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
             }
-            Security::Tls(contexts) => {
-                handshake(socket, address, contexts, &shared, &mut ticket).await
-            }
+            Security::Tls(contexts) => open(socket, address, contexts, &shared, &mut ticket).await,
         }
     };
     let secured = tokio::select! {
@@ -112,9 +111,54 @@ async fn attend<H: Handler>(
     }
 }
 
-/// The first byte of every TLS record that may begin a handshake.
-const TLS_HANDSHAKE: u8 = 0x16;
+/// What the first byte of a connection shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// A TLS handshake, or a hello of SSL 2, which a handshake refuses.
+    Tls,
+    /// Anything else, as a rule HTTP.
+    Plain,
+}
 
+impl Opening {
+    /// One byte decides, so that nothing is guessed from bytes that have not come yet. HTTP has
+    /// neither a control character nor a byte above 127 where it begins.
+    fn of(first: u8) -> Self {
+        const HANDSHAKE_RECORD: u8 = 0x16;
+        const SSL2_LENGTH: u8 = 0x80;
+        let tls = first == HANDSHAKE_RECORD || first & SSL2_LENGTH != 0;
+        if tls { Self::Tls } else { Self::Plain }
+    }
+}
+
+/// Waits for the first byte and secures the connection as it shows.
+async fn open<H: Handler>(
+    socket: TcpStream,
+    address: SocketAddr,
+    contexts: &Contexts,
+    shared: &Shared<H>,
+    ticket: &mut Ticket,
+) -> Option<(Stream, PeerFacts)> {
+    // Silence is legitimate; the deadline runs from the first byte.
+    let mut first = [0_u8];
+    match socket.peek(&mut first).await {
+        Ok(0) | Err(_) => return None,
+        Ok(_) => {}
+    }
+    match Opening::of(first[0]) {
+        Opening::Tls => handshake(socket, address, contexts, shared, ticket).await,
+        Opening::Plain => {
+            shared.parts.counters.handshake_failures.increment();
+            seldom!(info, %address, "a connection does not speak TLS, as it must on this port");
+            let deadline = shared.parts.settings.handshake_deadline;
+            // Who does not read the explanation is not waited for.
+            let _ = timeout(deadline, explain(socket, first[0])).await;
+            None
+        }
+    }
+}
+
+/// Waits for its turn and makes the handshake.
 async fn handshake<H: Handler>(
     socket: TcpStream,
     address: SocketAddr,
@@ -123,34 +167,44 @@ async fn handshake<H: Handler>(
     ticket: &mut Ticket,
 ) -> Option<(Stream, PeerFacts)> {
     let counters = &shared.parts.counters;
-    // Silence is legitimate; the deadline runs from the first byte.
-    let mut first = [0_u8];
-    match socket.peek(&mut first).await {
-        Ok(0) | Err(_) => return None,
-        Ok(_) => {}
-    }
-    counters.connections_evicted.add(ticket.now(Doing::Handshake).ok()?);
-    if first[0] != TLS_HANDSHAKE {
+    let failed = |late: bool| {
         counters.handshake_failures.increment();
-        seldom!(info, %address, "a connection does not speak TLS, as it must on this port");
-        let deadline = shared.parts.settings.handshake_deadline;
-        let _ = timeout(deadline, explain(socket, first[0])).await;
-        return None;
+        counters.deadlines_missed.add(u64::from(late));
+    };
+    let deadline = shared.parts.settings.handshake_deadline;
+    let patience = shared.parts.settings.caps.handshake_patience.min(deadline);
+    let (turn, evicted) = ticket.handshake().ok()?;
+    counters.connections_evicted.add(evicted);
+    match timeout(deadline, turn).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return None,
+        Err(_) => {
+            failed(true);
+            seldom!(warn, %address, "too many TLS handshakes at once: one waited too long");
+            return None;
+        }
     }
-    let accepting = contexts.accept(Enduring::new(socket), address);
-    let outcome = timeout(shared.parts.settings.handshake_deadline, accepting).await;
+    let mut accepting = pin!(contexts.accept(Enduring::new(socket), address));
+    let outcome = match timeout(patience, &mut accepting).await {
+        Ok(outcome) => Ok(outcome),
+        Err(_) if ticket.overdue().is_err() => {
+            failed(true);
+            seldom!(warn, %address, "a slow TLS handshake was ended because others wait");
+            return None;
+        }
+        Err(_) => timeout(deadline - patience, &mut accepting).await,
+    };
     ticket.now(Doing::IdleUnproven).ok()?;
     match outcome {
         Ok(Ok(secured)) => Some(secured),
         Ok(Err(error)) => {
-            counters.handshake_failures.increment();
+            failed(false);
             let source = std::error::Error::source(&error).map(ToString::to_string);
             seldom!(warn, %address, %error, source, "a TLS handshake failed");
             None
         }
         Err(_) => {
-            counters.handshake_failures.increment();
-            counters.deadlines_missed.increment();
+            failed(true);
             seldom!(warn, %address, "a TLS handshake was not finished in time");
             None
         }

@@ -165,12 +165,12 @@ impl<H: Handler> Connection<H> {
 
     /// Whether the peer has proven who it is.
     fn is_proven(&self) -> bool {
-        self.facts.identity.is_some()
+        self.facts.certified
     }
 
     /// Says that the connection is at something that is not interrupted.
     fn begin(&mut self) -> Result<(), End> {
-        self.ticket.now(Doing::Worthy).map(|_| ()).map_err(|PlaceLost| End::Evicted)
+        self.ticket.now(Doing::Worthy).map_err(|PlaceLost| End::Evicted)
     }
 
     fn settings(&self) -> &Settings {
@@ -218,7 +218,11 @@ impl<H: Handler> Connection<H> {
     async fn more(&mut self) -> Result<(), End> {
         let position = self.wire.decoder.position();
         if position != Position::Body {
-            let doing = if self.is_proven() { Doing::Worthy } else { Doing::IdleUnproven };
+            let doing = match (self.is_proven(), self.speaks) {
+                (true, _) => Doing::Worthy,
+                (false, true) => Doing::IdleHeard,
+                (false, false) => Doing::IdleUnproven,
+            };
             self.ticket.now(doing).map_err(|PlaceLost| End::Evicted)?;
         }
         let idle = position == Position::Between;

@@ -1,40 +1,54 @@
-//! How many connections there may be, and who has to go when there are too many.
+//! How many connections there may be, who has to go when there are too many, and whose handshake
+//! is next.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-/// How many connections there may be. At a cap the oldest connection that is idle and has proven
-/// nothing makes room; if there is none, the new one is closed.
+#[cfg(test)]
+mod tests;
+
+/// How many connections there may be. Of IPv6 addresses the first 64 bits count as one address:
+/// whoever has one of them has them all.
+///
+/// At a cap an idle connection that has proven nothing makes room: the oldest of the address that
+/// has most of them, and those over which nothing was said yet before those over which messages
+/// came. If there is none, the new one is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// Connections in all.
     pub connections: usize,
     /// Connections from one IP address.
     pub per_address: usize,
-    /// Connections in the middle of a TLS handshake. One more ends the oldest from the IP address
-    /// that has most of them.
+    /// Connections in the middle of a TLS handshake. More than that wait for their turn, which
+    /// goes round the addresses from which some wait.
     pub handshakes: usize,
-    /// Connections from one IP address in the middle of a TLS handshake. One more ends the oldest
-    /// of them.
+    /// Connections from one IP address in the middle of a TLS handshake. More than that wait for
+    /// their turn. Many components may share one address behind a translator of addresses.
     pub handshakes_per_address: usize,
+    /// How long a handshake may take while others wait for its place. If none waits, the server's
+    /// deadline for handshakes is all that counts.
+    pub handshake_patience: Duration,
 }
 
 impl Default for Caps {
+    /// One address can take a quarter of what there is.
     fn default() -> Self {
         Self {
             connections: 65_536,
-            per_address: 8_192,
+            per_address: 16_384,
             handshakes: 1_024,
-            handshakes_per_address: 64,
+            handshakes_per_address: 256,
+            handshake_patience: Duration::from_secs(2),
         }
     }
 }
 
-/// Counts connections and ends those that are one too many.
+/// Counts connections, ends those that are one too many, and gives turns to handshakes.
 #[derive(Debug)]
 pub(super) struct Gate {
     caps: Caps,
@@ -43,26 +57,41 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct Book {
+    /// The number of the next connection, and of the next that waits for its handshake.
     next: u64,
     entries: HashMap<u64, Entry>,
-    addresses: HashMap<IpAddr, Address>,
-    /// Connections that may be ended, oldest first.
-    evictable: BTreeSet<u64>,
-    /// Connections in a handshake, oldest first.
-    handshakes: BTreeSet<u64>,
+    origins: HashMap<IpAddr, Origin>,
+    /// The addresses that have connections which may be ended, for each rank; the one that has
+    /// most of them last, and of those that have as many, the one with the oldest.
+    crowds: [BTreeSet<(usize, Reverse<u64>, IpAddr)>; RANKS],
+    /// How many connections are in a handshake.
+    handshakes: usize,
+    /// Connections whose handshake has taken longer than others shall wait for it.
+    overdue: BTreeSet<u64>,
+    /// Addresses from which connections wait for their handshake and that are below their cap.
+    /// The first is next.
+    turns: VecDeque<IpAddr>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    address: IpAddr,
+    origin: IpAddr,
+    doing: Doing,
+    /// Its place among those of its address that wait for their handshake.
+    waits: Option<u64>,
     end: Arc<Notify>,
 }
 
+/// What is known about an address.
 #[derive(Debug, Default)]
-struct Address {
+struct Origin {
     connections: usize,
-    evictable: BTreeSet<u64>,
-    handshakes: BTreeSet<u64>,
+    /// Connections that may be ended, by rank, oldest first.
+    evictable: [BTreeSet<u64>; RANKS],
+    handshakes: usize,
+    /// Connections that wait for their handshake, in the order in which they began to.
+    waiting: BTreeMap<u64, (u64, oneshot::Sender<()>)>,
+    has_turn: bool,
 }
 
 /// What a connection does at the moment, as far as it matters here.
@@ -70,12 +99,27 @@ struct Address {
 pub(super) enum Doing {
     /// Nothing, and it has proven nothing.
     IdleUnproven,
+    /// Nothing; it has proven nothing, but a message came over it that could be its peer's.
+    IdleHeard,
     /// The handshake.
     Handshake,
     /// It is proven, sends a message whose sender is bound, or waits for the program's answer to a
     /// request. It is not ended to make room.
     Worthy,
 }
+
+impl Doing {
+    /// How soon it is ended to make room: at a lower rank sooner; `None`: not at all.
+    fn rank(self) -> Option<usize> {
+        match self {
+            Self::IdleUnproven | Self::Handshake => Some(0),
+            Self::IdleHeard => Some(1),
+            Self::Worthy => None,
+        }
+    }
+}
+
+const RANKS: usize = 2;
 
 /// The admission of one connection; given back when dropped.
 #[derive(Debug)]
@@ -105,38 +149,41 @@ impl Gate {
     }
 
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Admission {
+        let origin = origin_of(address);
         let mut book = self.book();
         let mut evicted = 0;
-        let from_there = book.addresses.get(&address).map_or(0, |a| a.connections);
-        if from_there >= self.caps.per_address {
-            let oldest = book.addresses.get(&address).and_then(|a| a.evictable.first().copied());
-            let Some(oldest) = oldest else { return Admission::Full };
-            book.evict(oldest);
+        let from_there = book.origins.get(&origin);
+        if from_there.is_some_and(|of| of.connections >= self.caps.per_address) {
+            let Some(oldest) = from_there.and_then(Origin::first_to_go) else {
+                return Admission::Full;
+            };
+            book.evict(oldest, self.caps);
             evicted += 1;
         }
         if book.entries.len() >= self.caps.connections {
-            let Some(oldest) = book.evictable.first().copied() else { return Admission::Full };
-            book.evict(oldest);
+            let Some(oldest) = book.first_to_go() else { return Admission::Full };
+            book.evict(oldest, self.caps);
             evicted += 1;
         }
-        let id = book.next;
-        book.next += 1;
+        let id = book.number();
         let end = Arc::new(Notify::new());
-        book.entries.insert(id, Entry { address, end: Arc::clone(&end) });
-        book.addresses.entry(address).or_default().connections += 1;
-        book.classify(id, Doing::IdleUnproven);
-        let ticket = Ticket { gate: Arc::clone(self), id, doing: Doing::IdleUnproven, end };
-        Admission::Admitted { ticket, evicted }
+        let doing = Doing::IdleUnproven;
+        // It is entered as worthy, and becomes what it is by the way that all others go.
+        let entry = Entry { origin, doing: Doing::Worthy, waits: None, end: Arc::clone(&end) };
+        book.entries.insert(id, entry);
+        book.origins.entry(origin).or_default().connections += 1;
+        book.classify(id, doing);
+        Admission::Admitted { ticket: Ticket { gate: Arc::clone(self), id, doing, end }, evicted }
     }
 
-    /// Ends the oldest connection that is idle and unproven, because descriptors ran out.
+    /// Ends a connection that is idle and unproven, because descriptors ran out.
     pub(super) fn evict_one(&self) -> bool {
         let mut book = self.book();
-        let oldest = book.evictable.first().copied();
-        if let Some(oldest) = oldest {
-            book.evict(oldest);
+        let first = book.first_to_go();
+        if let Some(first) = first {
+            book.evict(first, self.caps);
         }
-        oldest.is_some()
+        first.is_some()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -145,86 +192,209 @@ impl Gate {
     }
 }
 
+/// What counts as one address.
+fn origin_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+impl Origin {
+    fn first_to_go(&self) -> Option<u64> {
+        self.evictable.iter().find_map(|of_rank| of_rank.first().copied())
+    }
+
+    fn crowd(&self, rank: usize, origin: IpAddr) -> Option<(usize, Reverse<u64>, IpAddr)> {
+        let of_rank = &self.evictable[rank];
+        of_rank.first().map(|oldest| (of_rank.len(), Reverse(*oldest), origin))
+    }
+}
+
 impl Book {
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    fn first_to_go(&self) -> Option<u64> {
+        self.crowds.iter().find_map(|of_rank| of_rank.last().map(|(_, Reverse(id), _)| *id))
+    }
+
     /// Forgets a connection at once, so that its place is free, and tells it to end.
-    fn evict(&mut self, id: u64) {
-        if let Some(entry) = self.remove(id) {
+    fn evict(&mut self, id: u64, caps: Caps) {
+        if let Some(entry) = self.remove(id, caps) {
             entry.end.notify_one();
         }
     }
 
-    fn remove(&mut self, id: u64) -> Option<Entry> {
+    fn remove(&mut self, id: u64, caps: Caps) -> Option<Entry> {
+        self.classify(id, Doing::Worthy);
         let entry = self.entries.remove(&id)?;
-        self.evictable.remove(&id);
-        self.handshakes.remove(&id);
-        if let Some(address) = self.addresses.get_mut(&entry.address) {
-            address.evictable.remove(&id);
-            address.handshakes.remove(&id);
-            address.connections -= 1;
-            if address.connections == 0 {
-                self.addresses.remove(&entry.address);
+        if let Some(origin) = self.origins.get_mut(&entry.origin) {
+            if let Some(place) = entry.waits {
+                origin.waiting.remove(&place);
+            }
+            origin.connections -= 1;
+            if origin.connections == 0 {
+                self.origins.remove(&entry.origin);
             }
         }
+        self.give_turns(entry.origin, caps);
         Some(entry)
     }
 
+    /// Notes what a connection does now.
     fn classify(&mut self, id: u64, doing: Doing) {
-        let Some(entry) = self.entries.get(&id) else { return };
-        let address = self.addresses.entry(entry.address).or_default();
-        if doing == Doing::Worthy {
-            self.evictable.remove(&id);
-            address.evictable.remove(&id);
-        } else {
-            self.evictable.insert(id);
-            address.evictable.insert(id);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut entry.doing, doing);
+        let address = entry.origin;
+        let origin = self.origins.entry(address).or_default();
+        if before.rank() != doing.rank() {
+            for rank in [before.rank(), doing.rank()].into_iter().flatten() {
+                if let Some(crowd) = origin.crowd(rank, address) {
+                    self.crowds[rank].remove(&crowd);
+                }
+                let of_rank = &mut origin.evictable[rank];
+                if doing.rank() == Some(rank) {
+                    of_rank.insert(id);
+                } else {
+                    of_rank.remove(&id);
+                }
+                self.crowds[rank].extend(origin.crowd(rank, address));
+            }
         }
-        if doing == Doing::Handshake {
-            self.handshakes.insert(id);
-            address.handshakes.insert(id);
-        } else {
-            self.handshakes.remove(&id);
-            address.handshakes.remove(&id);
+        match (before == Doing::Handshake, doing == Doing::Handshake) {
+            (false, true) => {
+                origin.handshakes += 1;
+                self.handshakes += 1;
+            }
+            (true, false) => {
+                origin.handshakes -= 1;
+                self.handshakes -= 1;
+                self.overdue.remove(&id);
+            }
+            (true, true) | (false, false) => {}
         }
     }
 
-    /// Who must go so that connection `id` may begin its handshake.
-    fn in_the_way_of_handshake(&self, id: u64, caps: Caps) -> Option<u64> {
-        let of_address =
-            |of: u64| self.entries.get(&of).and_then(|entry| self.addresses.get(&entry.address));
-        let here = of_address(id).map(|address| &address.handshakes);
-        if let Some(here) = here.filter(|here| here.len() >= caps.handshakes_per_address) {
-            return here.first().copied();
+    /// Puts `address` into the round if it can use a turn, and gives turns while there is room.
+    fn give_turns(&mut self, address: IpAddr, caps: Caps) {
+        self.join_round(address, caps);
+        while self.handshakes < caps.handshakes
+            && let Some(address) = self.turns.pop_front()
+        {
+            let Some(origin) = self.origins.get_mut(&address) else { continue };
+            origin.has_turn = false;
+            if origin.handshakes >= caps.handshakes_per_address {
+                // It comes back when one of them has ended.
+                continue;
+            }
+            let Some((_, (id, turn))) = origin.waiting.pop_first() else { continue };
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.waits = None;
+            }
+            self.classify(id, Doing::Handshake);
+            // Who does not wait any more gives the place back with its ticket.
+            let _ = turn.send(());
+            self.join_round(address, caps);
         }
-        if self.handshakes.len() < caps.handshakes {
+    }
+
+    fn join_round(&mut self, address: IpAddr, caps: Caps) {
+        if let Some(origin) = self.origins.get_mut(&address)
+            && !origin.has_turn
+            && !origin.waiting.is_empty()
+            && origin.handshakes < caps.handshakes_per_address
+        {
+            origin.has_turn = true;
+            self.turns.push_back(address);
+        }
+    }
+
+    /// Whose handshake must go so that one from `address` can begin.
+    fn in_the_way_of(&self, address: IpAddr, caps: Caps) -> Option<u64> {
+        let of = |id: &u64| self.entries.get(id).map(|entry| entry.origin);
+        let crowd = |id: &u64| {
+            let origin = of(id).and_then(|origin| self.origins.get(&origin));
+            origin.map_or(0, |origin| origin.handshakes)
+        };
+        let here = self.origins.get(&address)?;
+        if here.handshakes >= caps.handshakes_per_address {
+            return self.overdue.iter().copied().find(|id| of(id) == Some(address));
+        }
+        if self.handshakes < caps.handshakes {
             return None;
         }
         // There are no more of them than the cap, and each costs far more than this look at it.
-        let crowd = |of: &u64| of_address(*of).map_or(0, |address| address.handshakes.len());
-        self.handshakes.iter().copied().max_by_key(|of| (crowd(of), Reverse(*of)))
+        self.overdue.iter().copied().max_by_key(|id| (crowd(id), Reverse(*id)))
+    }
+
+    /// Whether somebody waits for the place of a handshake from `address`.
+    fn is_waited_for(&self, address: IpAddr, caps: Caps) -> bool {
+        let here = self.origins.get(&address);
+        let here = here.is_some_and(|origin| {
+            !origin.waiting.is_empty() && origin.handshakes >= caps.handshakes_per_address
+        });
+        here || (self.handshakes >= caps.handshakes && !self.turns.is_empty())
     }
 }
 
 impl Ticket {
-    /// Says what the connection does now. Returns how many other connections had to go for it, or
-    /// that it has lost its own place: then it must not begin.
-    pub(super) fn now(&mut self, doing: Doing) -> Result<u64, PlaceLost> {
+    /// Says what the connection does now, other than a handshake. An error says that it has lost
+    /// its place: then it must not begin.
+    pub(super) fn now(&mut self, doing: Doing) -> Result<(), PlaceLost> {
         if self.doing == doing {
-            return Ok(0);
+            return Ok(());
         }
+        let caps = self.gate.caps;
         let mut book = self.gate.book();
-        if !book.entries.contains_key(&self.id) {
+        let Some(origin) = book.entries.get(&self.id).map(|entry| entry.origin) else {
+            return Err(PlaceLost);
+        };
+        self.doing = doing;
+        book.classify(self.id, doing);
+        book.give_turns(origin, caps);
+        Ok(())
+    }
+
+    /// Asks for the turn to make a handshake. What is returned is ready when it has come; an error
+    /// then means that the place is lost. Also says how many others had to go for it.
+    pub(super) fn handshake(&mut self) -> Result<(oneshot::Receiver<()>, u64), PlaceLost> {
+        let caps = self.gate.caps;
+        let mut book = self.gate.book();
+        let place = book.number();
+        let (turn, comes) = oneshot::channel();
+        let Some(entry) = book.entries.get_mut(&self.id) else { return Err(PlaceLost) };
+        entry.waits = Some(place);
+        let address = entry.origin;
+        self.doing = Doing::Handshake;
+        book.origins.entry(address).or_default().waiting.insert(place, (self.id, turn));
+        let in_the_way = book.in_the_way_of(address, caps);
+        if let Some(other) = in_the_way {
+            book.evict(other, caps);
+        }
+        book.give_turns(address, caps);
+        Ok((comes, u64::from(in_the_way.is_some())))
+    }
+
+    /// Says that the handshake has taken as long as others shall wait for it. From now on it goes
+    /// when one of them wants to begin; if one waits already, the place is lost.
+    pub(super) fn overdue(&mut self) -> Result<(), PlaceLost> {
+        let caps = self.gate.caps;
+        let mut book = self.gate.book();
+        let Some(entry) = book.entries.get(&self.id) else { return Err(PlaceLost) };
+        let origin = entry.origin;
+        if book.is_waited_for(origin, caps) {
+            book.remove(self.id, caps);
             return Err(PlaceLost);
         }
-        self.doing = doing;
-        let mut evicted = 0;
-        if doing == Doing::Handshake
-            && let Some(other) = book.in_the_way_of_handshake(self.id, self.gate.caps)
-        {
-            book.evict(other);
-            evicted = 1;
-        }
-        book.classify(self.id, doing);
-        Ok(evicted)
+        book.overdue.insert(self.id);
+        Ok(())
     }
 
     /// Fires when the connection must end to make room.
@@ -235,115 +405,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.gate.book().remove(self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-
-    fn caps(connections: usize, per_address: usize, handshakes: usize) -> Caps {
-        Caps { connections, per_address, handshakes, handshakes_per_address: handshakes }
-    }
-
-    fn admitted(gate: &Arc<Gate>, address: IpAddr) -> (Ticket, u64) {
-        match gate.admit(address) {
-            Admission::Admitted { ticket, evicted } => (ticket, evicted),
-            Admission::Full => panic!("full"),
-        }
-    }
-
-    fn must_end(ticket: &Ticket) -> bool {
-        use std::task::{Context, Poll, Waker};
-        let notified = ticket.end();
-        let mut notified = std::pin::pin!(notified.notified());
-        let ready = notified.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        ready == Poll::Ready(())
-    }
-
-    #[test]
-    fn at_the_cap_the_oldest_idle_unproven_connection_goes_first() {
-        let gate = Gate::new(caps(3, 3, 3));
-        let (mut proven, _) = admitted(&gate, HERE);
-        proven.now(Doing::Worthy).unwrap();
-        let (idle, _) = admitted(&gate, HERE);
-        let (young, _) = admitted(&gate, THERE);
-        let (_new, evicted) = admitted(&gate, THERE);
-        assert_eq!(evicted, 1);
-        assert!(must_end(&idle) && !must_end(&young) && !must_end(&proven));
-    }
-
-    #[test]
-    fn one_address_cannot_take_the_places_of_others() {
-        let gate = Gate::new(caps(10, 2, 3));
-        let (elsewhere, _) = admitted(&gate, THERE);
-        let (first, _) = admitted(&gate, HERE);
-        let (_second, _) = admitted(&gate, HERE);
-        let (_third, evicted) = admitted(&gate, HERE);
-        assert_eq!(evicted, 1);
-        assert!(must_end(&first) && !must_end(&elsewhere));
-    }
-
-    #[test]
-    fn connections_that_work_or_are_proven_are_never_evicted() {
-        let gate = Gate::new(caps(2, 2, 3));
-        let (mut first, _) = admitted(&gate, HERE);
-        let (mut second, _) = admitted(&gate, HERE);
-        first.now(Doing::Worthy).unwrap();
-        second.now(Doing::Worthy).unwrap();
-        assert!(matches!(gate.admit(HERE), Admission::Full));
-        assert!(matches!(gate.admit(THERE), Admission::Full));
-        drop(first);
-        admitted(&gate, HERE);
-    }
-
-    #[test]
-    fn too_many_handshakes_end_the_oldest_one_of_the_address_that_has_most() {
-        let gate = Gate::new(caps(9, 9, 3));
-        let (mut lone, _) = admitted(&gate, THERE);
-        let (mut first, _) = admitted(&gate, HERE);
-        let (mut second, _) = admitted(&gate, HERE);
-        let (mut third, _) = admitted(&gate, THERE);
-        assert_eq!(lone.now(Doing::Handshake), Ok(0));
-        assert_eq!(first.now(Doing::Handshake), Ok(0));
-        assert_eq!(second.now(Doing::Handshake), Ok(0));
-        assert_eq!(third.now(Doing::Handshake), Ok(1));
-        assert!(must_end(&first));
-        assert!(!must_end(&lone) && !must_end(&second) && !must_end(&third));
-    }
-
-    #[test]
-    fn handshakes_of_one_address_are_in_the_way_of_that_address_only() {
-        let gate = Gate::new(Caps { handshakes_per_address: 1, ..caps(9, 9, 9) });
-        let (mut elsewhere, _) = admitted(&gate, THERE);
-        let (mut first, _) = admitted(&gate, HERE);
-        let (mut second, _) = admitted(&gate, HERE);
-        assert_eq!(elsewhere.now(Doing::Handshake), Ok(0));
-        assert_eq!(first.now(Doing::Handshake), Ok(0));
-        assert_eq!(second.now(Doing::Handshake), Ok(1));
-        assert!(must_end(&first) && !must_end(&second) && !must_end(&elsewhere));
-    }
-
-    #[test]
-    fn who_has_lost_its_place_does_not_begin() {
-        let gate = Gate::new(caps(1, 1, 1));
-        let (mut first, _) = admitted(&gate, HERE);
-        let (_second, evicted) = admitted(&gate, THERE);
-        assert_eq!(evicted, 1);
-        assert_eq!(first.now(Doing::Worthy), Err(PlaceLost));
-    }
-
-    #[test]
-    fn tickets_given_back_leave_nothing_behind() {
-        let gate = Gate::new(Caps::default());
-        let tickets: Vec<_> = (0..10).map(|_| admitted(&gate, HERE)).collect();
-        drop(tickets);
-        let book = gate.book();
-        assert!(book.entries.is_empty() && book.addresses.is_empty());
-        assert!(book.evictable.is_empty() && book.handshakes.is_empty());
+        let caps = self.gate.caps;
+        self.gate.book().remove(self.id, caps);
     }
 }
