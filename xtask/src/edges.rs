@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("settings", &["model"]),
     ("tls-policy", &["model"]),
     // Drivers.
-    ("endpoints", &["libprocess", "model", "transport", "wire"]),
+    ("endpoints", &["libprocess", "model", "tls-policy", "transport", "wire"]),
     ("launch", &["model"]),
     ("registry", &["model", "wire"]),
     ("transport", &["libprocess", "model", "tls-policy", "wire"]),

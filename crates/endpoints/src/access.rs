@@ -4,21 +4,72 @@ use std::net::SocketAddr;
 
 use libprocess::sender::PeerFacts;
 use model::identity::{Identity, Kind};
+use tls_policy::{ClientCertificates, Demand, PlaintextPeers, TlsPolicy};
 
-/// What a caller has to prove before a route is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Posture {
-    /// A verified certificate with an identity of this cluster.
-    Certificate,
+/// What a caller has to prove before a route is reached, as the policy says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posture {
+    /// Whether certificates carry identities of this cluster.
+    identities: bool,
+    /// Where a caller needs a certificate.
+    certificates: ClientCertificates,
+    /// Whether connections without TLS are served.
+    plain: bool,
+}
+
+impl Posture {
+    /// What `policy` asks of callers.
+    #[must_use]
+    pub fn of(policy: &TlsPolicy) -> Self {
+        match policy {
+            TlsPolicy::Plaintext(_) => Self::danger_plaintext(),
+            TlsPolicy::Tls(rules) => Self {
+                identities: policy.trust_domain().is_some(),
+                certificates: rules.client_certificates.clone(),
+                plain: matches!(rules.plaintext_peers, PlaintextPeers::Accepted(_)),
+            },
+        }
+    }
+
+    /// A verified certificate with an identity of this cluster, everywhere.
+    #[must_use]
+    pub fn identities() -> Self {
+        let certificates = ClientCertificates::everywhere(Demand::Required);
+        Self { identities: true, certificates, plain: false }
+    }
+
     /// Nothing: everybody is let in, nobody is known by name. Only for daemons that were told,
     /// by name, to run in plaintext.
-    DangerPlaintext,
+    #[must_use]
+    pub fn danger_plaintext() -> Self {
+        let certificates = ClientCertificates::everywhere(Demand::None);
+        Self { identities: false, certificates, plain: true }
+    }
+
+    /// Whether certificates carry identities of this cluster.
+    #[must_use]
+    pub fn has_identities(&self) -> bool {
+        self.identities
+    }
+
+    /// Whether `caller` has proved what is asked at the door of `realm`. Who is served without
+    /// TLS, because the operator wants that, can present no certificate, and is asked for none.
+    #[must_use]
+    pub fn is_satisfied(&self, caller: &Caller, realm: Realm) -> bool {
+        let proved = if self.identities { caller.identity.is_some() } else { caller.certified };
+        proved
+            || self.certificates.at(realm.name()) != Demand::Required
+            || (self.plain && !caller.encrypted)
+    }
 }
 
 /// Who called: what the connection proved, never what the request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     identity: Option<Identity>,
+    principal: Option<String>,
+    certified: bool,
+    encrypted: bool,
     address: SocketAddr,
 }
 
@@ -26,19 +77,33 @@ impl Caller {
     /// The caller behind a connection.
     #[must_use]
     pub fn new(peer: &PeerFacts) -> Self {
-        Self { identity: peer.identity.clone(), address: peer.address }
+        Self {
+            identity: peer.identity.clone(),
+            principal: peer.principal.clone(),
+            certified: peer.certified,
+            encrypted: peer.encrypted,
+            address: peer.address,
+        }
     }
 
-    /// The identity in the verified certificate; `None` when none was presented.
+    /// The identity in the verified certificate; `None` when none was presented, or where
+    /// certificates carry no identities.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// The name others know the caller by: the identity's. `None` for anonymous callers.
+    /// The name others know the caller by: the identity's, or else what the rules make of its
+    /// verified certificate. `None` for anonymous callers.
     #[must_use]
     pub fn principal(&self) -> Option<&str> {
-        self.identity.as_ref().map(Identity::name)
+        self.identity.as_ref().map(Identity::name).or(self.principal.as_deref())
+    }
+
+    /// Whether the connection carries the proof of a verified certificate.
+    #[must_use]
+    pub fn is_certified(&self) -> bool {
+        self.certified
     }
 
     /// Where the connection comes from; for logs, it proves nothing.
@@ -135,7 +200,7 @@ impl Action {
 pub enum Verdict {
     /// The handler may see the request.
     Admitted,
-    /// Nobody knows who calls: 401.
+    /// The door asks for a certificate and nobody knows who calls: 401.
     Unknown,
     /// It is known who calls, and it is nobody who may: 403.
     Denied,
@@ -143,65 +208,148 @@ pub enum Verdict {
 
 /// Judges a caller before anything of the request is looked at.
 #[must_use]
-pub fn judge(posture: Posture, caller: &Caller, realm: Realm, action: Action) -> Verdict {
-    match (posture, caller.identity()) {
-        (Posture::DangerPlaintext, None) => Verdict::Admitted,
-        (Posture::Certificate, None) => Verdict::Unknown,
-        (_, Some(identity)) => {
-            if action == Action::Greet || realm.admits(identity.kind()) {
-                Verdict::Admitted
-            } else {
-                Verdict::Denied
-            }
+pub fn judge(posture: &Posture, caller: &Caller, realm: Realm, action: Action) -> Verdict {
+    match caller.identity() {
+        Some(identity) if action == Action::Greet || realm.admits(identity.kind()) => {
+            Verdict::Admitted
         }
+        Some(_) => Verdict::Denied,
+        None if posture.is_satisfied(caller, realm) => Verdict::Admitted,
+        None => Verdict::Unknown,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use model::identity::TrustDomain;
+
     use super::*;
+
+    fn peer() -> PeerFacts {
+        PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())
+    }
 
     fn caller(identity: Option<&str>) -> Caller {
         Caller::new(&PeerFacts {
-            vouched_addresses: Vec::new(),
             identity: identity.map(|i| i.parse().unwrap()),
             certified: identity.is_some(),
-            encrypted: identity.is_some(),
-            ..PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())
+            encrypted: true,
+            ..peer()
         })
+    }
+
+    fn posture(identities: bool, otherwise: Demand, doors: &[(Realm, Demand)]) -> Posture {
+        let doors = doors.iter().map(|(r, d)| (r.name().to_owned(), *d)).collect();
+        let certificates = ClientCertificates { otherwise, doors };
+        Posture { identities, certificates, plain: false }
     }
 
     #[test]
     fn without_a_certificate_nothing_is_reached_unless_plaintext_was_asked_for() {
         for action in [Action::Greet, Action::ViewState, Action::Call] {
             let realm = Realm::MasterReadonly;
-            assert_eq!(judge(Posture::Certificate, &caller(None), realm, action), Verdict::Unknown);
-            assert_eq!(
-                judge(Posture::DangerPlaintext, &caller(None), realm, action),
-                Verdict::Admitted
-            );
+            let judge = |posture| judge(&posture, &caller(None), realm, action);
+            assert_eq!(judge(Posture::identities()), Verdict::Unknown);
+            assert_eq!(judge(Posture::danger_plaintext()), Verdict::Admitted);
         }
     }
 
     #[test]
-    fn an_identity_of_the_wrong_kind_is_denied_in_either_posture() {
+    fn an_identity_of_the_wrong_kind_is_denied_in_every_posture() {
         let agent = caller(Some("spiffe://d/agent/a1"));
-        for posture in [Posture::Certificate, Posture::DangerPlaintext] {
+        let open = posture(true, Demand::None, &[]);
+        for posture in [Posture::identities(), Posture::danger_plaintext(), open] {
             let realm = Realm::MasterReadwrite;
-            assert_eq!(judge(posture, &agent, realm, Action::Call), Verdict::Denied);
+            assert_eq!(judge(&posture, &agent, realm, Action::Call), Verdict::Denied);
             let realm = Realm::MasterReadonly;
-            assert_eq!(judge(posture, &agent, realm, Action::ViewState), Verdict::Denied);
-            assert_eq!(judge(posture, &agent, realm, Action::Greet), Verdict::Admitted);
+            assert_eq!(judge(&posture, &agent, realm, Action::ViewState), Verdict::Denied);
+            assert_eq!(judge(&posture, &agent, realm, Action::Greet), Verdict::Admitted);
         }
     }
 
     #[test]
     fn a_framework_reaches_the_scheduler_api_and_not_the_operators() {
         let framework = caller(Some("spiffe://d/framework/f1"));
-        let judge = |realm| judge(Posture::Certificate, &framework, realm, Action::Call);
+        let judge = |realm| judge(&Posture::identities(), &framework, realm, Action::Call);
         assert_eq!(judge(Realm::MasterScheduler), Verdict::Admitted);
         assert_eq!(judge(Realm::MasterReadwrite), Verdict::Denied);
         assert_eq!(judge(Realm::AgentReadwrite), Verdict::Denied);
         assert_eq!(judge(Realm::AgentExecutor), Verdict::Denied);
+    }
+
+    /// Row D9: the demand is that of the realm, not of the process.
+    #[test]
+    fn tls_realms_ask_for_certificates_each_for_itself() {
+        let doors = [(Realm::MasterReadonly, Demand::None), (Realm::AgentReadonly, Demand::Optional)];
+        for identities in [true, false] {
+            let posture = posture(identities, Demand::Required, &doors);
+            let judge = |realm| judge(&posture, &caller(None), realm, Action::ViewState);
+            assert_eq!(judge(Realm::MasterReadonly), Verdict::Admitted);
+            assert_eq!(judge(Realm::AgentReadonly), Verdict::Admitted);
+            for closed in [Realm::MasterReadwrite, Realm::MasterScheduler, Realm::AgentReadwrite] {
+                assert_eq!(judge(closed), Verdict::Unknown, "{closed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn tls_where_identities_are_proved_no_other_certificate_counts() {
+        let stranger = Caller { certified: true, ..caller(None) };
+        let judge = |identities| {
+            let posture = posture(identities, Demand::Required, &[]);
+            judge(&posture, &stranger, Realm::MasterReadonly, Action::ViewState)
+        };
+        assert_eq!(judge(true), Verdict::Unknown);
+        assert_eq!(judge(false), Verdict::Admitted);
+    }
+
+    #[test]
+    fn tls_plain_peers_are_asked_for_nothing_only_where_they_are_served_at_all() {
+        let plain = Caller::new(&peer());
+        let mut posture = posture(false, Demand::Required, &[]);
+        let judge = |posture: &Posture, caller| {
+            judge(posture, caller, Realm::MasterReadonly, Action::ViewState)
+        };
+        assert_eq!(judge(&posture, &plain), Verdict::Unknown);
+        posture.plain = true;
+        assert_eq!(judge(&posture, &plain), Verdict::Admitted);
+        assert_eq!(judge(&posture, &caller(None)), Verdict::Unknown, "over TLS it is asked");
+    }
+
+    /// Row A7: a verified certificate is somebody.
+    #[test]
+    fn a7_a_tls_certificate_becomes_the_principal() {
+        let facts = PeerFacts {
+            certified: true,
+            encrypted: true,
+            principal: Some("spiffe://d/operator/root".into()),
+            ..peer()
+        };
+        assert_eq!(Caller::new(&facts).principal(), Some("spiffe://d/operator/root"));
+        let known = PeerFacts { identity: "spiffe://d/operator/root".parse().ok(), ..facts };
+        assert_eq!(Caller::new(&known).principal(), Some("root"));
+        assert_eq!(caller(None).principal(), None);
+    }
+
+    #[test]
+    fn tls_policies_become_postures() {
+        use tls_policy::{DangerAccepted, IdentityRules, MaterialPaths, WhyPlaintext};
+        let asked = DangerAccepted::asked_by("--danger_plaintext");
+        let plaintext = TlsPolicy::Plaintext(WhyPlaintext::Asked(asked));
+        assert_eq!(Posture::of(&plaintext), Posture::danger_plaintext());
+        let mut policy = TlsPolicy::identities(
+            MaterialPaths::one("c", "k"),
+            IdentityRules { trust_bundle: "b".into(), trust_domain: TrustDomain::new("d").unwrap() },
+        );
+        assert_eq!(Posture::of(&policy), Posture::identities());
+        let doors = BTreeMap::from([("mesos-master-readonly".to_owned(), Demand::None)]);
+        if let TlsPolicy::Tls(rules) = &mut policy {
+            rules.client_certificates.doors = doors;
+        }
+        let opened = Posture::of(&policy);
+        assert!(opened.is_satisfied(&caller(None), Realm::MasterReadonly));
+        assert!(!opened.is_satisfied(&caller(None), Realm::MasterReadwrite));
     }
 }

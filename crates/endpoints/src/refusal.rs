@@ -55,6 +55,18 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, Text::Default).with_header(WWW_AUTHENTICATE, challenge)
     }
 
+    /// 401 with a challenge and the reason: the realm asks for a client certificate, and there is
+    /// none. Who is no stranger to the handshake learns how to come in, and nothing about what
+    /// exists.
+    #[must_use]
+    pub fn certificate_required(realm: Realm) -> Self {
+        let text = Text::Words(format!(
+            "401 Unauthorized. A verified client certificate is required in realm {}.",
+            realm.name()
+        ));
+        Self { text, ..Self::unauthorized(realm) }
+    }
+
     /// 403: the caller is known and may not. The reason goes to the log.
     #[must_use]
     pub fn forbidden() -> Self {

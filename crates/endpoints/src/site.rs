@@ -159,16 +159,15 @@ impl<S: Send + Sync + 'static> Site<S> {
         let found = Path::from_target(&head.path).ok().and_then(|path| self.table.find(path));
         let Some(found) = found else {
             // Strangers do not learn which paths exist.
-            return Err(match (self.posture, caller.identity(), self.table.routes.first()) {
-                (Posture::Certificate, None, Some(any)) => Refusal::unauthorized(any.realm),
-                _ => Refusal::not_found(),
-            });
+            let closed = self.table.routes.iter().map(|route| route.realm);
+            let closed = closed.into_iter().find(|r| !self.posture.is_satisfied(&caller, *r));
+            return Err(closed.map_or_else(Refusal::not_found, Refusal::certificate_required));
         };
         let route = found.route;
         if !self.table.is_unauthenticated(route) {
-            match judge(self.posture, &caller, route.realm, route.action) {
+            match judge(&self.posture, &caller, route.realm, route.action) {
                 Verdict::Admitted => {}
-                Verdict::Unknown => return Err(Refusal::unauthorized(route.realm)),
+                Verdict::Unknown => return Err(Refusal::certificate_required(route.realm)),
                 Verdict::Denied => {
                     return Err(Refusal::forbidden().because(format!(
                         "{} may not {} in realm {}",
@@ -216,9 +215,9 @@ const MAX_CALLBACK_BYTES: usize = 128;
 /// certificate: the script would hand that page the cluster's state. So a callback is for those
 /// who prove nothing anyway. What is no name of a function would be code of somebody's choice.
 fn check_callback(name: &str, caller: &Caller) -> Result<(), Refusal> {
-    if caller.identity().is_some() {
+    if caller.is_certified() || caller.identity().is_some() {
         return Err(Refusal::bad_request(
-            "'jsonp' is not served over connections that carry an identity",
+            "'jsonp' is not served over connections with a client certificate",
         ));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.');

@@ -17,6 +17,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use libprocess::sender::PeerFacts;
+use model::identity::TrustDomain;
+use tls_policy::{Demand, IdentityRules, MaterialPaths, TlsPolicy};
 
 struct Host {
     build: Build,
@@ -134,7 +136,7 @@ async fn ask(
 }
 
 async fn plain(line: &str, headers: &[(&str, &str)]) -> Got {
-    ask(&site(Posture::DangerPlaintext), None, line, headers, b"").await
+    ask(&site(Posture::danger_plaintext()), None, line, headers, b"").await
 }
 
 #[tokio::test]
@@ -192,11 +194,13 @@ async fn errors_are_plain_text_with_the_originals_words() {
 
 #[tokio::test]
 async fn strangers_get_401_for_what_exists_and_what_does_not() {
-    let site = site(Posture::Certificate);
+    let site = site(Posture::identities());
     for path in ["/health", "/version", "/flags", "/no-such", "/metrics/snapshot"] {
         let got = ask(&site, None, &format!("GET {path}"), &[], b"").await;
         assert_eq!(got.head.status(), StatusCode::UNAUTHORIZED, "{path}");
-        assert_eq!(got.text(), "401 Unauthorized.");
+        let text = "401 Unauthorized. A verified client certificate is required in realm \
+                    mesos-master-readonly.";
+        assert_eq!(got.text(), text);
         let challenge = got.header("www-authenticate").unwrap();
         assert_eq!(challenge, "ClientCertificate realm=\"mesos-master-readonly\"");
     }
@@ -205,9 +209,31 @@ async fn strangers_get_401_for_what_exists_and_what_does_not() {
     assert_eq!(site.refused().counts(), BTreeMap::from([(401, 5), (404, 1)]));
 }
 
+/// Row D9: one port, and what is asked of clients differs by realm.
+#[tokio::test]
+async fn tls_without_a_certificate_an_opened_realm_is_read_and_no_other_is() {
+    let doors = BTreeMap::from([("mesos-master-readonly".to_owned(), Demand::None)]);
+    let mut policy = TlsPolicy::identities(
+        MaterialPaths::one("c", "k"),
+        IdentityRules { trust_bundle: "b".into(), trust_domain: TrustDomain::new("d").unwrap() },
+    );
+    let TlsPolicy::Tls(rules) = &mut policy else { panic!("encrypted") };
+    rules.client_certificates.doors = doors;
+    let site = site(Posture::of(&policy));
+    let flags = ask(&site, None, "GET /flags", &[], b"").await;
+    assert_eq!((flags.head.status().as_u16(), flags.text()), (200, r#"{"flags":{"port":"5050"}}"#));
+    let refused = ask(&site, None, "POST /api/v1", &[], b"x").await;
+    let text = "401 Unauthorized. A verified client certificate is required in realm \
+                mesos-master-readwrite.";
+    assert_eq!((refused.head.status().as_u16(), refused.text()), (401, text));
+    // Who has identified itself as something else is still denied.
+    let agent = Some("spiffe://d/agent/a1");
+    assert_eq!(ask(&site, agent, "GET /flags", &[], b"").await.head.status(), 403);
+}
+
 #[tokio::test]
 async fn the_wrong_kind_of_component_gets_403() {
-    let site = site(Posture::Certificate);
+    let site = site(Posture::identities());
     let agent = Some("spiffe://d/agent/a1");
     assert_eq!(ask(&site, agent, "GET /health", &[], b"").await.head.status(), 200);
     let flags = ask(&site, agent, "GET /flags", &[], b"").await;
@@ -218,7 +244,7 @@ async fn the_wrong_kind_of_component_gets_403() {
 
 #[tokio::test]
 async fn what_has_its_own_proof_is_reached_without_identity() {
-    let site = site(Posture::Certificate);
+    let site = site(Posture::identities());
     let refused = ask(&site, None, "POST /token", &[], b"").await;
     assert_eq!(refused.head.status(), 401);
     assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"mesos-agent-executor\""));
@@ -249,7 +275,7 @@ async fn compressed_requests_are_inflated_and_bombs_are_not() {
             .unwrap();
         packed
     };
-    let site = site(Posture::DangerPlaintext);
+    let site = site(Posture::danger_plaintext());
     let gzip = [("content-encoding", "gzip")];
     let good = ask(&site, None, "POST /api/v1", &gzip, &pack(b"hello")).await;
     assert_eq!(good.text(), "5 bytes");
@@ -269,7 +295,7 @@ async fn jsonp_wraps_for_anonymous_callers_only() {
         let got = plain(&format!("GET /flags?jsonp={bad}"), &[]).await;
         assert_eq!(got.head.status(), 400, "{bad}");
     }
-    let site = site(Posture::Certificate);
+    let site = site(Posture::identities());
     let refused = ask(&site, OPERATOR, "GET /flags?jsonp=f", &[], b"").await;
     assert_eq!(refused.head.status(), 400);
     // A stranger learns of no parameter before of its being a stranger.
@@ -282,7 +308,7 @@ async fn files_are_served_from_what_is_attached() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("stdout"), b"hello\n").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
-    let site = site(Posture::DangerPlaintext);
+    let site = site(Posture::danger_plaintext());
     site.state().files.attach("/sandbox", dir.path()).unwrap();
     let ask = async |line: &str| ask(&site, None, line, &[], b"").await;
 

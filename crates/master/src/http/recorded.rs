@@ -331,7 +331,7 @@ const SKIPPED: [(&str, &str); 10] = [
 async fn the_operators_story_is_answered_as_recorded() {
     let Some(story) = story("11-operator-api") else { return };
     let all = exchanges(&story);
-    let site = Site::new(master(&all), table(), Posture::DangerPlaintext);
+    let site = Site::new(master(&all), table(), Posture::danger_plaintext());
     let mut compared = 0;
     for Exchange { file, request, response } in &all {
         if SKIPPED.iter().any(|(skipped, _)| skipped == file) {
@@ -454,7 +454,7 @@ async fn metrics_have_the_originals_names_or_stand_in_the_list() {
 async fn every_answer_has_a_protobuf_form_that_says_the_same() {
     let Some(story) = story("11-operator-api") else { return };
     let all = exchanges(&story);
-    let site = Site::new(master(&all), table(), Posture::DangerPlaintext);
+    let site = Site::new(master(&all), table(), Posture::danger_plaintext());
     let mut compared = 0;
     for Exchange { file, request, response } in &all {
         let is_read = request.target() == ("POST", "/api/v1")
@@ -498,7 +498,7 @@ fn post(path: &str, content_type: &str, body: &[u8]) -> Message {
 async fn what_is_wrong_with_a_call_is_told_in_the_originals_words() {
     let Some(story) = story("11-operator-api") else { return };
     let all = exchanges(&story);
-    let site = Site::new(master(&all), table(), Posture::DangerPlaintext);
+    let site = Site::new(master(&all), table(), Posture::danger_plaintext());
     let json = "application/json";
     let subscribe = |more: &str| {
         format!(
@@ -635,7 +635,7 @@ fn every_route_has_a_realm_and_an_action_and_strangers_reach_none() {
 async fn no_route_answers_a_stranger() {
     let Some(story) = story("11-operator-api") else { return };
     let all = exchanges(&story);
-    let site = Site::new(master(&all), table(), Posture::Certificate);
+    let site = Site::new(master(&all), table(), Posture::identities());
     for route in &site.table().routes {
         for method in ["GET", "POST", "DELETE"] {
             let request = Message {

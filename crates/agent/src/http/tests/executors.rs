@@ -46,7 +46,7 @@ fn executor_of(id: &str, token: Option<&str>) -> RecoveredExecutor {
 /// An agent that finds two executors of an earlier run.
 pub(super) fn recovering(posture: Posture) -> Served {
     let mut rules = rules();
-    let proven = posture == Posture::Certificate;
+    let proven = posture == Posture::identities();
     if !proven {
         rules.executor_trust = None;
     }
@@ -130,7 +130,7 @@ async fn event(got: &mut Got) -> Said {
 
 #[tokio::test]
 async fn an_executor_subscribes_in_either_form_with_its_own_token() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     for (id, token, asked, form) in
         [("a", A, json(&subscribe("a")), JSON), ("b", B, protobuf(&subscribe("b")), PROTOBUF)]
     {
@@ -148,7 +148,7 @@ async fn an_executor_subscribes_in_either_form_with_its_own_token() {
 
 #[tokio::test]
 async fn another_containers_token_is_refused_and_none_is_asked_for() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     let mut own = served.ask(&json(&subscribe("a")).bearing(A)).await;
     assert_eq!(event(&mut own).await.r#type(), event::Type::Subscribed);
     let unknown_task = update("a", status("t", v1::TaskState::TaskRunning, 1));
@@ -179,7 +179,7 @@ async fn another_containers_token_is_refused_and_none_is_asked_for() {
 
 #[tokio::test]
 async fn what_is_not_an_update_to_take_is_told_in_the_originals_words() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     let running = || status("t", v1::TaskState::TaskRunning, 1);
     let mut of_other = running();
     of_other.executor_id = Some(v1::ExecutorId { value: "b".into() });
@@ -235,7 +235,7 @@ async fn what_is_not_an_update_to_take_is_told_in_the_originals_words() {
 
 #[tokio::test]
 async fn in_plaintext_the_ids_in_the_call_are_taken() {
-    let mut served = served(Posture::DangerPlaintext);
+    let mut served = served(Posture::danger_plaintext());
     let mut got = served.ask(&json(&subscribe("a"))).await;
     assert_eq!(event(&mut got).await.r#type(), event::Type::Subscribed);
     assert_eq!(served.ask(&json(&says("a"))).await.status, 202);
@@ -252,7 +252,7 @@ async fn in_plaintext_the_ids_in_the_call_are_taken() {
 
 #[tokio::test]
 async fn a_newer_subscription_ends_the_older_stream() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     let mut old = served.ask(&json(&subscribe("a")).bearing(A)).await;
     let mut new = served.ask(&json(&subscribe("a")).bearing(A)).await;
     assert_eq!(event(&mut old).await.r#type(), event::Type::Subscribed);
@@ -263,7 +263,7 @@ async fn a_newer_subscription_ends_the_older_stream() {
 
 #[tokio::test]
 async fn the_engine_hears_of_an_executor_that_hangs_up() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     let got = served.ask(&json(&subscribe("a")).bearing(A)).await;
     drop(got);
     served.take_next().await;
@@ -272,7 +272,7 @@ async fn the_engine_hears_of_an_executor_that_hangs_up() {
 
 #[tokio::test]
 async fn the_engine_hears_of_an_executor_that_hangs_up_before_it_is_answered() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     {
         let asked = json(&subscribe("a")).bearing(A);
         let answer = asked.answer(&served.site);

@@ -33,7 +33,7 @@ fn every_route_has_a_realm_and_an_action_and_strangers_reach_one() {
 
 #[tokio::test]
 async fn no_route_answers_a_stranger_or_reads_what_it_sends() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     for route in table().routes {
         for method in ["GET", "POST", "DELETE"] {
             let asked = Asked { method, ..Asked::call(route.path, "{}") };
@@ -50,7 +50,7 @@ async fn no_route_answers_a_stranger_or_reads_what_it_sends() {
 
 #[tokio::test]
 async fn a_token_opens_the_executor_api_alone() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     for route in table().routes {
         let method = if matches!(route.methods, Methods::Any) { "GET" } else { "POST" };
         let got = served.ask(&Asked { method, ..Asked::call(route.path, "{}") }.bearing(A)).await;
@@ -61,7 +61,7 @@ async fn a_token_opens_the_executor_api_alone() {
 
 #[tokio::test]
 async fn operators_read_and_other_components_do_not() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     served.recovered();
     let state = Asked::new("GET", "/state");
     for (identity, status) in [
@@ -79,7 +79,7 @@ async fn operators_read_and_other_components_do_not() {
 
 #[tokio::test]
 async fn while_it_recovers_an_agent_says_so() {
-    let mut served = super::executors::recovering(Posture::Certificate);
+    let mut served = super::executors::recovering(Posture::identities());
     for path in ["/state", "/api/v1", "/api/v1/executor"] {
         let asked = Asked::call(path, "{}").by(OPERATOR).bearing(A);
         let got = served.ask(&asked).await;
@@ -101,7 +101,7 @@ async fn while_it_recovers_an_agent_says_so() {
 
 #[tokio::test]
 async fn what_is_wrong_with_an_operators_call_is_told_in_the_originals_words() {
-    let mut served = served(Posture::Certificate);
+    let mut served = served(Posture::identities());
     served.recovered();
     let validation = "Failed to validate agent::Call: Expecting";
     let cases: [(&str, u16, String); 8] = [

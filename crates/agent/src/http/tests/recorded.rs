@@ -180,7 +180,7 @@ fn agent(all: &[Exchange]) -> Arc<Agent> {
     let status = called(all, "GET_CONTAINERS").get_containers.unwrap().containers.remove(0);
     let containers = Told { status: status.container_status, usages: Mutex::new(measured(all)) };
     let (mut agent, _) =
-        new_agent(snapshot(all), program(all), containers, Posture::DangerPlaintext);
+        new_agent(snapshot(all), program(all), containers, Posture::danger_plaintext());
     let started = got(all, "/state").json()["start_time"].as_f64().unwrap();
     agent.started = Timestamp::new(Duration::from_secs_f64(started));
     Sandboxes::default().attach_all(&agent.files, &agent.snapshots.load().state);
@@ -199,7 +199,7 @@ const UNSORTED: [&str; 2] = ["/monitor/statistics", "/containers"];
 async fn the_agents_part_of_the_operators_story_is_answered_as_recorded() {
     let Some(story) = story("11-operator-api") else { return };
     let all = exchanges(&story);
-    let site = Site::new(agent(&all), table(), Posture::DangerPlaintext);
+    let site = Site::new(agent(&all), table(), Posture::danger_plaintext());
     let mut compared = 0;
     for Exchange { file, request, response } in &all {
         let (_, target) = request.target();
@@ -252,7 +252,7 @@ async fn every_answer_has_a_protobuf_form_that_says_the_same() {
                         .container_status,
                     usages: Mutex::new(vec![last]),
                 },
-                Posture::DangerPlaintext,
+                Posture::danger_plaintext(),
             );
             compare(file, &Arc::new(told), request, response).await;
         } else {
@@ -264,7 +264,7 @@ async fn every_answer_has_a_protobuf_form_that_says_the_same() {
 }
 
 async fn compare(file: &str, agent: &Arc<Agent>, request: &Message, response: &Message) {
-    let site = Site::new(Arc::clone(agent), table(), Posture::DangerPlaintext);
+    let site = Site::new(Arc::clone(agent), table(), Posture::danger_plaintext());
     let got = Asked::recorded(request).with("accept", PROTOBUF).answer(&site).await;
     assert_eq!(got.status, 200, "{file}");
     assert_eq!(got.header("content-type"), Some(PROTOBUF), "{file}");
