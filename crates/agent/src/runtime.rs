@@ -198,10 +198,10 @@ pub const ACTOR: &str = "slave(1)";
 pub async fn start(settings: Settings) -> Result<Running, AgentError> {
     let Settings { listen, work_dir, security, strict, .. } = settings;
     let posture = match &security {
-        Security::Tls(_) => Posture::Certificate,
-        Security::DangerPlaintext => Posture::DangerPlaintext,
+        Security::Tls(_) => Posture::identities(),
+        Security::DangerPlaintext => Posture::danger_plaintext(),
     };
-    if posture == Posture::Certificate && settings.executor_trust.is_none() {
+    if posture.has_identities() && settings.executor_trust.is_none() {
         return Err(AgentError::NoExecutorTrust);
     }
     make_directories(&work_dir)?;
@@ -264,7 +264,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         inbox,
         streams: Streams::default(),
         containerizer: Arc::clone(&containerizer),
-        posture,
+        posture: posture.clone(),
         counted: Counted::default(),
     });
 

@@ -282,7 +282,8 @@ mod tests {
     /// Row D9: the demand is that of the realm, not of the process.
     #[test]
     fn tls_realms_ask_for_certificates_each_for_itself() {
-        let doors = [(Realm::MasterReadonly, Demand::None), (Realm::AgentReadonly, Demand::Optional)];
+        let doors =
+            [(Realm::MasterReadonly, Demand::None), (Realm::AgentReadonly, Demand::Optional)];
         for identities in [true, false] {
             let posture = posture(identities, Demand::Required, &doors);
             let judge = |realm| judge(&posture, &caller(None), realm, Action::ViewState);
@@ -341,7 +342,10 @@ mod tests {
         assert_eq!(Posture::of(&plaintext), Posture::danger_plaintext());
         let mut policy = TlsPolicy::identities(
             MaterialPaths::one("c", "k"),
-            IdentityRules { trust_bundle: "b".into(), trust_domain: TrustDomain::new("d").unwrap() },
+            IdentityRules {
+                trust_bundle: "b".into(),
+                trust_domain: TrustDomain::new("d").unwrap(),
+            },
         );
         assert_eq!(Posture::of(&policy), Posture::identities());
         let doors = BTreeMap::from([("mesos-master-readonly".to_owned(), Demand::None)]);

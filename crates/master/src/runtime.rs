@@ -190,8 +190,8 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         exits,
     });
     let posture = match &security {
-        Security::Tls(_) => Posture::Certificate,
-        Security::DangerPlaintext => Posture::DangerPlaintext,
+        Security::Tls(_) => Posture::identities(),
+        Security::DangerPlaintext => Posture::danger_plaintext(),
     };
     let site = Site::new(Arc::clone(&master), table(), posture);
     // Set once, here.

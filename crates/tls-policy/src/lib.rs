@@ -11,6 +11,7 @@
 //!
 //! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve()`].
 
+mod carried;
 mod clients;
 mod notice;
 mod policy;
@@ -19,6 +20,7 @@ mod resolve;
 mod settings;
 mod support;
 
+pub use carried::{Recognize, ServerTrust};
 pub use clients::{ClientCertificates, DOORS, Demand, MESSAGES};
 pub use notice::{DangerAccepted, Notice};
 pub use policy::{

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use endpoints::access::{Posture, Realm};
+use endpoints::access::Realm;
 use endpoints::call::{absent, invalid, read};
 use endpoints::media;
 use endpoints::refusal::Refusal;
@@ -55,15 +55,18 @@ pub(super) fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal>
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     let known = token.and_then(|token| bearer_of(&agent.snapshots.load().state.tokens, token));
-    match (known, agent.posture) {
-        (Some(container), _) => Ok(Caller::Container(container)),
-        (None, Posture::DangerPlaintext) => Ok(Caller::Unproven),
-        (None, Posture::Certificate) => {
-            agent.counted.refused_tokens.fetch_add(1, Ordering::Relaxed);
-            let why = if token.is_some() { "an unknown token" } else { "no token" };
-            Err(Refusal::unauthorized(Realm::AgentExecutor).because(why))
-        }
+    if let Some(container) = known {
+        return Ok(Caller::Container(container));
     }
+    // An executor of a framework's own may know of no token, and so does one that was started
+    // when the agent served in plaintext. Where identities are proved, nobody is heard so.
+    let posture = &agent.posture;
+    if !posture.has_identities() && posture.is_satisfied(&request.caller, Realm::AgentExecutor) {
+        return Ok(Caller::Unproven);
+    }
+    agent.counted.refused_tokens.fetch_add(1, Ordering::Relaxed);
+    let why = if token.is_some() { "an unknown token" } else { "no token" };
+    Err(Refusal::unauthorized(Realm::AgentExecutor).because(why))
 }
 
 /// The container that a token stands for. All digests are compared, each in constant time: how

@@ -119,7 +119,8 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(engine: Engine, posture: Posture) -> Self {
-        let (agent, inputs) = agent(Snapshot::of(&engine), no_program(), Told::default(), posture);
+        let (agent, inputs) =
+            agent(Snapshot::of(&engine), no_program(), Told::default(), posture.clone());
         let site = Site::new(Arc::new(agent), table(), posture);
         Self { site, engine, inputs, disconnected: Vec::new() }
     }
@@ -169,7 +170,8 @@ impl Served {
     /// Asks, while the engine takes what comes in.
     pub(super) async fn ask(&mut self, asked: &Asked<'_>) -> Got {
         // Not borrowed by what answers: the engine works beside it.
-        let site = Site::new(Arc::clone(self.site.state()), table(), self.site.state().posture);
+        let site =
+            Site::new(Arc::clone(self.site.state()), table(), self.site.state().posture.clone());
         let answer = asked.answer(&site);
         tokio::pin!(answer);
         loop {
