@@ -11,24 +11,29 @@ use http::{HeaderMap, Method};
 use libprocess::decode::Limits;
 use libprocess::sender::{BoundPid, PeerFacts};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::counters::Counters;
 use crate::messenger::Listeners;
 use crate::stream::KeepAlive;
 use crate::tls::Security;
+use memory::Memory;
 
 mod accept;
 mod body;
 mod connection;
 mod gate;
 mod head;
+mod memory;
 mod output;
+mod pace;
 mod response;
 
 pub use body::{Body, BodyError};
 pub use gate::Caps;
+pub use memory::MemoryShare;
+pub use pace::Pace;
 pub use response::{Pieces, PiecesError, Response, ResponseBody, StreamError, StreamSender};
 
 /// What a program does with what arrives.
@@ -57,19 +62,6 @@ pub struct Received {
     pub peer: Arc<PeerFacts>,
     /// The share of the server's memory that the body takes. Keep it as long as the body.
     pub memory: MemoryShare,
-}
-
-/// A share of the memory that all bodies of a server may take together; given back when dropped.
-#[derive(Debug, Default)]
-pub struct MemoryShare(Option<OwnedSemaphorePermit>);
-
-impl MemoryShare {
-    fn add(&mut self, more: OwnedSemaphorePermit) {
-        match &mut self.0 {
-            Some(held) => held.merge(more),
-            None => self.0 = Some(more),
-        }
-    }
 }
 
 /// What became of a message.
@@ -138,6 +130,10 @@ pub struct Settings {
     /// Bytes that the bodies of all connections may take together, until their messages are
     /// dropped by the program.
     pub memory: usize,
+    /// Of these, the bytes that the bodies of one peer may take: of one identity, or of all
+    /// connections without one from one IP address. More than that waits. At least as much as
+    /// one body, or twice that for compressed ones.
+    pub memory_per_peer: usize,
     /// How many connections there may be.
     pub caps: Caps,
     /// From the first byte of a TLS handshake to its end.
@@ -147,8 +143,8 @@ pub struct Settings {
     /// From the first to the last byte of a body, without the time during which the program was
     /// not ready to take it.
     pub body_deadline: Duration,
-    /// How long an answer may wait for the peer to take the next byte.
-    pub write_deadline: Duration,
+    /// How fast a peer must take its answers.
+    pub pace: Pace,
     /// Probes on silent connections.
     pub keep_alive: KeepAlive,
 }
@@ -158,11 +154,12 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             memory: 512 * 1024 * 1024,
+            memory_per_peer: 128 * 1024 * 1024,
             caps: Caps::default(),
             handshake_deadline: Duration::from_secs(10),
             head_deadline: Duration::from_secs(20),
             body_deadline: Duration::from_secs(120),
-            write_deadline: Duration::from_secs(60),
+            pace: Pace::default(),
             keep_alive: KeepAlive::default(),
         }
     }
@@ -210,7 +207,7 @@ impl Server {
     pub fn start<H: Handler>(listener: TcpListener, parts: ServerParts<H>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let memory = Arc::new(Semaphore::new(parts.settings.memory.min(Semaphore::MAX_PERMITS)));
+        let memory = Memory::new(parts.settings.memory, parts.settings.memory_per_peer);
         let shared = Arc::new(Shared { parts, memory, stopped });
         let accepting = tokio::spawn(accept::run(listener, shared));
         Ok(Self { address, stop, accepting })
@@ -239,7 +236,7 @@ impl Server {
 #[derive(Debug)]
 struct Shared<H> {
     parts: ServerParts<H>,
-    memory: Arc<Semaphore>,
+    memory: Memory,
     stopped: watch::Receiver<bool>,
 }
 

@@ -150,6 +150,10 @@ impl Task {
                 item = self.items.recv(), if conversation.out.len() < MAX_OUT => {
                     let Some(item) = item else { return "the messenger is gone".into() };
                     self.take(item, conversation).await;
+                    // What waits with it is written with it.
+                    while conversation.out.len() < MAX_OUT && let Ok(item) = self.items.try_recv() {
+                        self.take(item, conversation).await;
+                    }
                     idle_since = Instant::now();
                 }
                 () = sleep_until(idle_since + settings.linger), if idle => {

@@ -226,7 +226,7 @@ async fn explain(mut socket: TcpStream, first: u8) -> io::Result<()> {
     socket.write_all(answer.as_bytes()).await?;
     socket.shutdown().await?;
     // Closing with bytes unread would reset the connection before the answer is read.
-    let mut discarded = [0_u8; 4096];
+    let mut discarded = vec![0; 4096];
     while socket.read(&mut discarded).await? > 0 {}
     Ok(())
 }

@@ -2,12 +2,11 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
-use super::MemoryShare;
+use super::memory::{MemoryShare, NoMemory, PeerMemory};
 
 /// The body of a request. Pieces are read from the connection when they are asked for; a body
 /// that is dropped is not read.
@@ -15,7 +14,7 @@ use super::MemoryShare;
 pub struct Body {
     pieces: mpsc::Receiver<Result<Bytes, BodyError>>,
     wanted: Arc<Notify>,
-    memory: Arc<Semaphore>,
+    memory: PeerMemory,
     finished: bool,
 }
 
@@ -25,7 +24,7 @@ pub enum BodyError {
     /// The connection ended, or what was sent is not a body.
     #[error("the body ended before its end: {0}")]
     Incomplete(String),
-    /// The server holds as many bytes of bodies as it may.
+    /// The server holds as many bytes of bodies as it may, in all or of this peer.
     #[error("too many requests at once")]
     Memory,
     /// It is longer than it may be.
@@ -33,14 +32,17 @@ pub enum BodyError {
     TooLarge(usize),
 }
 
-/// How long a body waits for others to give back memory.
-pub(super) const MEMORY_WAIT: Duration = Duration::from_secs(10);
+impl From<NoMemory> for BodyError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::Memory
+    }
+}
 
 impl Body {
     pub(super) fn new(
         pieces: mpsc::Receiver<Result<Bytes, BodyError>>,
         wanted: Arc<Notify>,
-        memory: Arc<Semaphore>,
+        memory: PeerMemory,
     ) -> Self {
         Self { pieces, wanted, memory, finished: false }
     }
@@ -54,7 +56,7 @@ impl Body {
             let sent = pieces.try_send(Ok(bytes));
             debug_assert!(sent.is_ok());
         }
-        Self::new(receiver, Arc::default(), Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)))
+        Self::new(receiver, Arc::default(), PeerMemory::unbounded())
     }
 
     /// The next piece, never empty; `None` at the end. After an error there is nothing more.
@@ -82,7 +84,7 @@ impl Body {
     }
 }
 
-/// A body that is being put together, within the memory that all bodies share.
+/// A body that is being put together, within the memory that its peer may take.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     first: Bytes,
@@ -95,17 +97,8 @@ impl Gathered {
         if self.all.is_empty() { self.first.len() } else { self.all.len() }
     }
 
-    pub(super) async fn add(
-        &mut self,
-        piece: Bytes,
-        memory: &Arc<Semaphore>,
-    ) -> Result<(), BodyError> {
-        let share = u32::try_from(piece.len()).map_err(|_| BodyError::Memory)?;
-        let waiting = Arc::clone(memory).acquire_many_owned(share);
-        match tokio::time::timeout(MEMORY_WAIT, waiting).await {
-            Ok(Ok(permit)) => self.memory.add(permit),
-            Ok(Err(_)) | Err(_) => return Err(BodyError::Memory),
-        }
+    pub(super) async fn add(&mut self, piece: Bytes, memory: &PeerMemory) -> Result<(), BodyError> {
+        memory.take(piece.len(), &mut self.memory).await?;
         // Most bodies arrive in one piece, which is then not copied.
         if self.len() == 0 {
             self.first = piece;
@@ -137,7 +130,7 @@ pub(super) enum InflateError {
 pub(super) async fn inflate(
     compressed: Gathered,
     most: u64,
-    memory: &Arc<Semaphore>,
+    memory: &PeerMemory,
 ) -> Result<Gathered, InflateError> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let (compressed, _memory) = compressed.into_parts();

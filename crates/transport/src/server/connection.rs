@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::gate::{Doing, PlaceLost, Ticket};
+use super::memory::PeerMemory;
 use super::output::{Wire, WriteFailure};
 use super::response::{PiecesError, Response, ResponseBody};
 use super::{Handler, Settings, Shared, head, told_to_stop};
@@ -25,6 +26,7 @@ pub(super) struct Connection<H> {
     wire: Wire,
     facts: Arc<PeerFacts>,
     shared: Arc<Shared<H>>,
+    memory: PeerMemory,
     ticket: Ticket,
     evicted: Arc<Notify>,
     stopped: watch::Receiver<bool>,
@@ -53,7 +55,7 @@ enum End {
     Malformed(DecodeError),
     /// There was no memory for a body.
     Memory,
-    /// The peer did not take an answer in time.
+    /// The peer takes its answers too slowly.
     WriteDeadline,
 }
 
@@ -75,10 +77,11 @@ impl<H: Handler> Connection<H> {
     ) -> Self {
         let settings = &shared.parts.settings;
         Self {
-            wire: Wire::new(stream, Decoder::new(settings.limits)),
-            facts: Arc::new(facts),
+            wire: Wire::new(stream, Decoder::new(settings.limits), settings.pace),
+            memory: shared.memory.of(&facts),
             evicted: ticket.end(),
             stopped: shared.stopped.clone(),
+            facts: Arc::new(facts),
             speaks: false,
             allowance: settings.head_deadline,
             ticket,
@@ -109,7 +112,6 @@ impl<H: Handler> Connection<H> {
                 Some((StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once".into()))
             }
         };
-        let deadline = self.settings().write_deadline;
         let proven = self.is_proven();
         let Self { mut wire, mut ticket, evicted, .. } = self;
         if !proven && ticket.now(Doing::IdleUnproven).is_err() {
@@ -117,12 +119,12 @@ impl<H: Handler> Connection<H> {
         }
         let closing = async {
             if let Some((status, text)) = farewell {
-                if wire.make_room(deadline).await.is_err() {
+                if wire.make_room().await.is_err() {
                     return;
                 }
                 answer(&mut wire.out, &Response::text(status, text), Connected::Close);
             }
-            wire.close(deadline).await;
+            wire.close().await;
         };
         tokio::select! {
             () = closing => {}
@@ -147,7 +149,7 @@ impl<H: Handler> Connection<H> {
             }
             End::WriteDeadline => {
                 counters.deadlines_missed.increment();
-                seldom!(info, %address, "a peer does not take its answers: closed");
+                seldom!(info, %address, "a peer takes its answers too slowly: closed");
             }
             End::Deadline => {
                 counters.deadlines_missed.increment();
@@ -227,8 +229,7 @@ impl<H: Handler> Connection<H> {
         }
         let idle = position == Position::Between;
         // Who speaks for a component may leave its answers unread: they are not kept, but counted.
-        let late = if self.speaks { None } else { self.wire.waits_since() };
-        let deadline = self.settings().write_deadline;
+        let late = if self.speaks { None } else { self.wire.must_take_until() };
         let began = Instant::now();
         let filled = tokio::select! {
             biased;
@@ -236,12 +237,12 @@ impl<H: Handler> Connection<H> {
             () = told_to_stop(&mut self.stopped), if idle => Err(End::Orderly),
             () = self.wire.fill() => Ok(()),
             () = sleep(self.allowance), if !idle => Err(End::Deadline),
-            () = sleep_until(late.unwrap_or(began) + deadline), if late.is_some() => Ok(()),
+            () = sleep_until(late.unwrap_or(began)), if late.is_some() => Ok(()),
         };
         if !idle {
             self.allowance = self.allowance.saturating_sub(began.elapsed());
         }
-        if filled.is_ok() && !self.speaks && self.wire.is_stuck(deadline) {
+        if filled.is_ok() && !self.speaks && self.wire.is_stuck() {
             return Err(End::WriteDeadline);
         }
         filled

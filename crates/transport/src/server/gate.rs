@@ -193,7 +193,7 @@ impl Gate {
 }
 
 /// What counts as one address.
-fn origin_of(address: IpAddr) -> IpAddr {
+pub(super) fn origin_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -10,9 +10,10 @@ use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use libprocess::decode::Decoder;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Connected;
+use super::pace::{Pace, Progress};
 use super::{Response, head};
 use crate::stream::Stream;
 
@@ -27,8 +28,8 @@ pub(super) struct Wire {
     /// How many times `202 Accepted` waits to be written after `out`. A peer that never reads its
     /// answers costs no more memory for the next million messages.
     accepted: u64,
-    /// Since when the peer has taken none of what waits.
-    stuck_since: Option<Instant>,
+    /// How fast the peer takes what waits.
+    progress: Progress,
     /// Whether the peer sends nothing more.
     pub(super) ended: bool,
 }
@@ -43,16 +44,17 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Why an answer was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteFailure {
-    /// The peer took nothing for too long.
+    /// The peer takes it too slowly.
     Deadline,
     /// The peer is gone.
     Gone,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, decoder: Decoder) -> Self {
+    pub(super) fn new(stream: Stream, decoder: Decoder, pace: Pace) -> Self {
         let out = BytesMut::new();
-        Self { stream, decoder, out, accepted: 0, stuck_since: None, ended: false }
+        let progress = Progress::new(pace);
+        Self { stream, decoder, out, accepted: 0, progress, ended: false }
     }
 
     /// Answers a message with `202 Accepted`, after everything that waits to be written. Never
@@ -64,25 +66,25 @@ impl Wire {
 
     /// Waits until something other than `202 Accepted` may be put to `out`: until its place in
     /// the order of answers has come, and there is room. Cancel-safe.
-    pub(super) async fn make_room(&mut self, deadline: Duration) -> Result<(), WriteFailure> {
+    pub(super) async fn make_room(&mut self) -> Result<(), WriteFailure> {
         while self.accepted > 0 || self.out.len() > MAX_OUT {
-            let drained = timeout(deadline, poll_fn(|cx| self.poll_drain(cx))).await;
-            if drained.is_err() && self.is_stuck(deadline) {
+            let until = self.progress.waits();
+            let drained = timeout_at(until, poll_fn(|cx| self.poll_drain(cx))).await;
+            if drained.is_err() && self.progress.is_too_slow() {
                 return Err(WriteFailure::Deadline);
             }
         }
         Ok(())
     }
 
-    /// Since when nothing could be written of what waits, as far as that is known; `None` if
-    /// nothing waits.
-    pub(super) fn waits_since(&self) -> Option<Instant> {
-        (!self.out.is_empty()).then(|| self.stuck_since.unwrap_or_else(Instant::now))
+    /// Until when the peer must have taken more of what waits; `None` if nothing waits.
+    pub(super) fn must_take_until(&mut self) -> Option<Instant> {
+        (!self.out.is_empty()).then(|| self.progress.waits())
     }
 
-    /// Whether the peer has taken none of what waits for as long as `deadline`.
-    pub(super) fn is_stuck(&self, deadline: Duration) -> bool {
-        self.stuck_since.is_some_and(|since| since.elapsed() >= deadline)
+    /// Whether the peer takes what waits too slowly.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.progress.is_too_slow()
     }
 
     /// Writes out answers that are only counted, as far as there is room.
@@ -138,12 +140,12 @@ impl Wire {
             match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     self.out.advance(written);
-                    self.stuck_since = None;
+                    self.progress.took(written);
                 }
                 // A write that fails leaves what can be read.
                 Poll::Ready(Ok(_) | Err(_)) => self.forget_answers(),
                 Poll::Pending => {
-                    self.stuck_since.get_or_insert_with(Instant::now);
+                    self.progress.waits();
                     return Poll::Pending;
                 }
             }
@@ -151,7 +153,7 @@ impl Wire {
                 self.spell_out();
             }
         }
-        self.stuck_since = None;
+        self.progress.done();
         if self.out.is_empty() && self.out.capacity() > 0 {
             self.out = BytesMut::new();
         }
@@ -179,58 +181,56 @@ impl Wire {
     }
 
     /// Writes everything that waits to be written, and then `bytes`.
-    pub(super) async fn write(
-        &mut self,
-        bytes: &[u8],
-        deadline: Duration,
-    ) -> Result<(), WriteFailure> {
-        self.flush(deadline).await?;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = self.write_some(rest, deadline).await?;
-            rest = &rest[written..];
-        }
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFailure> {
+        self.flush().await?;
+        self.write_all(bytes).await?;
+        self.progress.done();
         Ok(())
     }
 
     /// Writes everything that waits to be written.
-    pub(super) async fn flush(&mut self, deadline: Duration) -> Result<(), WriteFailure> {
+    pub(super) async fn flush(&mut self) -> Result<(), WriteFailure> {
         while !self.out.is_empty() {
             let out = std::mem::take(&mut self.out);
-            let mut rest = &out[..];
-            while !rest.is_empty() {
-                let written = self.write_some(rest, deadline).await?;
-                rest = &rest[written..];
-            }
+            self.write_all(&out).await?;
             self.spell_out();
         }
-        self.stuck_since = None;
+        self.progress.done();
         Ok(())
     }
 
-    async fn write_some(&mut self, rest: &[u8], deadline: Duration) -> Result<usize, WriteFailure> {
-        let written = timeout(deadline, self.stream.write(rest)).await;
-        if self.stream.is_broken() {
-            return Err(WriteFailure::Gone);
+    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), WriteFailure> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let until = self.progress.waits();
+            let written = timeout_at(until, self.stream.write(rest)).await;
+            if self.stream.is_broken() {
+                return Err(WriteFailure::Gone);
+            }
+            match written {
+                Ok(Ok(written)) if written > 0 => {
+                    self.progress.took(written);
+                    rest = &rest[written..];
+                }
+                Ok(_) => return Err(WriteFailure::Gone),
+                Err(_) => return Err(WriteFailure::Deadline),
+            }
         }
-        match written {
-            Ok(Ok(written)) if written > 0 => Ok(written),
-            Ok(_) => Err(WriteFailure::Gone),
-            Err(_) => Err(WriteFailure::Deadline),
-        }
+        Ok(())
     }
 
     /// Ends the connection so that the peer can read what was written to it: closing while
     /// received bytes are unread would reset the connection.
-    pub(super) async fn close(mut self, deadline: Duration) {
-        if self.flush(deadline).await.is_err() {
+    pub(super) async fn close(mut self) {
+        if self.flush().await.is_err() {
             return;
         }
         let farewell = async {
             if self.stream.shutdown().await.is_err() || self.ended {
                 return;
             }
-            let mut discarded = [0_u8; 4096];
+            // On the heap: every connection has the size of what it may become.
+            let mut discarded = vec![0; 4096];
             while matches!(self.stream.read(&mut discarded).await, Ok(read) if read > 0) {}
         };
         // A peer that goes on sending is not waited for.
@@ -251,10 +251,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
         let stream = Stream::Plain(Enduring::new(socket));
-        (Wire::new(stream, Decoder::new(Limits::default())), client)
+        (Wire::new(stream, Decoder::new(Limits::default()), Pace::default()), client)
     }
-
-    const DEADLINE: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn accepted_messages_cost_a_count_and_are_all_answered_in_their_place() {
@@ -269,9 +267,9 @@ mod tests {
             client.read_to_string(&mut text).await.unwrap();
             text
         });
-        wire.make_room(DEADLINE).await.unwrap();
+        wire.make_room().await.unwrap();
         wire.out.extend_from_slice(b"the next answer");
-        wire.flush(DEADLINE).await.unwrap();
+        wire.flush().await.unwrap();
         drop(wire);
         let text = reading.await.unwrap();
         assert_eq!(text.matches("HTTP/1.1 202 Accepted\r\n").count(), MANY);
@@ -283,7 +281,7 @@ mod tests {
         let (mut wire, _client) = wire().await;
         // Far more than any socket's buffers hold.
         wire.accepted = 10_000_000;
-        assert_eq!(wire.make_room(DEADLINE).await, Err(WriteFailure::Deadline));
-        assert!(wire.is_stuck(DEADLINE) && wire.waits_since().is_some());
+        assert_eq!(wire.make_room().await, Err(WriteFailure::Deadline));
+        assert!(wire.is_stuck() && wire.must_take_until().is_some());
     }
 }

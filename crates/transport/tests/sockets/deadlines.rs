@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alcazar_transport::server::{Caps, Settings};
+use alcazar_transport::server::{Caps, Pace, Settings};
 use alcazar_transport::tls::Security;
 use bytes::BytesMut;
 use libprocess::decode::Limits;
@@ -20,7 +20,7 @@ fn strict() -> Settings {
         handshake_deadline: Duration::from_millis(200),
         head_deadline: Duration::from_millis(200),
         body_deadline: Duration::from_millis(200),
-        write_deadline: Duration::from_millis(200),
+        pace: Pace { within: Duration::from_millis(200), bytes: 16 * 1024 },
         ..Settings::default()
     }
 }
@@ -145,6 +145,37 @@ async fn c12_bodies_take_no_more_memory_in_all_than_they_may() {
 }
 
 #[tokio::test]
+async fn c12_bodies_of_one_peer_leave_memory_to_others() {
+    let settings = Settings { memory: 250_000, memory_per_peer: 150_000, ..strict() };
+    let pki = Pki::new();
+    let mut server = serve_with(pki.component("master/m"), settings, echo());
+    let agent = |name: &str| {
+        let leaf = pki.leaf(&[&format!("URI:spiffe://test.local/agent/{name}")]);
+        pki.raw_client(Some(&leaf))
+    };
+    let big = |n: usize| {
+        let mut out = BytesMut::new();
+        let (from, to) = (local("a", 1), local("b", 2));
+        let name = format!("m{n}");
+        libprocess::message::encode_message(&mut out, &from, &to, &name, &[7; 90_000]).unwrap();
+        out
+    };
+    let greedy = agent("greedy");
+    let mut first = server.connect_tls(&greedy).await;
+    first.write_all(&big(1)).await.unwrap();
+    let held = server.message().await;
+    // Its second does not fit while the program keeps its first; that of another does.
+    let mut second = server.connect_tls(&greedy).await;
+    second.write_all(&big(2)).await.unwrap();
+    let mut other = server.connect_tls(&agent("modest")).await;
+    other.write_all(&big(3)).await.unwrap();
+    assert_eq!(server.message().await.name, "m3");
+    assert!(server.messages.try_recv().is_err());
+    drop(held);
+    assert_eq!(server.message().await.name, "m2");
+}
+
+#[tokio::test]
 async fn c12_pipelines_without_end_are_served_in_turn_with_others() {
     let mut server = serve_with(Security::DangerPlaintext, strict(), echo());
     let message = message_bytes(&local("a", 1), &local("b", 2), 1);
@@ -176,6 +207,28 @@ async fn a_reader_that_does_not_read_its_answer_is_ended() {
     client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     server.until(|counts| counts.deadlines_missed == 1).await;
     drop(client);
+}
+
+#[tokio::test]
+async fn c12_a_reader_that_takes_its_answer_in_sips_is_ended() {
+    let answer = crate::fixture::answering(|_| async {
+        alcazar_transport::server::Response::ok("text/plain", vec![b'x'; 64 << 20])
+    });
+    // It takes something all the time, but never enough.
+    let pace = Pace { within: Duration::from_millis(200), bytes: 48 << 20 };
+    let settings = Settings { pace, ..strict() };
+    let server = serve_with(Security::DangerPlaintext, settings, answer);
+    let mut client = server.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let sipping = tokio::spawn(async move {
+        let mut sips = tokio::time::interval(Duration::from_millis(10));
+        let mut sip = vec![0; 64 * 1024];
+        while matches!(client.read(&mut sip).await, Ok(read) if read > 0) {
+            sips.tick().await;
+        }
+    });
+    server.until(|counts| counts.deadlines_missed == 1).await;
+    sipping.abort();
 }
 
 #[tokio::test]

@@ -27,8 +27,7 @@ impl<H: Handler> Connection<H> {
     pub(super) async fn request(&mut self, head: RequestHead) -> Result<(), End> {
         self.shared.parts.counters.requests.increment();
         self.begin()?;
-        let deadline = self.settings().write_deadline;
-        self.wire.make_room(deadline).await?;
+        self.wire.make_room().await?;
         let exchange = Exchange::of(&head);
         let Some(path) = path_of(&head.target) else {
             let text = MessageHeadError::Path.to_string();
@@ -39,7 +38,7 @@ impl<H: Handler> Connection<H> {
         let expects_continue = head.expects_continue();
         let (pieces, receiver) = mpsc::channel(1);
         let wanted = Arc::new(Notify::new());
-        let body = Body::new(receiver, Arc::clone(&wanted), Arc::clone(&self.shared.memory));
+        let body = Body::new(receiver, Arc::clone(&wanted), self.memory.clone());
         let path = path.to_owned();
         let query = query_of(&head.target).to_owned();
         let target = match query.is_empty() {
@@ -131,7 +130,6 @@ impl<H: Handler> Connection<H> {
         exchange: Exchange,
         complete: bool,
     ) -> Result<(), End> {
-        let deadline = self.settings().write_deadline;
         let close = response.headers.get(http::header::CONNECTION);
         let close = close.is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"));
         let endless = head::length(&response.body).is_none();
@@ -148,25 +146,24 @@ impl<H: Handler> Connection<H> {
         if exchange.method != Method::HEAD {
             match response.body {
                 ResponseBody::Empty => {}
-                ResponseBody::Full(body) => self.wire.write(&body, deadline).await?,
+                ResponseBody::Full(body) => self.wire.write(&body).await?,
                 ResponseBody::Pieces(pieces) if endless => self.stream(pieces, chunked).await?,
                 ResponseBody::Pieces(pieces) => self.sized(pieces).await?,
             }
         }
-        self.wire.flush(deadline).await?;
+        self.wire.flush().await?;
         if stay { Ok(()) } else { Err(End::Answered) }
     }
 
     /// Writes a body whose length was said in the head.
     async fn sized(&mut self, Pieces(mut pieces): Pieces) -> Result<(), End> {
-        let deadline = self.settings().write_deadline;
         let mut left = pieces.size_hint().exact().unwrap_or_default();
         while let Some(frame) = pieces.frame().await {
             let piece = frame.map_err(End::Body)?.into_data().unwrap_or_default();
             left = left
                 .checked_sub(piece.len() as u64)
                 .ok_or_else(|| End::Body("the body is longer than it said".into()))?;
-            self.wire.write(&piece, deadline).await?;
+            self.wire.write(&piece).await?;
         }
         if left == 0 { Ok(()) } else { Err(End::Body("the body is shorter than it said".into())) }
     }
@@ -174,8 +171,7 @@ impl<H: Handler> Connection<H> {
     /// Writes a body without known length until it is complete or its reader is gone, which is
     /// noticed while nothing is written, too. Dropping `pieces` tells the program.
     async fn stream(&mut self, Pieces(mut pieces): Pieces, chunked: bool) -> Result<(), End> {
-        let deadline = self.settings().write_deadline;
-        self.wire.flush(deadline).await?;
+        self.wire.flush().await?;
         loop {
             let frame = tokio::select! {
                 frame = pieces.frame() => frame,
@@ -194,10 +190,10 @@ impl<H: Handler> Connection<H> {
             if chunked {
                 self.wire.out.extend_from_slice(b"\r\n");
             }
-            self.wire.flush(deadline).await?;
+            self.wire.flush().await?;
         }
         if chunked {
-            self.wire.write(b"0\r\n\r\n", deadline).await?;
+            self.wire.write(b"0\r\n\r\n").await?;
         }
         Ok(())
     }

@@ -27,8 +27,7 @@ impl<H: Handler> Connection<H> {
         loop {
             match self.event().await? {
                 Event::Data(piece) if bound.is_ok() => {
-                    let memory = &self.shared.memory;
-                    body.add(piece, memory).await.map_err(|_| End::Memory)?;
+                    body.add(piece, &self.memory).await.map_err(|_| End::Memory)?;
                 }
                 // Of a message that is dropped nothing is kept.
                 Event::Data(_) => {}
@@ -54,7 +53,7 @@ impl<H: Handler> Connection<H> {
         let shared = Arc::clone(&self.shared);
         let parts = &shared.parts;
         if head.gzip {
-            match inflate(body, parts.settings.limits.body, &shared.memory).await {
+            match inflate(body, parts.settings.limits.body, &self.memory).await {
                 Ok(inflated) => body = inflated,
                 Err(InflateError::Body(BodyError::Memory)) => return Err(End::Memory),
                 Err(error) => {
@@ -125,8 +124,7 @@ impl<H: Handler> Connection<H> {
             self.wire.accept();
             return Ok(());
         }
-        let deadline = self.settings().write_deadline;
-        self.wire.make_room(deadline).await?;
+        self.wire.make_room().await?;
         let connected = if keep_alive { Connected::Stay } else { Connected::Close };
         answer(&mut self.wire.out, &response, connected);
         if keep_alive { Ok(()) } else { Err(End::Answered) }
