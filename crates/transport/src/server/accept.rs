@@ -89,7 +89,8 @@ async fn attend<H: Handler>(
 ) {
     let evicted = ticket.end();
     let mut stopped = shared.stopped.clone();
-    let secured = async {
+    // On the heap, so that an idle connection does not have the size of a handshake.
+    let secured = Box::pin(async {
         if let Err(error) = prepare(&socket, shared.parts.settings.keep_alive) {
             tracing::debug!(%address, %error, "a connection ended before it began");
             return None;
@@ -100,14 +101,14 @@ async fn attend<H: Handler>(
             }
             Security::Tls(contexts) => open(socket, address, contexts, &shared, &mut ticket).await,
         }
-    };
+    });
     let secured = tokio::select! {
         secured = secured => secured,
         () = evicted.notified() => None,
         () = told_to_stop(&mut stopped) => None,
     };
     if let Some((stream, facts)) = secured {
-        Connection::new(stream, facts, shared, ticket).run().await;
+        Box::new(Connection::new(stream, facts, shared, ticket)).run().await;
     }
 }
 
@@ -229,4 +230,48 @@ async fn explain(mut socket: TcpStream, first: u8) -> io::Result<()> {
     let mut discarded = vec![0; 4096];
     while socket.read(&mut discarded).await? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of_val;
+
+    use super::super::{Receipt, Received, Request, Response, ServerParts, Settings, bind};
+    use super::*;
+
+    struct Nobody;
+
+    impl Handler for Nobody {
+        async fn message(&self, _: Received) -> Receipt {
+            Receipt::NoSuchActor
+        }
+
+        async fn request(&self, _: Request) -> Response {
+            Response::new(http::StatusCode::NOT_FOUND)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_tls_connection_is_a_small_task() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, address) = listener.accept().await.unwrap();
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let parts = ServerParts {
+            security: Security::DangerPlaintext,
+            handler: Nobody,
+            settings: Settings::default(),
+            counters: Arc::default(),
+            listeners: Arc::default(),
+        };
+        let memory = super::super::Memory::new(1, 1);
+        let shared = Arc::new(Shared { parts, memory, stopped });
+        let Admission::Admitted { ticket, .. } = Gate::new(Default::default()).admit(address.ip())
+        else {
+            panic!("full")
+        };
+        let task = attend(socket, address, shared, ticket);
+        drop(client);
+        assert!(size_of_val(&task) < 2048, "{}", size_of_val(&task));
+    }
 }

@@ -90,16 +90,16 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Serves until the end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let end = loop {
             if let Err(end) = self.one().await {
                 break end;
             }
         };
-        self.finish(end).await;
+        Box::pin(self.finish(end)).await;
     }
 
-    async fn finish(self, end: End) {
+    async fn finish(self: Box<Self>, end: End) {
         self.note(&end);
         let farewell = match &end {
             End::Orderly | End::Answered | End::Body(_) | End::Gone => None,
@@ -113,7 +113,7 @@ impl<H: Handler> Connection<H> {
             }
         };
         let proven = self.is_proven();
-        let Self { mut wire, mut ticket, evicted, .. } = self;
+        let Self { mut wire, mut ticket, evicted, .. } = *self;
         if !proven && ticket.now(Doing::IdleUnproven).is_err() {
             return;
         }
@@ -181,10 +181,12 @@ impl<H: Handler> Connection<H> {
 
     /// Handles one message or request, from its head to its answer.
     async fn one(&mut self) -> Result<(), End> {
+        // What follows is on the heap, and only while it runs: what a program does with a message
+        // or a request can be large, and every idle connection would have its size.
         match self.event().await? {
-            Event::Message(head) => self.message(head).await,
-            Event::MessageRefused(error) => self.refused(&error).await,
-            Event::Request(head) => self.request(head).await,
+            Event::Message(head) => Box::pin(self.message(head)).await,
+            Event::MessageRefused(error) => Box::pin(self.refused(&error)).await,
+            Event::Request(head) => Box::pin(self.request(head)).await,
             // A head comes first: the decoder gives nothing else between two requests.
             Event::Data(_) | Event::End => Ok(()),
         }

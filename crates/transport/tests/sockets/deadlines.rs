@@ -283,12 +283,27 @@ async fn tls_is_served(pki: &Pki, server: &Running) {
 async fn plain_http_on_a_tls_port_is_told_so() {
     let pki = Pki::new();
     let server = serve(pki.component("master/m"));
-    let mut client = server.connect().await;
-    let text = exchange(&mut client, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert!(text.starts_with("HTTP/1.1 400 Bad Request"), "{text}");
-    assert!(text.ends_with("This port speaks TLS only: use https."), "{text}");
+    let methods =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"];
+    let requests = methods.map(|method| format!("{method} /health HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let message = message_bytes(&local("slave(1)", 1), &local("master", 2), 1);
+    let big =
+        format!("POST /api/v1 HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000));
+    let others = [&message[..], big.as_bytes(), b"POST"];
+    let all = requests.iter().map(String::as_bytes).chain(others);
+    let mut asked = 0;
+    for request in all {
+        let mut client = server.connect().await;
+        client.write_all(request).await.unwrap();
+        client.shutdown().await.unwrap();
+        let text = read_to_end(&mut client).await;
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request"), "{text}");
+        assert!(text.ends_with("This port speaks TLS only: use https."), "{text}");
+        asked += 1;
+    }
     assert_eq!(server.counts().requests, 0);
-    assert_eq!(server.counts().handshake_failures, 1);
+    assert_eq!(server.counts().messages_received, 0);
+    assert_eq!(server.counts().handshake_failures, asked);
 }
 
 #[tokio::test]
