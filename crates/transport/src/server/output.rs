@@ -38,6 +38,9 @@ pub(super) struct Wire {
 const READ: usize = 32 * 1024;
 /// Unwritten bytes above which no further answer is put to them.
 const MAX_OUT: usize = 16 * 1024;
+/// Unwritten bytes that are written although more is there to be read: about a hundred answers to
+/// messages.
+const WORTH_A_WRITE: usize = 8 * 1024;
 /// How long to listen to a peer that is still sending when the connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -102,7 +105,7 @@ impl Wire {
     }
 
     /// Waits for more bytes, or for the end. Meanwhile writes what waits to be written, as far as
-    /// the peer takes it; a peer that never reads its answers does not keep its messages from
+    /// the peer takes it; while bytes keep coming it waits until it is worth a write. A peer that never reads its answers does not keep its messages from
     /// being read. Cancel-safe.
     pub(super) async fn fill(&mut self) {
         let read = poll_fn(|cx| self.poll_fill(cx)).await;
@@ -117,14 +120,19 @@ impl Wire {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // What it leaves is bounded: more than `MAX_OUT` and a count does not come together.
-        let _ = self.poll_drain(cx);
+        // What a drain leaves is bounded: more than `MAX_OUT` and a count does not come together.
+        if self.out.len() >= WORTH_A_WRITE {
+            let _ = self.poll_drain(cx);
+        }
         let buffer = self.decoder.buffer();
         buffer.reserve(READ);
         let polled = pin!(self.stream.read_buf(buffer)).poll(cx);
-        if polled.is_pending() && buffer.is_empty() {
-            // An idle connection holds no buffer.
-            *buffer = BytesMut::new();
+        if polled.is_pending() {
+            if buffer.is_empty() {
+                // An idle connection holds no buffer.
+                *buffer = BytesMut::new();
+            }
+            let _ = self.poll_drain(cx);
         }
         polled
     }

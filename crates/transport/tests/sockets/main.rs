@@ -8,7 +8,9 @@
 )]
 
 mod fixture;
+mod tap;
 
+mod batches;
 mod deadlines;
 mod http;
 mod links;
