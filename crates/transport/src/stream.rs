@@ -34,7 +34,18 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => {
+                let before = buf.filled().len();
+                stream.get_mut().contents.get_or_insert(Contents { received: 0, contents: 0 });
+                let polled = Pin::new(&mut *stream).poll_read(cx, buf);
+                let read = buf.filled().len() - before;
+                let account = &mut stream.get_mut().contents;
+                if account.as_mut().is_some_and(|account| account.read(read)) {
+                    polled
+                } else {
+                    Poll::Ready(Err(io::Error::other(EmptyRecords)))
+                }
+            }
         }
     }
 }
@@ -66,6 +77,38 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// What came over a TLS connection after its handshake.
+///
+/// Records that carry nothing of what the peer has to say (requests for new keys, tickets,
+/// handshakes that are refused) cost us more than they cost the peer, and no deadline ends them.
+/// So there may be only so many of them for what it says.
+#[derive(Debug)]
+struct Contents {
+    /// Bytes received.
+    received: u64,
+    /// Bytes that they carried.
+    contents: u64,
+}
+
+/// Bytes that may be received for nothing: some thousand requests for new keys.
+const FOR_NOTHING: u64 = 64 * 1024;
+/// Bytes that may be received for each byte of contents: a record for each with the longest
+/// padding.
+const FOR_ONE: u64 = 512;
+
+impl Contents {
+    /// So many bytes of contents were read. Returns whether that is enough for what came.
+    fn read(&mut self, more: usize) -> bool {
+        self.contents += more as u64;
+        self.received <= FOR_NOTHING.saturating_add(self.contents.saturating_mul(FOR_ONE))
+    }
+}
+
+/// The peer sends TLS records without end that carry nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer sends TLS records that carry nothing")]
+pub(crate) struct EmptyRecords;
+
 /// A socket beneath TLS and HTTP on which a peer's disappearance does not hide what the peer sent
 /// before it disappeared.
 ///
@@ -77,11 +120,45 @@ impl AsyncWrite for Stream {
 pub(crate) struct Enduring {
     socket: TcpStream,
     broken: bool,
+    shown: Shown,
+    /// From the end of the TLS handshake on.
+    contents: Option<Contents>,
+}
+
+/// What a peer has shown of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Nothing yet.
+    Nothing,
+    /// It sent something, and this first.
+    Byte(u8),
+    /// It ended the connection without a byte.
+    End,
+    /// The network lost it before it showed anything.
+    Loss,
 }
 
 impl Enduring {
     pub(crate) fn new(socket: TcpStream) -> Self {
-        Self { socket, broken: false }
+        Self { socket, broken: false, shown: Shown::Nothing, contents: None }
+    }
+
+    /// Whether the peer has shown that it speaks no TLS: the first that it ever sent was no TLS
+    /// record, or it ended the connection without having sent anything. For a client, which has
+    /// said hello. An alert, a failed verification or a lost network show nothing of the kind.
+    #[allow(dead_code, reason = "for the client side of the handshake")]
+    pub(crate) fn speaks_no_tls(&self) -> bool {
+        match self.shown {
+            Shown::Byte(first) => !TLS_RECORDS.contains(&first),
+            Shown::End => true,
+            Shown::Nothing | Shown::Loss => false,
+        }
+    }
+
+    fn show(&mut self, shown: Shown) {
+        if self.shown == Shown::Nothing {
+            self.shown = shown;
+        }
     }
 }
 
@@ -91,9 +168,19 @@ impl AsyncRead for Enduring {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         match Pin::new(&mut self.socket).poll_read(cx, buf) {
             Poll::Ready(Err(error)) if is_disappearance(&error) => {
                 self.broken = true;
+                self.show(if is_loss(&error) { Shown::Loss } else { Shown::End });
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(())) => {
+                let received = &buf.filled()[before..];
+                self.show(received.first().map_or(Shown::End, |first| Shown::Byte(*first)));
+                if let Some(account) = &mut self.contents {
+                    account.received += received.len() as u64;
+                }
                 Poll::Ready(Ok(()))
             }
             other => other,
@@ -111,8 +198,11 @@ impl AsyncWrite for Enduring {
             return Poll::Ready(Ok(buf.len()));
         }
         match Pin::new(&mut self.socket).poll_write(cx, buf) {
-            Poll::Ready(Err(_)) => {
+            Poll::Ready(Err(error)) => {
                 self.broken = true;
+                if is_loss(&error) {
+                    self.show(Shown::Loss);
+                }
                 Poll::Ready(Ok(buf.len()))
             }
             other => other,
@@ -130,6 +220,18 @@ impl AsyncWrite for Enduring {
         }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
+}
+
+/// The kinds of TLS records.
+const TLS_RECORDS: std::ops::RangeInclusive<u8> = 0x14..=0x17;
+
+/// Whether the network, and not the peer, ended a connection.
+fn is_loss(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::TimedOut
+    )
 }
 
 fn is_disappearance(error: &io::Error) -> bool {
@@ -172,4 +274,63 @@ pub(crate) fn prepare(socket: &TcpStream, keep_alive: KeepAlive) -> io::Result<(
         .with_interval(keep_alive.interval)
         .with_retries(keep_alive.probes);
     socket2::SockRef::from(socket).set_tcp_keepalive(&probes)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a peer that does this has shown.
+    async fn shown(act: impl AsyncFnOnce(TcpStream)) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut socket = Enduring::new(socket);
+        socket.write_all(b"hello").await.unwrap();
+        act(listener.accept().await.unwrap().0).await;
+        while socket.read(&mut [0; 100]).await.unwrap() > 0 {}
+        socket.speaks_no_tls()
+    }
+
+    #[tokio::test]
+    async fn what_a_peer_does_shows_whether_it_speaks_tls() {
+        // It answers as HTTP does, closes, or resets.
+        assert!(shown(async |mut peer| peer.write_all(b"HTTP/1.1 400 ").await.unwrap()).await);
+        assert!(shown(async |mut peer| peer.shutdown().await.unwrap()).await);
+        assert!(shown(async |peer| peer.set_zero_linger().unwrap()).await);
+        // It sends an alert or a part of a handshake, whatever it does then.
+        assert!(!shown(async |mut peer| peer.write_all(b"\x15").await.unwrap()).await);
+        assert!(!shown(async |mut peer| peer.write_all(b"\x15\x03\x01HTTP").await.unwrap()).await);
+        let partly = async |mut peer: TcpStream| {
+            peer.write_all(b"\x16\x03").await.unwrap();
+            peer.shutdown().await.unwrap();
+        };
+        assert!(!shown(partly).await);
+    }
+
+    #[test]
+    fn who_is_lost_or_silent_has_not_shown_that_it_speaks_no_tls() {
+        for kind in [io::ErrorKind::TimedOut, io::ErrorKind::HostUnreachable] {
+            assert!(is_disappearance(&kind.into()) && is_loss(&kind.into()));
+        }
+        assert!(!is_loss(&io::ErrorKind::ConnectionReset.into()));
+    }
+
+    #[test]
+    fn tls_records_without_contents_are_bounded() {
+        let mut account = Contents { received: 0, contents: 0 };
+        // An hour of messages of one byte, and a new key now and then.
+        for n in 0..1_000_000 {
+            account.received += if n % 1000 == 0 { 27 } else { 300 };
+            assert!(account.read(1));
+        }
+        let mut account = Contents { received: 0, contents: 0 };
+        let flood = (0..).take_while(|_| {
+            account.received += 27;
+            account.read(0)
+        });
+        assert_eq!(flood.count(), 2427);
+    }
 }

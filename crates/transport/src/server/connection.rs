@@ -49,6 +49,8 @@ enum End {
     Body(PiecesError),
     /// It had to make room.
     Evicted,
+    /// The peer sends TLS records without end that carry nothing.
+    Flood,
     /// The peer disappeared in the middle of something.
     Gone,
     /// What was received means nothing.
@@ -103,7 +105,7 @@ impl<H: Handler> Connection<H> {
         self.note(&end);
         let farewell = match &end {
             End::Orderly | End::Answered | End::Body(_) | End::Gone => None,
-            End::Evicted | End::WriteDeadline => return,
+            End::Evicted | End::Flood | End::WriteDeadline => return,
             End::Deadline => {
                 Some((StatusCode::REQUEST_TIMEOUT, "The request took too long".into()))
             }
@@ -146,6 +148,10 @@ impl<H: Handler> Connection<H> {
             }
             End::Evicted => {
                 seldom!(info, %address, "an idle connection was closed to make room");
+            }
+            End::Flood => {
+                counters.malformed.increment();
+                seldom!(warn, %address, "a peer sends TLS records that carry nothing: closed");
             }
             End::WriteDeadline => {
                 counters.deadlines_missed.increment();
@@ -207,6 +213,7 @@ impl<H: Handler> Connection<H> {
                     }
                     return Ok(event);
                 }
+                None if self.wire.floods => return Err(End::Flood),
                 None if self.wire.ended => {
                     return Err(match self.wire.decoder.position() {
                         Position::Between => End::Orderly,
@@ -279,6 +286,7 @@ impl End {
             | Self::Answered
             | Self::Body(_)
             | Self::Evicted
+            | Self::Flood
             | Self::Gone
             | Self::Memory
             | Self::WriteDeadline => "the connection ended".to_owned(),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connection::Connected;
 use super::pace::{Pace, Progress};
 use super::{Response, head};
-use crate::stream::Stream;
+use crate::stream::{EmptyRecords, Stream};
 
 /// The bytes of one connection in both directions.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Wire {
     progress: Progress,
     /// Whether the peer sends nothing more.
     pub(super) ended: bool,
+    /// Whether the connection was ended because the peer sends TLS records that carry nothing.
+    pub(super) floods: bool,
 }
 
 /// Bytes read at once.
@@ -57,7 +59,7 @@ impl Wire {
     pub(super) fn new(stream: Stream, decoder: Decoder, pace: Pace) -> Self {
         let out = BytesMut::new();
         let progress = Progress::new(pace);
-        Self { stream, decoder, out, accepted: 0, progress, ended: false }
+        Self { stream, decoder, out, accepted: 0, progress, ended: false, floods: false }
     }
 
     /// Answers a message with `202 Accepted`, after everything that waits to be written. Never
@@ -115,6 +117,7 @@ impl Wire {
             Err(error) => {
                 tracing::debug!(%error, "reading from a connection failed");
                 self.ended = true;
+                self.floods = error.get_ref().is_some_and(|e| e.is::<EmptyRecords>());
             }
         }
     }
