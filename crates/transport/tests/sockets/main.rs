@@ -10,6 +10,7 @@
 mod fixture;
 mod tap;
 
+mod attacks;
 mod batches;
 mod deadlines;
 mod http;
