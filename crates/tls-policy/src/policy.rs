@@ -23,19 +23,7 @@ impl TlsPolicy {
     /// answers it with 401); one with an invalid certificate does not.
     #[must_use]
     pub fn identities(materials: MaterialPaths, identity: IdentityRules) -> Self {
-        Self::Tls(TlsRules {
-            inbound: Inbound::ComponentIdentity(identity.clone()),
-            outbound: Outbound::ComponentIdentity(identity),
-            plaintext_peers: PlaintextPeers::Refused,
-            client_certificates: ClientCertificates::everywhere(Demand::Required),
-            principals: PrincipalRules::default(),
-            revocation: None,
-            profile: Profile::Modern,
-            versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
-            suites: Suites::Modern,
-            groups: None,
-            materials,
-        })
+        Self::Tls(TlsRules::identities(materials, identity))
     }
 
     /// Plaintext, asked for by the name of the setting in `danger`, and the notice about it.
@@ -105,6 +93,26 @@ pub struct TlsRules {
     pub groups: Option<String>,
     /// The files with our own certificate and key.
     pub materials: MaterialPaths,
+}
+
+impl TlsRules {
+    /// The rules of [`TlsPolicy::identities`].
+    #[must_use]
+    pub fn identities(materials: MaterialPaths, identity: IdentityRules) -> Self {
+        Self {
+            inbound: Inbound::ComponentIdentity(identity.clone()),
+            outbound: Outbound::ComponentIdentity(identity),
+            plaintext_peers: PlaintextPeers::Refused,
+            client_certificates: ClientCertificates::everywhere(Demand::Required),
+            principals: PrincipalRules::default(),
+            revocation: None,
+            profile: Profile::Modern,
+            versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+            suites: Suites::Modern,
+            groups: None,
+            materials,
+        }
+    }
 }
 
 /// What is asked of whoever connects to us.

@@ -1,6 +1,6 @@
 //! Requests to the HTTP APIs of other components.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -127,8 +127,11 @@ impl Client {
     ) -> Result<Connection, DialError> {
         let Settings { connect_deadline, response_deadline, keep_alive } = self.settings;
         let mut failure = DialError::Resolve { host: host.to_owned(), source: None };
+        let name = host.parse::<IpAddr>().is_err().then_some(host);
         for address in resolve(host, port).await? {
-            match dial(&self.security, address, expected, keep_alive, connect_deadline).await {
+            let dialling =
+                dial(&self.security, address, name, expected, keep_alive, connect_deadline);
+            match dialling.await {
                 Ok((stream, facts)) => {
                     let (sender, connection) = http1::Builder::new()
                         .title_case_headers(true)

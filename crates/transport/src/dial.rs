@@ -49,15 +49,21 @@ pub enum DialError {
     },
 }
 
-/// Opens a connection; on success the other end is who was expected.
+/// Opens a connection; on success the other end is who was expected. `name` is the host name that
+/// was dialled, if one is known.
 pub(crate) async fn dial(
     security: &Security,
     address: SocketAddr,
+    name: Option<&str>,
     expected: &Expected,
     keep_alive: KeepAlive,
     deadline: Duration,
 ) -> Result<(Stream, PeerFacts), DialError> {
+    let untrusted = |error: HandshakeError| DialError::Untrusted { address, reason: error.line() };
     let opening = async {
+        if let Security::Tls(contexts) = security {
+            contexts.may_dial(name, expected).map_err(untrusted)?;
+        }
         let refused = |source| DialError::Connect { address, source };
         let socket = TcpStream::connect(address).await.map_err(refused)?;
         prepare(&socket, keep_alive).map_err(refused)?;
@@ -65,23 +71,12 @@ pub(crate) async fn dial(
         match security {
             Security::DangerPlaintext => Ok((Stream::Plain(socket), PeerFacts::plaintext(address))),
             Security::Tls(contexts) => {
-                let done = contexts.connect(socket, address, expected).await;
-                done.map_err(|error| DialError::Untrusted { address, reason: reason(&error) })
+                contexts.connect(socket, address, name, expected).await.map_err(untrusted)
             }
         }
     };
     match timeout(deadline, opening).await {
         Ok(outcome) => outcome,
         Err(_) => Err(DialError::Deadline { address, deadline }),
-    }
-}
-
-fn reason(error: &HandshakeError) -> String {
-    match error {
-        HandshakeError::Name(source) => format!("{error}: {source}"),
-        HandshakeError::Handshake(_)
-        | HandshakeError::Library(_)
-        | HandshakeError::NoCertificate
-        | HandshakeError::SomebodyElse { .. } => error.to_string(),
     }
 }

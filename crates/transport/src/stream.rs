@@ -146,7 +146,6 @@ impl Enduring {
     /// Whether the peer has shown that it speaks no TLS: the first that it ever sent was no TLS
     /// record, or it ended the connection without having sent anything. For a client, which has
     /// said hello. An alert, a failed verification or a lost network show nothing of the kind.
-    #[allow(dead_code, reason = "for the client side of the handshake")]
     pub(crate) fn speaks_no_tls(&self) -> bool {
         match self.shown {
             Shown::Byte(first) => !TLS_RECORDS.contains(&first),

@@ -1,4 +1,7 @@
-//! What protects connections: mutual TLS with identities, or nothing when told so by name.
+//! What protects connections: TLS as a policy says, or nothing when told so by name.
+//!
+//! Read first: [`Security::load`] (from a policy and its files), [`Contexts`] (handshakes, change
+//! of certificates, counts), [`Expected`] (whom a client wants at the other end).
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,32 +9,68 @@ use std::sync::Arc;
 use libprocess::sender::{Binding, PeerFacts};
 use model::identity::{Identity, Kind, TrustDomain};
 use openssl::error::ErrorStack;
+use tls_policy::{ClientCertificates, Demand};
 
+mod anchors;
+mod context;
 mod contexts;
+mod counters;
+mod failure;
+mod files;
+mod inputs;
 mod load;
 mod names;
+mod notice;
+mod passphrase;
+mod recheck;
+mod reverse;
 
-pub use contexts::Contexts;
-pub(crate) use contexts::HandshakeError;
+pub use anchors::RootsError;
+pub use contexts::{Contexts, Reloaded};
+pub use counters::TlsCounters;
+pub use failure::Failure;
+pub(crate) use failure::HandshakeError;
+pub use files::ReadError;
 pub use load::LoadError;
 pub use names::PeerNameError;
+pub use notice::LoadNotice;
+pub use passphrase::PassphraseError;
 
 /// What protects the connections of a program.
 #[derive(Clone, Debug)]
 pub enum Security {
-    /// TLS, both ends with an identity of the trust domain.
+    /// TLS, as the rules of the contexts say.
     Tls(Arc<Contexts>),
     /// Nothing: whoever reaches the port can read and send everything. Only when told by name.
     DangerPlaintext,
 }
 
 impl Security {
-    /// How the senders of messages are bound.
+    /// How the senders of messages on a connection with these facts are bound.
     #[must_use]
-    pub fn binding(&self) -> Binding {
+    pub fn binding(&self, facts: &PeerFacts) -> Binding {
         match self {
-            Self::Tls(_) => Binding::Certificate,
-            Self::DangerPlaintext => Binding::DangerSourceAddress,
+            Self::Tls(contexts) if facts.encrypted => contexts.binding(),
+            // Plain connections of a port that serves both prove nothing.
+            Self::Tls(_) | Self::DangerPlaintext => Binding::DangerSourceAddress,
+        }
+    }
+
+    /// Where clients need a certificate; nowhere in plaintext.
+    #[must_use]
+    pub fn client_certificates(&self) -> ClientCertificates {
+        match self {
+            Self::Tls(contexts) => contexts.rules().client_certificates.clone(),
+            Self::DangerPlaintext => ClientCertificates::everywhere(Demand::None),
+        }
+    }
+
+    /// The contexts, if connections are encrypted.
+    #[must_use]
+    pub fn contexts(&self) -> Option<&Arc<Contexts>> {
+        match self {
+            Self::Tls(contexts) => Some(contexts),
+            Self::DangerPlaintext => None,
         }
     }
 
@@ -87,20 +126,27 @@ impl fmt::Debug for Leaf {
 /// What is offered in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
+    /// Whether TLS 1.0 is offered; lowers the security level of the library.
+    pub tls10: bool,
+    /// Whether TLS 1.1 is offered; likewise.
+    pub tls11: bool,
     /// Whether TLS 1.2 is offered.
     pub tls12: bool,
     /// Whether TLS 1.3 is offered.
     pub tls13: bool,
-    /// The suites of TLS 1.2 as an OpenSSL cipher string.
+    /// The suites of TLS 1.2 and older as an OpenSSL cipher string.
     pub suites: String,
-    /// Key-exchange groups, colon separated; `None`: the library's.
+    /// Key-exchange groups, colon separated; `None`: a hybrid one where the library has it, then
+    /// X25519 and the curves of NIST.
     pub groups: Option<String>,
 }
 
 impl Default for Offer {
-    /// Both versions; forward secrecy and authenticated encryption only.
+    /// TLS 1.2 and 1.3; forward secrecy and authenticated encryption only.
     fn default() -> Self {
         Self {
+            tls10: false,
+            tls11: false,
             tls12: true,
             tls13: true,
             suites: "ECDHE+AESGCM:ECDHE+CHACHA20".to_owned(),
@@ -118,12 +164,21 @@ pub enum MaterialError {
     /// A certificate chain holds no certificate.
     #[error("the certificate chain is empty")]
     EmptyChain,
+    /// A private key is encrypted, and there is no passphrase for it, or a wrong one.
+    #[error("the private key is encrypted, and the passphrase is missing or wrong")]
+    Encrypted(#[source] ErrorStack),
+    /// The groups select nothing.
+    #[error("none of the key-exchange groups exists")]
+    Groups(#[source] ErrorStack),
     /// A private key cannot be read.
     #[error("the private key cannot be read")]
     Key(#[source] ErrorStack),
     /// A private key is not that of its certificate.
     #[error("the private key does not belong to the certificate")]
     KeyMismatch(#[source] ErrorStack),
+    /// The system gives no memory.
+    #[error("no file in memory can be made")]
+    Memory(#[source] std::io::Error),
     /// Our own certificate carries no identity of the trust domain.
     #[error("our own certificate names no component of the trust domain")]
     OwnName(#[source] PeerNameError),
@@ -134,15 +189,24 @@ pub enum MaterialError {
     #[error("there is no root certificate")]
     NoRoots,
     /// No version of TLS is offered.
-    #[error("neither TLS 1.2 nor TLS 1.3 is offered")]
+    #[error("no version of TLS is offered")]
     NoVersion,
-    /// The suites or groups select nothing, or the library refuses a setting.
+    /// Two leaves have keys of the same kind: only one of them could be presented.
+    #[error("two certificates have keys of the same kind, of which only one can be presented")]
+    SameKind,
+    /// The suites select nothing.
+    #[error("none of the cipher suites can be used")]
+    Suites(#[source] ErrorStack),
+    /// The library refuses a setting.
     #[error("the TLS library refuses a setting")]
     Setting(#[source] ErrorStack),
 }
 
 /// Whom a client expects at the other end. Anybody else is left before a byte is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Where certificates carry no identities (the original's TLS) a peer whose chain and name the
+/// policy accepts is whatever component was expected: nothing else can be proved there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// A component of this kind.
     Kind(Kind),
@@ -169,7 +233,7 @@ impl fmt::Display for Expected {
 impl Expected {
     /// Whether a component with this identity is who is expected. The name of a host is not an
     /// identity: it is compared in the handshake.
-    fn is(&self, identity: &Identity) -> bool {
+    pub(crate) fn is(&self, identity: &Identity) -> bool {
         match self {
             Self::Host(_) => false,
             Self::Identity(expected) => identity == expected,
@@ -187,7 +251,8 @@ impl Expected {
         match (self, &facts.identity) {
             (Self::Host(_), _) => self == opened_for,
             (_, Some(identity)) => self.is(identity),
-            (_, None) => false,
+            // A component was dialled and proved no identity: there are none here.
+            (_, None) => !matches!(opened_for, Self::Host(_)),
         }
     }
 }

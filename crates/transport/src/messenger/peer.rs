@@ -116,7 +116,8 @@ impl Task {
         let address = SocketAddr::V4(self.address);
         let deadline = settings.connect_deadline;
         let dialled =
-            dial(&parts.security, address, &self.expected, settings.keep_alive, deadline).await;
+            dial(&parts.security, address, None, &self.expected, settings.keep_alive, deadline)
+                .await;
         let (stream, facts) = match dialled {
             Ok(opened) => opened,
             Err(error) => {

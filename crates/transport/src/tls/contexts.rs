@@ -1,270 +1,417 @@
-//! The contexts of the TLS library, and the handshakes made with them.
+//! The contexts of a program, and the handshakes made with them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use libprocess::sender::PeerFacts;
+use libprocess::sender::{Binding, PeerFacts};
 use model::identity::{Identity, TrustDomain};
-use openssl::error::ErrorStack;
-use openssl::pkey::PKey;
-use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
-    SslVerifyMode, SslVersion,
+use model::time::Timestamp;
+use openssl::ssl::{Ssl, SslContext, SslRef};
+use openssl::x509::{X509PurposeId, X509Ref};
+use tls_policy::{
+    Demand, IdentityRules, Inbound, MESSAGES, MaterialPaths, NameCheck, PrincipalRules, TlsRules,
 };
-use openssl::x509::X509;
-use openssl::x509::store::X509StoreBuilder;
 use tokio_openssl::SslStream;
 
-use super::names::{self, PeerNameError};
-use super::{Expected, MaterialError, Offer, TlsMaterial};
+use super::counters::{Role, TlsCounters};
+use super::failure::HandshakeError;
+use super::inputs::{Inputs, Judge};
+use super::load::LoadError;
+use super::names::{self, Names};
+use super::notice::LoadNotice;
+use super::recheck::{self, Recheck};
+use super::reverse::{self, ReverseDns};
+use super::{Expected, MaterialError, TlsMaterial, context};
 use crate::stream::{Enduring, Stream};
 
 /// The TLS contexts of a program, for both roles. They can be replaced while connections are
 /// open; new connections use the new ones.
 #[derive(Debug)]
 pub struct Contexts {
+    rules: Arc<TlsRules>,
+    from_files: bool,
     current: ArcSwap<Built>,
+    counters: TlsCounters,
+    reverse_dns: ReverseDns,
 }
 
+/// What [`Contexts::reload`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// Every file says what it said.
+    Unchanged,
+    /// New connections use what the files say now. Sessions of before are not resumed.
+    Replaced,
+}
+
+/// All that is made from one reading of the files.
 #[derive(Debug)]
 struct Built {
     server: SslContext,
     client: SslContext,
-    trust_domain: TrustDomain,
+    inbound: Option<Peers>,
+    outbound: Option<Peers>,
+    principals: PrincipalRules,
     own: Option<Identity>,
+    first_expiry: Option<Timestamp>,
+    notices: Vec<LoadNotice>,
+    digest: [u8; 32],
 }
 
-/// Why a handshake did not lead to a peer that may speak.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HandshakeError {
-    #[error("the TLS handshake failed: {}", describe(.0))]
-    Handshake(openssl::ssl::Error),
-    #[error("the TLS library failed")]
-    Library(#[from] ErrorStack),
-    #[error("the peer presented no certificate")]
-    NoCertificate,
-    #[error("the peer's certificate is not accepted")]
-    Name(#[from] PeerNameError),
-    #[error("the peer is {actual}, expected {expected}")]
-    SomebodyElse { expected: Expected, actual: Identity },
-}
-
-/// An error of OpenSSL as a person would say it: the reasons, not the places in its source.
-fn describe(error: &openssl::ssl::Error) -> String {
-    match error.ssl_error() {
-        Some(stack) if !stack.errors().is_empty() => {
-            let reasons = stack.errors().iter().filter_map(|e| e.reason());
-            reasons.collect::<Vec<_>>().join(", ")
-        }
-        _ => match error.io_error() {
-            Some(error) => error.to_string(),
-            None => "the connection ended".to_owned(),
-        },
-    }
+/// How peers of one role are judged when the library has verified their chain.
+#[derive(Debug)]
+struct Peers {
+    judge: Judge,
+    recheck: Recheck,
 }
 
 impl Contexts {
-    /// Builds the contexts; the material is checked completely.
+    /// Builds contexts for components with identities; the material is checked completely.
     pub fn new(material: &TlsMaterial) -> Result<Self, MaterialError> {
-        Ok(Self { current: ArcSwap::from_pointee(Built::new(material)?) })
+        let built = Built::new(Inputs::try_from(material)?)?;
+        let rules = rules_of(material.trust_domain.clone());
+        Ok(Self::with(rules, false, built))
+    }
+
+    /// Reads the files that the rules name and builds contexts. Blocks on the file system, and on
+    /// the command that gives a passphrase.
+    pub fn load(rules: &TlsRules) -> Result<Self, LoadError> {
+        let built = Built::new(Inputs::load(rules)?).map_err(LoadError::Setting)?;
+        Ok(Self::with(rules.clone(), true, built))
+    }
+
+    fn with(rules: TlsRules, from_files: bool, built: Built) -> Self {
+        Self {
+            rules: Arc::new(rules),
+            from_files,
+            current: ArcSwap::from_pointee(built),
+            counters: TlsCounters::default(),
+            reverse_dns: ReverseDns::default(),
+        }
     }
 
     /// Replaces the contexts for new connections. On error the old ones stay.
     pub fn replace(&self, material: &TlsMaterial) -> Result<(), MaterialError> {
-        self.current.store(Arc::new(Built::new(material)?));
+        self.current.store(Arc::new(Built::new(Inputs::try_from(material)?)?));
         Ok(())
     }
 
-    /// Our own identity: that of the first leaf. `None` for a client without one.
+    /// Reads again all files that the rules name. On error nothing changes. Blocks as
+    /// [`Self::load`] does.
+    pub fn reload(&self) -> Result<Reloaded, LoadError> {
+        if !self.from_files {
+            return Err(LoadError::NotFromFiles);
+        }
+        let built = Built::new(Inputs::load(&self.rules)?).map_err(LoadError::Setting)?;
+        if built.digest == self.current.load().digest {
+            return Ok(Reloaded::Unchanged);
+        }
+        self.current.store(Arc::new(built));
+        Ok(Reloaded::Replaced)
+    }
+
+    /// The rules that are carried out.
+    #[must_use]
+    pub fn rules(&self) -> &Arc<TlsRules> {
+        &self.rules
+    }
+
+    /// What an operator should know about the files and the library as they are now.
+    #[must_use]
+    pub fn notices(&self) -> Vec<LoadNotice> {
+        self.current.load().notices.clone()
+    }
+
+    /// When the first of our own certificates runs out; `None` if we have none.
+    #[must_use]
+    pub fn first_expiry(&self) -> Option<Timestamp> {
+        self.current.load().first_expiry
+    }
+
+    /// What is counted about handshakes.
+    #[must_use]
+    pub fn counters(&self) -> &TlsCounters {
+        &self.counters
+    }
+
+    /// Our own identity: that of the first leaf. `None` for a client without one, and where
+    /// certificates carry none.
     #[must_use]
     pub fn own_identity(&self) -> Option<Identity> {
         self.current.load().own.clone()
     }
 
+    /// How the senders of messages are bound on encrypted connections.
+    pub(super) fn binding(&self) -> Binding {
+        match (&self.rules.inbound, self.rules.client_certificates.at(MESSAGES)) {
+            (Inbound::ComponentIdentity(_), _) => Binding::Certificate,
+            (_, Demand::Required) => Binding::AnyCertificate,
+            (_, Demand::None | Demand::Optional) => Binding::DangerSourceAddress,
+        }
+    }
+
     /// Serves the handshake. A client without certificate passes, without identity; one with a
-    /// certificate that does not verify or names no component fails.
+    /// certificate that does not verify, or that says what it must not, fails.
     pub(crate) async fn accept(
+        &self,
+        socket: Enduring,
+        address: SocketAddr,
+    ) -> Result<(Stream, PeerFacts), HandshakeError> {
+        let outcome = self.try_accept(socket, address).await;
+        self.count(&outcome, Role::Server);
+        outcome
+    }
+
+    async fn try_accept(
         &self,
         socket: Enduring,
         address: SocketAddr,
     ) -> Result<(Stream, PeerFacts), HandshakeError> {
         let built = self.current.load_full();
         let mut stream = SslStream::new(Ssl::new(&built.server)?, socket)?;
-        Pin::new(&mut stream).accept().await.map_err(HandshakeError::Handshake)?;
-        let (identity, vouched_addresses) = match stream.ssl().peer_certificate() {
-            None => (None, Vec::new()),
-            Some(certificate) => {
-                let names = names::read(&certificate, &built.trust_domain)?;
-                (Some(names.identity?), names.addresses)
+        let outcome = Pin::new(&mut stream).accept().await;
+        outcome.map_err(|error| HandshakeError::of(&error, stream.ssl()))?;
+        let Some(peers) = &built.inbound else {
+            return Ok((Stream::Tls(stream), encrypted(address)));
+        };
+        let Some(certificate) = stream.ssl().peer_certificate() else {
+            return Ok((Stream::Tls(stream), encrypted(address)));
+        };
+        peers.recheck(stream.ssl(), &certificate)?;
+        let names = names::read(&certificate);
+        let identity = match &peers.judge {
+            Judge::Identity(trust_domain) => Some(names.identity(trust_domain)?),
+            Judge::Name(NameCheck::ReverseDns { ip }) => {
+                self.by_reverse_dns(&certificate, None, address.ip(), *ip).await?;
+                None
             }
+            Judge::Name(NameCheck::ChainOnly | NameCheck::Dialled { .. }) => None,
         };
-        let facts = PeerFacts {
-            address,
-            certified: identity.is_some(),
-            principal: None,
-            identity,
-            vouched_addresses,
-            encrypted: true,
-        };
-        Ok((Stream::Tls(stream), facts))
+        Ok((Stream::Tls(stream), built.certified(address, identity, names)))
+    }
+
+    /// Whether a connection may be opened at all, before a packet is sent: the scheme `openssl`
+    /// needs something to compare.
+    pub(crate) fn may_dial(
+        &self,
+        name: Option<&str>,
+        expected: &Expected,
+    ) -> Result<(), HandshakeError> {
+        let built = self.current.load();
+        let judge = built.outbound.as_ref().map(|peers| &peers.judge);
+        match judge {
+            Some(Judge::Name(NameCheck::Dialled { ip: false }))
+                if host_name(name, expected).is_none() =>
+            {
+                self.counters.failed(HandshakeError::NoName.failure());
+                Err(HandshakeError::NoName)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes the handshake as a client and checks that the peer is who is expected, before a
-    /// byte is sent to it.
+    /// byte is sent to it. `name` is the host name that was dialled, if one is known.
     pub(crate) async fn connect(
         &self,
         socket: Enduring,
         address: SocketAddr,
+        name: Option<&str>,
+        expected: &Expected,
+    ) -> Result<(Stream, PeerFacts), HandshakeError> {
+        let outcome = self.try_connect(socket, address, name, expected).await;
+        self.count(&outcome, Role::Client);
+        outcome
+    }
+
+    async fn try_connect(
+        &self,
+        socket: Enduring,
+        address: SocketAddr,
+        name: Option<&str>,
         expected: &Expected,
     ) -> Result<(Stream, PeerFacts), HandshakeError> {
         let built = self.current.load_full();
         let mut ssl = Ssl::new(&built.client)?;
-        if let Expected::Host(host) = expected {
-            match host.parse::<IpAddr>() {
-                Ok(ip) => ssl.param_mut().set_ip(ip)?,
-                Err(_) => {
-                    ssl.param_mut().set_host(host)?;
-                    ssl.set_hostname(host)?;
-                }
-            }
-        }
+        let name = host_name(name, expected);
+        built.prepare(&mut ssl, address.ip(), name, expected)?;
         let mut stream = SslStream::new(ssl, socket)?;
-        Pin::new(&mut stream).connect().await.map_err(HandshakeError::Handshake)?;
+        let outcome = Pin::new(&mut stream).connect().await;
+        outcome.map_err(|error| {
+            if stream.get_ref().speaks_no_tls() {
+                HandshakeError::SpeaksNoTls
+            } else {
+                HandshakeError::of(&error, stream.ssl())
+            }
+        })?;
+        let Some(peers) = &built.outbound else {
+            return Ok((Stream::Tls(stream), encrypted(address)));
+        };
         let certificate = stream.ssl().peer_certificate().ok_or(HandshakeError::NoCertificate)?;
-        let names = names::read(&certificate, &built.trust_domain)?;
-        let identity = match expected {
-            Expected::Host(_) => names.identity.ok(),
-            Expected::Kind(_) | Expected::Identity(_) | Expected::Member => {
-                let actual = names.identity?;
+        peers.recheck(stream.ssl(), &certificate)?;
+        let names = names::read(&certificate);
+        let identity = match (&peers.judge, expected) {
+            (Judge::Identity(trust_domain), Expected::Host(_)) => names.identity(trust_domain).ok(),
+            (Judge::Identity(trust_domain), _) => {
+                let actual = names.identity(trust_domain)?;
                 if !expected.is(&actual) {
                     let expected = expected.clone();
                     return Err(HandshakeError::SomebodyElse { expected, actual });
                 }
                 Some(actual)
             }
+            (Judge::Name(NameCheck::ReverseDns { ip }), _) => {
+                self.by_reverse_dns(&certificate, name, address.ip(), *ip).await?;
+                None
+            }
+            (Judge::Name(NameCheck::ChainOnly | NameCheck::Dialled { .. }), _) => None,
         };
-        let vouched_addresses = names.addresses;
-        let facts = PeerFacts {
-            address,
-            certified: true,
-            principal: None,
-            identity,
-            vouched_addresses,
-            encrypted: true,
-        };
-        Ok((Stream::Tls(stream), facts))
+        Ok((Stream::Tls(stream), built.certified(address, identity, names)))
+    }
+
+    async fn by_reverse_dns(
+        &self,
+        certificate: &X509Ref,
+        dialled: Option<&str>,
+        ip: IpAddr,
+        ip_addresses: bool,
+    ) -> Result<(), HandshakeError> {
+        let found = self.reverse_dns.name(ip).await;
+        let name = found.as_deref().or(dialled);
+        Ok(reverse::check(certificate, name, ip, ip_addresses)?)
+    }
+
+    fn count(&self, outcome: &Result<(Stream, PeerFacts), HandshakeError>, role: Role) {
+        match outcome {
+            Ok((Stream::Tls(stream), _)) => self.counters.succeeded(stream.ssl(), role),
+            Ok((Stream::Plain(_), _)) => {}
+            Err(error) => self.counters.failed(error.failure()),
+        }
+    }
+}
+
+/// The host name that is known of the other end; an address is none.
+fn host_name<'a>(dialled: Option<&'a str>, expected: &'a Expected) -> Option<&'a str> {
+    let name = match expected {
+        Expected::Host(host) => Some(host.as_str()),
+        Expected::Kind(_) | Expected::Identity(_) | Expected::Member => dialled,
+    };
+    name.filter(|name| name.parse::<IpAddr>().is_err())
+}
+
+/// The facts of an encrypted connection whose peer proved nothing.
+fn encrypted(address: SocketAddr) -> PeerFacts {
+    PeerFacts { encrypted: true, ..PeerFacts::plaintext(address) }
+}
+
+/// The rules of contexts that were made from material in memory.
+fn rules_of(trust_domain: TrustDomain) -> TlsRules {
+    let identity = IdentityRules { trust_bundle: PathBuf::new(), trust_domain };
+    let materials = MaterialPaths { pairs: Vec::new() };
+    TlsRules::identities(materials, identity)
+}
+
+impl Peers {
+    /// Keeps what a full handshake showed, and verifies again what a resumed one did not.
+    fn recheck(&self, ssl: &SslRef, certificate: &X509Ref) -> Result<(), HandshakeError> {
+        if ssl.session_reused() {
+            return self.recheck.check(certificate);
+        }
+        self.recheck.remember(ssl);
+        Ok(())
     }
 }
 
 impl Built {
-    fn new(material: &TlsMaterial) -> Result<Self, MaterialError> {
-        let (server, own) = context(material, SslMethod::tls_server())?;
-        let (client, _) = context(material, SslMethod::tls_client())?;
-        let mut server = server;
-        // Framing says where a message ends, so that a missing close_notify can hide nothing.
-        // Clients keep the error: the end of a response may be the end of the connection.
-        server.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+    fn new(inputs: Inputs) -> Result<Self, MaterialError> {
+        let mut notices = inputs.notices.clone();
+        let own = own_identity(&inputs)?;
+        let server = context::server(&inputs, &mut notices)?.build();
+        // The client's notices are the server's.
+        let client = context::client(&inputs, &mut Vec::new())?.build();
+        let peers = |believed: &Option<super::inputs::Believed>, purpose, level| {
+            let Some(believed) = believed else { return Ok(None) };
+            let recheck = Recheck::new(believed, inputs.revocation.as_deref(), purpose, level)?;
+            Ok(Some(Peers { judge: believed.judge.clone(), recheck }))
+        };
+        let mut first_expiry = None;
+        for leaf in inputs.leaves.iter().filter_map(|leaf| leaf.chain.first()) {
+            let end = recheck::unix(leaf.not_after()).map_err(MaterialError::Chain)?;
+            let end = Timestamp::new(std::time::Duration::from_secs(end.try_into().unwrap_or(0)));
+            first_expiry = Some(first_expiry.map_or(end, |first: Timestamp| first.min(end)));
+        }
         Ok(Self {
-            server: server.build(),
-            client: client.build(),
-            trust_domain: material.trust_domain.clone(),
+            inbound: peers(&inputs.inbound, X509PurposeId::SSL_CLIENT, server.security_level())?,
+            outbound: peers(&inputs.outbound, X509PurposeId::SSL_SERVER, client.security_level())?,
             own,
+            first_expiry,
+            digest: inputs.digest().map_err(MaterialError::Setting)?,
+            principals: inputs.principals,
+            notices,
+            server,
+            client,
         })
+    }
+
+    /// What the library itself shall compare in the handshake.
+    fn prepare(
+        &self,
+        ssl: &mut SslRef,
+        ip: IpAddr,
+        name: Option<&str>,
+        expected: &Expected,
+    ) -> Result<(), HandshakeError> {
+        if let Some(name) = name {
+            ssl.set_hostname(name)?;
+        }
+        let Some(peers) = &self.outbound else { return Ok(()) };
+        match (&peers.judge, expected, name) {
+            (Judge::Identity(_), Expected::Host(_), Some(name))
+            | (Judge::Name(NameCheck::Dialled { .. }), _, Some(name)) => {
+                ssl.param_mut().set_host(name)?;
+            }
+            (Judge::Identity(_), Expected::Host(host), None) => match host.parse() {
+                Ok(ip) => ssl.param_mut().set_ip(ip)?,
+                Err(_) => return Err(HandshakeError::NoName),
+            },
+            (Judge::Name(NameCheck::Dialled { ip: true }), _, None) => {
+                ssl.param_mut().set_ip(ip.to_canonical())?;
+            }
+            (Judge::Name(NameCheck::Dialled { ip: false }), _, None) => {
+                return Err(HandshakeError::NoName);
+            }
+            (Judge::Identity(_), _, _)
+            | (Judge::Name(NameCheck::ChainOnly | NameCheck::ReverseDns { .. }), _, _) => {}
+        }
+        Ok(())
+    }
+
+    fn certified(
+        &self,
+        address: SocketAddr,
+        identity: Option<Identity>,
+        names: Names,
+    ) -> PeerFacts {
+        PeerFacts {
+            address,
+            identity,
+            principal: self.principals.principal(&names.texts),
+            certified: true,
+            vouched_addresses: names.addresses,
+            encrypted: true,
+        }
     }
 }
 
-fn context(
-    material: &TlsMaterial,
-    method: SslMethod,
-) -> Result<(SslContextBuilder, Option<Identity>), MaterialError> {
-    let mut builder = SslContextBuilder::new(method).map_err(MaterialError::Setting)?;
-    let own = present(&mut builder, material)?;
-    believe(&mut builder, material)?;
-    limit(&mut builder, &material.offer)?;
-    Ok((builder, own))
-}
-
-/// What we present.
-fn present(
-    builder: &mut SslContextBuilder,
-    material: &TlsMaterial,
-) -> Result<Option<Identity>, MaterialError> {
+fn own_identity(inputs: &Inputs) -> Result<Option<Identity>, MaterialError> {
+    let Some(trust_domain) = inputs.trust_domain() else { return Ok(None) };
     let mut own = None;
-    let mut sent: Vec<X509> = Vec::new();
-    for leaf in &material.leaves {
-        let mut chain = X509::stack_from_pem(&leaf.chain_pem).map_err(MaterialError::Chain)?;
-        if chain.is_empty() {
-            return Err(MaterialError::EmptyChain);
-        }
-        let certificate = chain.remove(0);
-        let identity = names::read(&certificate, &material.trust_domain)
-            .and_then(|names| names.identity)
-            .map_err(MaterialError::OwnName)?;
-        let key = PKey::private_key_from_pem(&leaf.key_pem).map_err(MaterialError::Key)?;
-        builder.set_certificate(&certificate).map_err(MaterialError::Chain)?;
-        builder.set_private_key(&key).map_err(MaterialError::KeyMismatch)?;
-        builder.check_private_key().map_err(MaterialError::KeyMismatch)?;
-        for intermediate in chain {
-            if !sent.contains(&intermediate) {
-                builder.add_extra_chain_cert(intermediate.clone()).map_err(MaterialError::Chain)?;
-                sent.push(intermediate);
-            }
-        }
+    for leaf in inputs.leaves.iter().filter_map(|leaf| leaf.chain.first()) {
+        let identity = names::read(leaf).identity(trust_domain).map_err(MaterialError::OwnName)?;
         own.get_or_insert(identity);
     }
     Ok(own)
-}
-
-/// Whom we believe.
-fn believe(builder: &mut SslContextBuilder, material: &TlsMaterial) -> Result<(), MaterialError> {
-    let roots = X509::stack_from_pem(&material.roots_pem).map_err(MaterialError::Roots)?;
-    if roots.is_empty() {
-        return Err(MaterialError::NoRoots);
-    }
-    let mut store = X509StoreBuilder::new().map_err(MaterialError::Roots)?;
-    for root in roots {
-        store.add_cert(root).map_err(MaterialError::Roots)?;
-    }
-    builder.set_cert_store(store.build());
-    // As a server: a certificate is requested, an invalid one fails the handshake, a missing one
-    // is judged for each route.
-    builder.set_verify(SslVerifyMode::PEER);
-    builder.set_verify_depth(MAX_INTERMEDIATES);
-    Ok(())
-}
-
-/// Certificates that may stand between a leaf and a root.
-const MAX_INTERMEDIATES: u32 = 4;
-
-/// What we are willing to speak.
-fn limit(builder: &mut SslContextBuilder, offer: &Offer) -> Result<(), MaterialError> {
-    let (lowest, highest) = match (offer.tls12, offer.tls13) {
-        (true, true) => (SslVersion::TLS1_2, SslVersion::TLS1_3),
-        (true, false) => (SslVersion::TLS1_2, SslVersion::TLS1_2),
-        (false, true) => (SslVersion::TLS1_3, SslVersion::TLS1_3),
-        (false, false) => return Err(MaterialError::NoVersion),
-    };
-    builder.set_min_proto_version(Some(lowest)).map_err(MaterialError::Setting)?;
-    builder.set_max_proto_version(Some(highest)).map_err(MaterialError::Setting)?;
-    builder.set_cipher_list(&offer.suites).map_err(MaterialError::Setting)?;
-    if let Some(groups) = &offer.groups {
-        builder.set_groups_list(groups).map_err(MaterialError::Setting)?;
-    }
-    builder.set_mode(
-        SslMode::ENABLE_PARTIAL_WRITE
-            | SslMode::ACCEPT_MOVING_WRITE_BUFFER
-            | SslMode::RELEASE_BUFFERS
-            | SslMode::AUTO_RETRY,
-    );
-    builder.set_options(
-        SslOptions::NO_COMPRESSION
-            | SslOptions::NO_RENEGOTIATION
-            | SslOptions::CIPHER_SERVER_PREFERENCE
-            | SslOptions::NO_TICKET,
-    );
-    // Every connection proves who is at its other end; none inherits the proof of another.
-    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-    builder.set_num_tickets(0).map_err(MaterialError::Setting)
 }

@@ -3,15 +3,19 @@
 use std::net::IpAddr;
 
 use model::identity::{Identity, IdentityError, TrustDomain};
+use openssl::nid::Nid;
 use openssl::x509::X509Ref;
+use tls_policy::CertificateNames;
 
 /// What a certificate says about its holder.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// The one URI SAN as an identity of the trust domain, or why there is none.
-    pub(super) identity: Result<Identity, PeerNameError>,
+    /// URI and DNS SANs and common names, as the rules for principals want them.
+    pub(super) texts: CertificateNames,
     /// The IP SANs.
     pub(super) addresses: Vec<IpAddr>,
+    /// Whether a subject alternative name is of a kind that is not read here, or malformed.
+    unreadable: bool,
 }
 
 /// Why a verified certificate names no component.
@@ -34,41 +38,54 @@ pub enum PeerNameError {
     Unreadable,
 }
 
-/// Reads the subject alternative names. Fails only if one is unreadable: it might be a second
-/// URI.
-pub(super) fn read(
-    certificate: &X509Ref,
-    trust_domain: &TrustDomain,
-) -> Result<Names, PeerNameError> {
-    let mut uris = Vec::new();
+/// Reads all names.
+pub(super) fn read(certificate: &X509Ref) -> Names {
+    let mut texts = CertificateNames::default();
     let mut addresses = Vec::new();
+    let mut unreadable = false;
     for name in certificate.subject_alt_names().iter().flatten() {
         if let Some(uri) = name.uri() {
-            uris.push(uri.to_owned());
+            texts.uris.push(uri.to_owned());
+        } else if let Some(dns) = name.dnsname() {
+            texts.dns.push(dns.to_owned());
         } else if let Some(octets) = name.ipaddress() {
-            addresses.push(ip_address(octets).ok_or(PeerNameError::Unreadable)?);
-        } else if name.dnsname().is_none() && name.email().is_none() {
-            return Err(PeerNameError::Unreadable);
+            match ip_address(octets) {
+                Some(address) => addresses.push(address),
+                None => unreadable = true,
+            }
+        } else if name.email().is_none() {
+            unreadable = true;
         }
     }
-    Ok(Names { identity: identity(&uris, trust_domain), addresses })
+    for entry in certificate.subject_name().entries_by_nid(Nid::COMMONNAME) {
+        // What is not text fits no rule.
+        texts.common_names.extend(entry.data().to_string());
+    }
+    Names { texts, addresses, unreadable }
 }
 
-fn identity(uris: &[String], trust_domain: &TrustDomain) -> Result<Identity, PeerNameError> {
-    let uri = match uris {
-        [] => return Err(PeerNameError::NoUri),
-        [uri] => uri,
-        [_, _, ..] => return Err(PeerNameError::ManyUris),
-    };
-    let identity: Identity = uri.parse().map_err(PeerNameError::Identity)?;
-    if identity.trust_domain() == trust_domain {
-        Ok(identity)
-    } else {
-        Err(PeerNameError::OtherTrustDomain(identity))
+impl Names {
+    /// The one URI SAN as an identity of the trust domain. An unreadable name fails it: it might
+    /// be a second URI.
+    pub(super) fn identity(&self, trust_domain: &TrustDomain) -> Result<Identity, PeerNameError> {
+        if self.unreadable {
+            return Err(PeerNameError::Unreadable);
+        }
+        let uri = match &self.texts.uris[..] {
+            [] => return Err(PeerNameError::NoUri),
+            [uri] => uri,
+            [_, _, ..] => return Err(PeerNameError::ManyUris),
+        };
+        let identity: Identity = uri.parse().map_err(PeerNameError::Identity)?;
+        if identity.trust_domain() == trust_domain {
+            Ok(identity)
+        } else {
+            Err(PeerNameError::OtherTrustDomain(identity))
+        }
     }
 }
 
-fn ip_address(octets: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip_address(octets: &[u8]) -> Option<IpAddr> {
     if let Ok(four) = <[u8; 4]>::try_from(octets) {
         return Some(IpAddr::from(four));
     }
