@@ -70,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("bench", &["endpoints", "libprocess", "model", "tls-policy", "transport"]),
     ("testkit", &["libprocess", "model", "pki", "tls-policy", "transport", "wire"]),
 ];
 

@@ -3,6 +3,7 @@
 //! `test` changes nothing and is exactly what CI runs; `fix` is the one that edits files.
 
 mod bans;
+mod bench;
 mod edges;
 mod ledger;
 mod metadata;
@@ -22,6 +23,7 @@ usage: cargo xtask <command>
   test [nextest arguments]   format, lints, docs, dependency rules, and all tests
   verify                     the same without the tests
   fix                        format, apply lint suggestions, regenerate checked-in documentation
+  bench [name …]             measure speed and memory (docs/dev/benchmarks.md)
   tools                      fetch what the tests need into target/tools and print where it is
 ";
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "test" => test(&rest),
         "verify" => verify(&mut Steps::default()),
         "fix" => fix(),
+        "bench" => bench::run(&rest),
         "tools" => tools::Tools::fetch().map(|tools| println!("{tools:#?}")),
         _ => {
             eprint!("{USAGE}");

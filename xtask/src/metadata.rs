@@ -26,6 +26,11 @@ impl Graph {
         self.metadata.workspace_root.as_std_path()
     }
 
+    /// Where cargo puts what it builds.
+    pub(crate) fn target(&self) -> &Path {
+        self.metadata.target_directory.as_std_path()
+    }
+
     /// Our own packages.
     pub(crate) fn members(&self) -> Vec<&Package> {
         self.metadata.workspace_packages()

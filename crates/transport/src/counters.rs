@@ -51,6 +51,8 @@ counters! {
     messages_undeliverable,
     /// Messages written to a connection.
     messages_sent,
+    /// Writes to the connections that messages are sent over: several messages share one.
+    message_writes,
     /// Messages lost because their connection failed or its queue was full.
     messages_lost,
     /// Our messages that were answered with something else than 202.

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Exited, Inner, Item, Link, Stop};
+use crate::counters::Counters;
 use crate::dial::dial;
 use crate::stream::Stream;
 use crate::tls::Expected;
@@ -141,7 +142,7 @@ impl Task {
         loop {
             let idle = conversation.owed == 0 && conversation.out.is_empty();
             tokio::select! {
-                received = conversation.move_bytes() => {
+                received = conversation.move_bytes(&parts.counters) => {
                     let Some(received) = received else { return "the peer ended it".into() };
                     if let Err(reason) = self.answers(conversation, received) {
                         return reason;
@@ -244,16 +245,17 @@ impl Task {
 impl Conversation {
     /// Writes what waits and reads what has come. Returns when something was read (how much), or
     /// something written (0); `None` at the end of the connection. Cancel-safe.
-    async fn move_bytes(&mut self) -> Option<usize> {
-        poll_fn(|cx| self.poll_move(cx)).await
+    async fn move_bytes(&mut self, counters: &Counters) -> Option<usize> {
+        poll_fn(|cx| self.poll_move(cx, counters)).await
     }
 
-    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+    fn poll_move(&mut self, cx: &mut Context<'_>, counters: &Counters) -> Poll<Option<usize>> {
         let mut wrote = false;
         while !self.out.is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     self.out.advance(written);
+                    counters.message_writes.increment();
                     wrote = true;
                 }
                 Poll::Ready(_) => return Poll::Ready(None),

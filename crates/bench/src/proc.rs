@@ -1,0 +1,28 @@
+//! What a process has used so far.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::time::{ClockId, clock_gettime};
+
+/// The processor time of this process, all threads, in user and kernel mode.
+pub(crate) fn own_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The processor time of a process of one thread. `None` on kernels that do not say.
+pub(crate) fn cpu_of(process: u32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
+    Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
+}
+
+/// Bytes of memory of this process that are not in a file.
+pub(crate) fn own_memory() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(1024 * kibibytes.context("no RssAnon in /proc/self/status")?.trim().parse::<u64>()?)
+}

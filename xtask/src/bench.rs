@@ -1,0 +1,81 @@
+//! Builds the program with the benchmarks and runs it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::metadata::Graph;
+use crate::steps::Steps;
+
+const USAGE: &str = "\
+usage: cargo xtask bench [tls] [part …] [--runs <number>] [--connections <number>] [--libssl vendored|system]
+
+  tls   handshakes, bulk, messages, idle: TLS against the library alone and against plaintext
+  (no name: all of them)
+
+`--libssl system` links the libssl of this machine, `vendored` the one that releases have. Without
+it the one is taken that the `openssl` command has, if we can link it: that command is compared with.
+";
+
+/// Which TLS library is linked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Libssl {
+    System,
+    Vendored,
+}
+
+/// Runs the benchmarks that `arguments` name.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let mut words = arguments.iter().map(String::as_str);
+    match words.next() {
+        None | Some("tls") => {}
+        Some(_) => bail!("{USAGE}"),
+    }
+    let mut libssl = None;
+    let mut passed_on = vec!["tls"];
+    while let Some(word) = words.next() {
+        if word == "--libssl" {
+            libssl = Some(match words.next() {
+                Some("system") => Libssl::System,
+                Some("vendored") => Libssl::Vendored,
+                _ => bail!("{USAGE}"),
+            });
+        } else {
+            passed_on.push(word);
+        }
+    }
+    let program = build(libssl.unwrap_or_else(usual))?;
+    let status = Command::new(&program).args(passed_on).status();
+    let status = status.with_context(|| program.display().to_string())?;
+    if !status.success() {
+        bail!("the benchmark ended with {status}");
+    }
+    Ok(())
+}
+
+/// The system's, if it can be linked and is that of the `openssl` command.
+fn usual() -> Libssl {
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let linkable = said("pkg-config", &["--modversion", "openssl"]);
+    // "OpenSSL 3.0.19 27 Jan 2026 (Library: …)"
+    let command = said("openssl", &["version"]);
+    match (linkable, command.as_deref().and_then(|text| text.split(' ').nth(1))) {
+        (Some(linkable), Some(command)) if linkable == command => Libssl::System,
+        _ => Libssl::Vendored,
+    }
+}
+
+fn build(libssl: Libssl) -> anyhow::Result<PathBuf> {
+    let mut arguments = vec!["build", "--release", "--quiet", "--package", "alcazar-bench"];
+    let mut environment = Vec::new();
+    if libssl == Libssl::System {
+        arguments.push("--no-default-features");
+        environment.push(("OPENSSL_NO_VENDOR", "1"));
+    }
+    Steps::default().cargo("build the benchmarks", &arguments, &environment)?;
+    Ok(Graph::load()?.target().join("release/alcazar-bench"))
+}
