@@ -1,4 +1,7 @@
 //! TLS as others speak it: OpenSSL's commands, curl, scanners, a browser, Python.
 #![expect(clippy::expect_used, reason = "a failed fixture fails its test, loudly")]
 
+mod fixture;
+mod openssl;
+mod tls_clients;
 mod tls_matrix;

@@ -28,6 +28,20 @@ impl Daemon {
     /// If it does not come up.
     #[must_use]
     pub fn start(binary: &Path, name: &str, flags: &[String]) -> Self {
+        Self::start_with(binary, name, flags, &[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    #[must_use]
+    pub fn start_with(
+        binary: &Path,
+        name: &str,
+        flags: &[String],
+        variables: &[(String, String)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         // Tasks run as other users must be able to reach their sandboxes.
         open_to_others(directory.path());
@@ -37,6 +51,7 @@ impl Daemon {
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
             .args(["--ip=127.0.0.1", "--port=0", "--hostname=127.0.0.1"])
             .arg(format!("--work_dir={}", directory.path().join("work").display()))

@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod http;
 pub mod process;
 pub mod shared;
+pub mod tools;
 
 /// Whether the test runs as root. What needs namespaces, cgroups, mounts or other users asks
 /// this first and otherwise says that it was skipped.

@@ -43,8 +43,7 @@ const PROGRAMS: &[Program] = &[
 /// Finds or fetches all programs. What cannot be had is said; the tests that need it say that
 /// they are skipped.
 pub(super) fn fetch(home: &Path, bin: &Path) {
-    let missing: Vec<&Program> =
-        PROGRAMS.iter().filter(|program| !program.is_there(bin)).collect();
+    let missing: Vec<&Program> = PROGRAMS.iter().filter(|program| !program.is_there(bin)).collect();
     if missing.is_empty() {
         return;
     }
@@ -78,12 +77,7 @@ impl Program {
     }
 }
 
-fn unpack(
-    home: &Path,
-    bin: &Path,
-    programs: &[&Program],
-    packages: &[&str],
-) -> anyhow::Result<()> {
+fn unpack(home: &Path, bin: &Path, programs: &[&Program], packages: &[&str]) -> anyhow::Result<()> {
     let apt = Apt::new(home)?;
     apt.run("apt-get", &["update"], home)?;
     // What would be installed: the packages and those of their libraries that are not there.
@@ -180,10 +174,8 @@ fn start_through(script: &Path, root: &Path, program: &str) -> anyhow::Result<()
         .map(|path| path.display().to_string())
         .collect::<Vec<_>>()
         .join(":");
-    let text = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n",
-        program.display()
-    );
+    let text =
+        format!("#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n", program.display());
     std::fs::write(script, text).with_context(|| script.display().to_string())?;
     std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755))
         .with_context(|| script.display().to_string())

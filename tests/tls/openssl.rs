@@ -1,0 +1,90 @@
+//! OpenSSL's commands as peers. The command need not be of the version that we link.
+
+use std::io::Write;
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::process::Stdio;
+
+use testkit::tools::tool;
+
+/// What the peer that closes says, by number.
+const ALERTS: &[(&str, &str)] = &[
+    ("40", "handshake_failure"),
+    ("42", "bad_certificate"),
+    ("43", "unsupported_certificate"),
+    ("44", "certificate_revoked"),
+    ("45", "certificate_expired"),
+    ("46", "certificate_unknown"),
+    ("47", "illegal_parameter"),
+    ("48", "unknown_ca"),
+    ("70", "protocol_version"),
+    ("71", "insufficient_security"),
+    ("80", "internal_error"),
+    ("116", "certificate_required"),
+];
+
+/// One thing to try, in words; the arguments of `openssl s_client`, whose files are those of the
+/// folder; and what must be in the outcome.
+pub(crate) type Row = (&'static str, &'static str, &'static str);
+
+/// Tries every row on a server and reports all that do not turn out as they should.
+#[track_caller]
+pub(crate) fn rows(server: SocketAddrV4, target: &str, folder: &Path, rows: &[Row]) {
+    let mut wrong = Vec::new();
+    for (what, arguments, expected) in rows {
+        let Some((outcome, text)) = s_client(server, target, folder, arguments) else { return };
+        if !outcome.contains(expected) {
+            wrong.push(format!("{what} ({arguments}): {outcome}, expected {expected}\n{text}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Asks a server for `target`. The outcome in one line is `<version> <suite> <key exchange>
+/// <status>` or `refused: <why>`; and everything that the command printed. `None` where there is
+/// no openssl.
+pub(crate) fn s_client(
+    server: SocketAddrV4,
+    target: &str,
+    folder: &Path,
+    arguments: &str,
+) -> Option<(String, String)> {
+    let mut child = tool("openssl")?
+        .args(["s_client", "-connect", &server.to_string(), "-ign_eof", "-CAfile", "ca.pem"])
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl starts");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    // Whoever is refused reads no request.
+    let _ = child.stdin.take().expect("piped").write_all(request.as_bytes());
+    let output = child.wait_with_output().expect("openssl ends");
+    let text = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
+    Some((outcome(&text), text))
+}
+
+fn outcome(text: &str) -> String {
+    let after = |what: &str| {
+        text.lines().find_map(|line| line.split_once(what)).map(|(_, rest)| rest.trim())
+    };
+    let status = text.lines().find_map(|line| line.strip_prefix("HTTP/1.1 "));
+    let Some(status) = status else { return format!("refused: {}", reason(text)) };
+    let status = status.split(' ').next().unwrap_or_default();
+    let spoken = text.lines().find_map(|line| line.strip_prefix("New, "));
+    let (_, suite) = spoken.and_then(|line| line.split_once(", Cipher is ")).unwrap_or_default();
+    let version = after("Protocol  : ").or_else(|| spoken.and_then(|line| line.split(',').next()));
+    let key = after("Server Temp Key: ").map(|key| key.replace(", ", " "));
+    format!("{} {suite} {} {status}", version.unwrap_or("?"), key.unwrap_or("RSA".to_owned()))
+}
+
+fn reason(text: &str) -> &str {
+    if let Some((_, number)) = text.split_once("SSL alert number ") {
+        let number = number.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        return ALERTS.iter().find(|(n, _)| *n == number).map_or(number, |(_, name)| name);
+    }
+    let error = text.lines().find(|line| line.contains(":error:"));
+    error.unwrap_or("the connection was closed")
+}
