@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::error::did_you_mean;
+use crate::nearest::nearest;
+
 /// What is asked of a client at one door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Demand {
@@ -57,6 +60,33 @@ impl ClientCertificates {
         Self { otherwise: demand, doors: BTreeMap::new() }
     }
 
+    /// Reads `required,mesos-master-readonly=optional`: at most one demand for all doors that are
+    /// not named, and demands at single doors. Returns the former as it was said. The error is a
+    /// sentence for people.
+    pub(crate) fn parse(text: &str) -> Result<(Option<Demand>, BTreeMap<String, Demand>), String> {
+        let (mut otherwise, mut doors) = (None, BTreeMap::new());
+        for element in text.split(',').map(str::trim) {
+            let twice = match element.split_once('=') {
+                None => otherwise.replace(demand(element)?).is_some(),
+                Some((door, said)) => {
+                    let door = door.trim();
+                    if !DOORS.contains(&door) {
+                        let near = did_you_mean(&nearest(door, DOORS.iter().copied()));
+                        return Err(format!(
+                            "`{door}` is no door{near} (doors: {})",
+                            DOORS.join(", ")
+                        ));
+                    }
+                    doors.insert(door.to_owned(), demand(said.trim())?).is_some()
+                }
+            };
+            if twice {
+                return Err(format!("`{element}` is said a second time"));
+            }
+        }
+        Ok((otherwise, doors))
+    }
+
     /// What is asked at `door`.
     #[must_use]
     pub fn at(&self, door: &str) -> Demand {
@@ -68,4 +98,12 @@ impl ClientCertificates {
     pub fn asked(&self) -> bool {
         DOORS.iter().any(|door| self.at(door) != Demand::None)
     }
+}
+
+fn demand(word: &str) -> Result<Demand, String> {
+    let demands = [Demand::None, Demand::Optional, Demand::Required];
+    demands.into_iter().find(|demand| demand.to_string() == word).ok_or_else(|| {
+        let near = did_you_mean(&nearest(word, ["none", "optional", "required"]));
+        format!("`{word}` is not `none`, `optional` or `required`{near}")
+    })
 }

@@ -13,22 +13,26 @@
 
 mod carried;
 mod clients;
+mod error;
+mod nearest;
 mod notice;
 mod policy;
 mod principal;
+mod reading;
 mod resolve;
 mod settings;
 mod support;
 
 pub use carried::{Recognize, ServerTrust};
 pub use clients::{ClientCertificates, DOORS, Demand, MESSAGES};
+pub use error::{PolicyError, PolicyErrors};
 pub use notice::{DangerAccepted, Notice};
 pub use policy::{
     ChainRules, IdentityRules, Inbound, MaterialPair, MaterialPaths, NameCheck, Outbound,
-    PassphraseSource, PlaintextPeers, Profile, Suites, TlsPolicy, TlsRules, TrustAnchors, Version,
-    Versions, WhyPlaintext,
+    PassphraseSource, PlaintextPeers, Profile, RELOAD_INTERVAL, Suites, TlsPolicy, TlsRules,
+    TrustAnchors, Version, Versions, WhyPlaintext,
 };
 pub use principal::{CertificateNames, NameSource, PrincipalRule, PrincipalRules};
-pub use resolve::{PolicyError, PolicyErrors, Resolved, resolve};
-pub use settings::{Naming, Said, TlsSettings, VARIABLES, ValueKind, Variable};
+pub use resolve::{OwnIdentity, Resolved, resolve, resolve_identities};
+pub use settings::{Flag, Naming, Said, TlsSettings, VARIABLES, ValueKind, Variable};
 pub use support::CryptoSupport;

@@ -1,5 +1,6 @@
 //! What an operator should know about a policy, and the proof that a weakening was asked for.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A weakening that somebody asked for, by the name of the setting that asked (or whose absence
@@ -39,6 +40,15 @@ pub enum Notice {
         /// The name that means the same today.
         instead: &'static str,
     },
+    /// An element of a list is left out.
+    Dropped {
+        /// The variable with the list.
+        variable: String,
+        /// The element.
+        element: String,
+        /// Why, as the rest of a sentence.
+        reason: &'static str,
+    },
     /// A setting has no effect here, and says why.
     Ignored {
         /// The variable that was set.
@@ -72,7 +82,7 @@ pub enum Notice {
         /// The setting that makes it so.
         danger: DangerAccepted,
         /// What an attacker may do.
-        consequence: &'static str,
+        consequence: Cow<'static, str>,
     },
 }
 
@@ -81,6 +91,9 @@ impl fmt::Display for Notice {
         match self {
             Self::Deprecated { variable, instead } => {
                 write!(f, "`{variable}` is an old name, use `{instead}`")
+            }
+            Self::Dropped { variable, element, reason } => {
+                write!(f, "`{variable}` names `{element}`, which {reason}: it is left out")
             }
             Self::Ignored { variable, reason } => write!(f, "`{variable}` has no effect: {reason}"),
             Self::Implied { setting, by } => write!(f, "`{by}` turns on `{setting}`"),

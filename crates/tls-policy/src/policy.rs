@@ -1,12 +1,16 @@
 //! The policy: what a driver loads and obeys.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::identity::TrustDomain;
 
 use crate::clients::{ClientCertificates, Demand};
 use crate::notice::{DangerAccepted, Notice};
 use crate::principal::PrincipalRules;
+
+/// How often files are looked at for changes unless said otherwise.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How this program protects its connections, all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +36,8 @@ impl TlsPolicy {
         let notice = Notice::Weak {
             danger: danger.clone(),
             consequence: "connections are neither encrypted nor authenticated: whoever reaches \
-                          the port can read and send everything",
+                          the port can read and send everything"
+                .into(),
         };
         (Self::Plaintext(WhyPlaintext::Asked(danger)), notice)
     }
@@ -81,13 +86,16 @@ pub struct TlsRules {
     /// A PEM file of revocation lists; when given, each chain must be covered by a list that has
     /// not run out, and no certificate in it may be revoked.
     pub revocation: Option<PathBuf>,
+    /// How often the files that the policy names are looked at for changes; `None`: only when
+    /// told to (by a signal or a request).
+    pub reload: Option<Duration>,
     /// What becomes of peers that do not speak TLS.
     pub plaintext_peers: PlaintextPeers,
     /// The profile that filled in what was not said.
     pub profile: Profile,
     /// Protocol versions that may be negotiated; at least one.
     pub versions: Versions,
-    /// Cipher suites of TLS 1.2. Those of TLS 1.3 are the library's.
+    /// Cipher suites of TLS 1.2 and older. Those of TLS 1.3 are the library's.
     pub suites: Suites,
     /// Key-exchange groups, colon separated in order of preference; `None`: the library's.
     pub groups: Option<String>,
@@ -106,7 +114,8 @@ impl TlsRules {
             client_certificates: ClientCertificates::everywhere(Demand::Required),
             principals: PrincipalRules::default(),
             revocation: None,
-            profile: Profile::Modern,
+            reload: Some(RELOAD_INTERVAL),
+            profile: Profile::Intermediate,
             versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
             suites: Suites::Modern,
             groups: None,
@@ -120,7 +129,8 @@ impl TlsRules {
 pub enum Inbound {
     /// No certificate is requested.
     AnyClient(DangerAccepted),
-    /// A certificate is requested and must be present and verify, or the handshake fails.
+    /// A certificate is requested. One that does not verify fails the handshake; whether one is
+    /// needed is decided at each door ([`TlsRules::client_certificates`]).
     ClientCertificate(ChainRules, NameCheck),
     /// A certificate is requested. One that does not verify or carries no identity of the trust
     /// domain fails the handshake; whether one is needed is decided for each route.
@@ -144,18 +154,19 @@ pub enum Outbound {
 pub struct ChainRules {
     /// Which roots are believed.
     pub anchors: TrustAnchors,
-    /// How many certificates may stand above the leaf.
+    /// How many intermediates may stand between the leaf and its root: 0 means that a root must
+    /// have issued the leaf (or be it). Fits into an `i32`.
     pub depth: u32,
 }
 
 /// Which roots are believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustAnchors {
-    /// Those in a PEM file, in a directory hashed by OpenSSL, or both; at least one is given.
+    /// Those in a PEM file, in a directory, or both; at least one is given.
     Files {
         /// A PEM bundle.
         file: Option<PathBuf>,
-        /// A hashed directory.
+        /// A directory, hashed by OpenSSL or with plain PEM files.
         dir: Option<PathBuf>,
     },
     /// Those of the operating system.
@@ -192,7 +203,7 @@ pub enum NameCheck {
 /// What becomes of peers that do not speak TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlaintextPeers {
-    /// They are served, and dialled again in plaintext when TLS fails.
+    /// They are served, and dialled again in plaintext when they show that they speak no TLS.
     Accepted(DangerAccepted),
     /// Their connections are closed.
     Refused,
@@ -213,7 +224,8 @@ pub enum Version {
     Tls13,
 }
 
-/// A named set of versions, suites, groups and leaves, filled in where nothing was said.
+/// A named set of versions, suites, groups and leaves, filled in where nothing was said. One that
+/// was asked for by name is also a ceiling: what it excludes stays out whatever else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// What a stock peer can speak: TLS 1.2 and 1.3, its two suites last.
@@ -225,7 +237,7 @@ pub enum Profile {
     Modern,
 }
 
-/// The protocol versions that may be negotiated. Older ones are never offered.
+/// The protocol versions that may be negotiated; SSL 3.0 never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
     /// TLS 1.0; works only where the security level of the library is lowered.
@@ -238,7 +250,7 @@ pub struct Versions {
     pub tls13: bool,
 }
 
-/// The cipher suites of TLS 1.2.
+/// The cipher suites of TLS 1.2 and older.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suites {
     /// Forward secrecy and authenticated encryption first, the two suites that a stock peer
@@ -246,8 +258,10 @@ pub enum Suites {
     Compatible,
     /// Forward secrecy and authenticated encryption only.
     Modern,
-    /// An OpenSSL cipher string, word for word.
+    /// An OpenSSL cipher string, but for the elements that a notice says were left out.
     Named(String),
+    /// As [`Self::Compatible`], with suites in between that TLS 1.0 and 1.1 can use with any leaf.
+    Obsolete,
 }
 
 impl Suites {
@@ -267,6 +281,14 @@ impl Suites {
                  ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
             }
             Self::Named(string) => string,
+            Self::Obsolete => {
+                "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+                 ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+                 ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
+                 ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:\
+                 ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:\
+                 AES128-SHA:AES256-SHA"
+            }
         }
     }
 }
@@ -279,17 +301,19 @@ pub struct MaterialPaths {
     pub pairs: Vec<MaterialPair>,
 }
 
+impl MaterialPair {
+    /// A certificate chain and its key, which is not encrypted.
+    #[must_use]
+    pub fn new(certificate_chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { certificate_chain: certificate_chain.into(), key: key.into(), passphrase: None }
+    }
+}
+
 impl MaterialPaths {
     /// One certificate and its key.
     #[must_use]
     pub fn one(certificate_chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        Self {
-            pairs: vec![MaterialPair {
-                certificate_chain: certificate_chain.into(),
-                key: key.into(),
-                passphrase: None,
-            }],
-        }
+        Self { pairs: vec![MaterialPair::new(certificate_chain, key)] }
     }
 }
 

@@ -45,6 +45,15 @@ impl Default for PrincipalRules {
 }
 
 impl PrincipalRules {
+    /// Reads `uri:spiffe://d/framework/*,dns:*.example.com,cn`. The error is a sentence for
+    /// people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .map(|rule| PrincipalRule::parse(rule.trim()))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
     /// The principal of a certificate with these names. `None`: no rule fits. A rule fits only if
     /// exactly one name matches it: a certificate with two could be two principals, so it is none
     /// of them.
@@ -68,6 +77,30 @@ impl PrincipalRules {
 }
 
 impl PrincipalRule {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (word, pattern) = match text.split_once(':') {
+            Some((word, pattern)) => (word, Some(pattern)),
+            None => (text, None),
+        };
+        let source = match word {
+            "uri" => NameSource::Uri,
+            "dns" => NameSource::Dns,
+            "cn" => NameSource::CommonName,
+            _ => {
+                return Err(format!(
+                    "`{text}` is not `uri`, `dns` or `cn`, alone or with `:` and a pattern"
+                ));
+            }
+        };
+        match pattern {
+            Some("") => Err(format!("`{text}` has an empty pattern")),
+            Some(pattern) if pattern.matches('*').count() > 1 => {
+                Err(format!("`{pattern}` has more than one `*`"))
+            }
+            pattern => Ok(Self { source, pattern: pattern.map(ToOwned::to_owned) }),
+        }
+    }
+
     fn apply<'a>(&self, name: &'a str) -> Option<&'a str> {
         let Some(pattern) = &self.pattern else { return Some(name).filter(|n| !n.is_empty()) };
         match pattern.split_once('*') {

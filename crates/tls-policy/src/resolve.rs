@@ -1,26 +1,32 @@
 //! From what was said to what is done.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::borrow::Cow;
 
-use crate::clients::{ClientCertificates, Demand};
+use crate::clients::ClientCertificates;
+use crate::error::{PolicyError, PolicyErrors};
 use crate::notice::{DangerAccepted, Notice};
 use crate::policy::{
-    ChainRules, Inbound, MaterialPaths, NameCheck, Outbound, PlaintextPeers, Profile, Suites,
-    TlsPolicy, TlsRules, TrustAnchors, Version, Versions, WhyPlaintext,
+    ChainRules, Inbound, Outbound, PlaintextPeers, Profile, TlsPolicy, TlsRules, TrustAnchors,
+    WhyPlaintext,
 };
-use crate::principal::PrincipalRules;
 use crate::settings::{Naming, Said, TlsSettings};
 use crate::support::CryptoSupport;
 
-const CERT_FILE: &str = "LIBPROCESS_SSL_CERT_FILE";
+mod clients;
+mod files;
+mod identities;
+mod names;
+pub(crate) mod suites;
+mod versions;
+
+pub use identities::{OwnIdentity, resolve_identities};
+
+const CLIENT_CERTS: &str = "LIBPROCESS_SSL_CLIENT_CERTS";
 const ENABLED: &str = "LIBPROCESS_SSL_ENABLED";
-const KEY_FILE: &str = "LIBPROCESS_SSL_KEY_FILE";
 const REQUIRE_CLIENT_CERT: &str = "LIBPROCESS_SSL_REQUIRE_CLIENT_CERT";
-const SCHEME: &str = "LIBPROCESS_SSL_HOSTNAME_VALIDATION_SCHEME";
 const VERIFY_SERVER_CERT: &str = "LIBPROCESS_SSL_VERIFY_SERVER_CERT";
 
-/// How many certificates may stand above the leaf unless said otherwise.
+/// How many intermediates may stand between the leaf and its root unless said otherwise.
 const DEFAULT_DEPTH: u32 = 4;
 
 /// A policy and what an operator should know about it.
@@ -32,165 +38,123 @@ pub struct Resolved {
     pub notices: Vec<Notice>,
 }
 
-/// One thing that keeps settings from being a policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// A boolean is given as itself and as its negation.
-    #[error("`{variable}` and `{other}` are both set")]
-    BothForms {
-        /// One of them.
-        variable: String,
-        /// The other.
-        other: String,
-    },
-    /// Two settings contradict each other.
-    #[error("`{variable}` contradicts `{other}`: {reason}")]
-    Contradiction {
-        /// One of them.
-        variable: String,
-        /// The other.
-        other: String,
-        /// Why they cannot both hold.
-        reason: &'static str,
-    },
-    /// TLS needs this and nobody gave it.
-    #[error("`{variable}` is needed when `LIBPROCESS_SSL_ENABLED` is on")]
-    Missing {
-        /// The variable to set.
-        variable: &'static str,
-    },
-    /// Every protocol version is off or too old.
-    #[error(
-        "no protocol version is left: TLS 1.2 and 1.3 are off (`LIBPROCESS_SSL_ENABLE_TLS_V1_2`, \
-         `LIBPROCESS_SSL_ENABLE_TLS_V1_3`) and older ones are not spoken"
-    )]
-    NoVersion,
-    /// A restriction that is not honoured yet; without it the program would run more open than
-    /// it was told.
-    #[error("`{variable}` is not honoured yet and nothing may run without it: {what}")]
-    NotHonoured {
-        /// The variable that restricts.
-        variable: String,
-        /// What it asks for.
-        what: &'static str,
-    },
-    /// No such variable.
-    #[error("`{variable}` is not a variable of this program{}", did_you_mean(.suggestion))]
-    Unknown {
-        /// The variable that was set.
-        variable: String,
-        /// The nearest one that exists.
-        suggestion: Option<String>,
-    },
-    /// Nothing was said where our own commands do not take silence for consent.
-    #[error("`{variable}`: {consequence}")]
-    Unprotected {
-        /// The variable that would protect.
-        variable: &'static str,
-        /// What follows from its absence.
-        consequence: &'static str,
-    },
-    /// A file named by `file://` cannot be read.
-    #[error("`{variable}` names `{path}`: {reason}")]
-    Unreadable {
-        /// The variable.
-        variable: String,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The value is not of the variable's type, or not one of those it may have.
-    #[error("`{variable}` is `{value}`, expected {expected}")]
-    Value {
-        /// The variable.
-        variable: String,
-        /// What it says.
-        value: String,
-        /// What it may say.
-        expected: &'static str,
-    },
-}
-
-fn did_you_mean(suggestion: &Option<String>) -> String {
-    suggestion.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
-}
-
-/// All that keeps settings from being a policy; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyErrors(pub Vec<PolicyError>);
-
-impl fmt::Display for PolicyErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, error) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{error}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for PolicyErrors {}
-
 /// Decides. `support` is what the driver can honour; what restricts and cannot be honoured is an
 /// error, what weakens and cannot be honoured is a notice.
 pub fn resolve(settings: &TlsSettings, support: &CryptoSupport) -> Result<Resolved, PolicyErrors> {
-    let mut resolving =
-        Resolving { settings, support, errors: Vec::new(), notices: settings.notices.clone() };
+    let mut resolving = Resolving::new(settings, support);
     let policy = if is_on(&settings.enabled) {
         resolving.tls().map(TlsPolicy::Tls)
     } else {
         Some(TlsPolicy::Plaintext(resolving.plaintext()))
     };
-    match policy {
-        Some(policy) if resolving.errors.is_empty() => {
-            Ok(Resolved { policy, notices: resolving.notices })
-        }
-        _ => Err(PolicyErrors(resolving.errors)),
-    }
+    resolving.resolved(policy)
 }
 
 fn is_on(said: &Option<Said<bool>>) -> bool {
     said.as_ref().is_some_and(|s| s.value)
 }
 
+/// Whether somebody said `false`, which is more than nothing.
+fn is_off(said: &Option<Said<bool>>) -> bool {
+    said.as_ref().is_some_and(|s| !s.value)
+}
+
 struct Resolving<'a> {
     settings: &'a TlsSettings,
     support: &'a CryptoSupport,
+    /// The profile that was asked for, and by which setting.
+    profile: Option<(Profile, String)>,
     errors: Vec<PolicyError>,
     notices: Vec<Notice>,
 }
 
 /// What is verified, after aliases and implications.
 struct Verification {
-    /// Who asked that clients present certificates.
+    /// Who asked that all clients present certificates.
     clients: Option<String>,
     /// Who asked that servers are verified.
     servers: Option<String>,
 }
 
-impl Resolving<'_> {
+impl<'a> Resolving<'a> {
+    fn new(settings: &'a TlsSettings, support: &'a CryptoSupport) -> Self {
+        let notices = settings.notices.clone();
+        let mut resolving = Self { settings, support, profile: None, errors: Vec::new(), notices };
+        resolving.profile = resolving.said_profile();
+        resolving
+    }
+
+    fn resolved(self, policy: Option<TlsPolicy>) -> Result<Resolved, PolicyErrors> {
+        match policy {
+            Some(policy) if self.errors.is_empty() => {
+                Ok(Resolved { policy, notices: self.notices })
+            }
+            _ => Err(PolicyErrors(self.errors)),
+        }
+    }
+
+    fn said_profile(&mut self) -> Option<(Profile, String)> {
+        let Said { value, variable } = self.settings.profile.as_ref()?;
+        let profile = match value.as_str() {
+            "intermediate" => Profile::Intermediate,
+            "mesos" => Profile::Mesos,
+            "modern" => Profile::Modern,
+            _ => {
+                self.errors.push(PolicyError::Value {
+                    variable: variable.clone(),
+                    value: value.clone(),
+                    expected: "`modern`, `intermediate` or `mesos`",
+                });
+                return None;
+            }
+        };
+        Some((profile, variable.clone()))
+    }
+
+    /// The profile that fills in what was not said.
+    fn profile(&self) -> Profile {
+        match (&self.profile, self.settings.naming) {
+            (Some((profile, _)), _) => *profile,
+            (None, Naming::Alcazar) => Profile::Intermediate,
+            (None, Naming::Mesos) => Profile::Mesos,
+        }
+    }
+
     fn plaintext(&mut self) -> WhyPlaintext {
         let s = self.settings;
-        for said in [&s.require_client_cert, &s.require_cert, &s.verify_server_cert, &s.verify_cert]
-        {
-            if let Some(Said { value: true, variable }) = said {
+        let switches =
+            [&s.require_client_cert, &s.require_cert, &s.verify_server_cert, &s.verify_cert];
+        let switches = switches.into_iter().flatten().filter(|s| s.value).map(|s| &s.variable);
+        let restrictions = switches
+            .chain(s.crl_file.as_ref().map(|s| &s.variable))
+            .chain(s.client_certs.as_ref().map(|s| &s.variable));
+        // The original looks at nothing else when TLS is off. Somebody who says so by name while
+        // the rest stays in place (the way back of an upgrade) is believed; a forgotten
+        // `ENABLED` is not.
+        let by_name = s.naming == Naming::Mesos && is_off(&s.enabled);
+        for variable in restrictions.cloned() {
+            if by_name {
+                let reason = "`LIBPROCESS_SSL_ENABLED` is off, nobody is verified";
+                self.notices.push(Notice::Ignored { variable, reason });
+            } else {
                 self.errors.push(PolicyError::Contradiction {
-                    variable: variable.clone(),
+                    variable,
                     other: ENABLED.to_owned(),
                     reason: "there is nothing to verify when TLS is off",
                 });
             }
         }
-        let paths = [&s.cert_file, &s.key_file, &s.ca_file, &s.ca_dir];
-        for said in paths.into_iter().flatten() {
-            let variable = said.variable.clone();
+        let paths = [&s.cert_file, &s.key_file, &s.ca_file, &s.ca_dir, &s.alt_cert_file];
+        let texts = [&s.profile, &s.principal_rules];
+        let paths = paths.into_iter().flatten().map(|s| &s.variable);
+        let texts = texts.into_iter().flatten().map(|s| &s.variable);
+        for variable in paths.chain(texts) {
+            let variable = variable.clone();
             let reason = "`LIBPROCESS_SSL_ENABLED` is not on, connections are not encrypted";
             self.notices.push(Notice::Ignored { variable, reason });
         }
         let danger = self.weak_by_silence(
+            false,
             ENABLED,
             "it is not on, so connections are neither encrypted nor authenticated: whoever \
              reaches the port can read and send everything",
@@ -206,48 +170,59 @@ impl Resolving<'_> {
             self.errors.push(PolicyError::NotHonoured { variable, what });
         }
         let verification = self.verification();
-        let plaintext_peers = self.plaintext_peers(&verification);
+        let client_certificates = self.client_certificates(&verification);
+        let clients_asked = client_certificates.as_ref().is_some_and(ClientCertificates::asked);
+        let anybody_verified = clients_asked || verification.servers.is_some();
+        let plaintext_peers = self.plaintext_peers(&verification, client_certificates.as_ref());
         let materials = self.materials();
-        let name_check = self.name_check(&verification);
-        let chain = self.chain();
-        let (versions, suites, groups) = (self.versions(), self.suites(), self.groups());
-        let inbound = match verification.clients {
-            None => Inbound::AnyClient(self.weak_by_silence(
+        let names = self.names(verification.servers.is_some(), anybody_verified);
+        let chain = self.chain(anybody_verified);
+        let revocation = self.revocation(anybody_verified);
+        let versions = self.versions();
+        let suites = self.suites(versions.as_ref());
+        let groups = self.groups();
+        let principals = self.principals(clients_asked);
+        let reload = self.reload();
+        let client_certificates = client_certificates?;
+        let inbound = if clients_asked {
+            if chain.anchors == TrustAnchors::System {
+                self.weak(
+                    "LIBPROCESS_SSL_CA_FILE",
+                    "it is not given, so a certificate of any public authority lets its owner in",
+                );
+            }
+            Inbound::ClientCertificate(chain.clone(), names?.of_clients())
+        } else {
+            let said = is_off(&self.settings.require_client_cert)
+                || is_off(&self.settings.require_cert)
+                || self.settings.client_certs.is_some();
+            Inbound::AnyClient(self.weak_by_silence(
+                said,
                 REQUIRE_CLIENT_CERT,
                 "it is not on, so whoever connects is served without proving who it is",
-            )),
-            // The scheme `openssl` checks no name of a client.
-            Some(_) => match name_check? {
-                NameCheck::ReverseDns { ip } => {
-                    Inbound::ClientCertificate(chain.clone(), NameCheck::ReverseDns { ip })
-                }
-                NameCheck::ChainOnly | NameCheck::Dialled { .. } => {
-                    Inbound::ClientCertificate(chain.clone(), NameCheck::ChainOnly)
-                }
-            },
+            ))
         };
         let outbound = match verification.servers {
-            None => Outbound::Unverified(self.weak_by_silence(
-                VERIFY_SERVER_CERT,
-                "it is not on, so anybody in between can pose as the peer that we connect to",
-            )),
-            Some(_) => Outbound::Verified(chain, name_check?),
-        };
-        let demand = match &inbound {
-            Inbound::AnyClient(_) => Demand::None,
-            Inbound::ClientCertificate(..) | Inbound::ComponentIdentity(_) => Demand::Required,
+            None => {
+                let said =
+                    is_off(&self.settings.verify_server_cert) || is_off(&self.settings.verify_cert);
+                Outbound::Unverified(self.weak_by_silence(
+                    said,
+                    VERIFY_SERVER_CERT,
+                    "it is not on, so anybody in between can pose as the peer that we connect to",
+                ))
+            }
+            Some(_) => Outbound::Verified(chain, names?),
         };
         Some(TlsRules {
             inbound,
             outbound,
-            client_certificates: ClientCertificates::everywhere(demand),
-            principals: PrincipalRules::default(),
-            revocation: None,
+            client_certificates,
+            principals: principals?,
+            revocation,
+            reload: reload?,
             plaintext_peers,
-            profile: match self.settings.naming {
-                Naming::Alcazar => Profile::Intermediate,
-                Naming::Mesos => Profile::Mesos,
-            },
+            profile: self.profile(),
             versions: versions?,
             suites,
             groups,
@@ -259,12 +234,6 @@ impl Resolving<'_> {
         let s = self.settings;
         let servers = self.either(&s.verify_server_cert, &s.verify_cert, VERIFY_SERVER_CERT);
         let clients = self.either(&s.require_client_cert, &s.require_cert, REQUIRE_CLIENT_CERT);
-        if let Some(by) = &clients
-            && !self.support.required_client_certificates
-        {
-            let what = "clients without a verified certificate must be turned away";
-            self.errors.push(PolicyError::NotHonoured { variable: by.clone(), what });
-        }
         if let Some(by) = &servers
             && !self.support.server_chains
         {
@@ -300,11 +269,19 @@ impl Resolving<'_> {
         [new, old].into_iter().flatten().find(|s| s.value).map(|s| s.variable.clone())
     }
 
-    fn plaintext_peers(&mut self, verification: &Verification) -> PlaintextPeers {
+    fn plaintext_peers(
+        &mut self,
+        verification: &Verification,
+        clients: Option<&ClientCertificates>,
+    ) -> PlaintextPeers {
         let Some(Said { value: true, variable }) = &self.settings.support_downgrade else {
             return PlaintextPeers::Refused;
         };
-        let verified = verification.clients.as_ref().or(verification.servers.as_ref());
+        let asked = clients.is_some_and(ClientCertificates::asked);
+        let client_certs = self.settings.client_certs.as_ref().filter(|_| asked);
+        let verified = (verification.clients.as_ref())
+            .or(verification.servers.as_ref())
+            .or(client_certs.map(|said| &said.variable));
         if let (Some(other), Naming::Alcazar) = (verified, self.settings.naming) {
             self.errors.push(PolicyError::Contradiction {
                 variable: variable.clone(),
@@ -325,51 +302,15 @@ impl Resolving<'_> {
         PlaintextPeers::Accepted(self.weak(variable, consequence))
     }
 
-    fn materials(&mut self) -> Option<MaterialPaths> {
+    fn chain(&mut self, verified: bool) -> ChainRules {
         let s = self.settings;
-        if s.key_file.is_none() {
-            self.errors.push(PolicyError::Missing { variable: KEY_FILE });
-        }
-        if s.cert_file.is_none() {
-            self.errors.push(PolicyError::Missing { variable: CERT_FILE });
-        }
-        Some(MaterialPaths::one(&s.cert_file.as_ref()?.value, &s.key_file.as_ref()?.value))
-    }
-
-    /// The check of a server's name, after the scheme.
-    fn name_check(&mut self, verification: &Verification) -> Option<NameCheck> {
-        let ip = is_on(&self.settings.verify_ipadd);
-        let said = self.settings.hostname_validation_scheme.as_ref();
-        let (check, honoured) = match said.map_or("legacy", |s| s.value.as_str()) {
-            "legacy" => (NameCheck::ReverseDns { ip }, self.support.reverse_dns_names),
-            "openssl" => (NameCheck::Dialled { ip }, self.support.dialled_names),
-            _ => {
-                self.errors.extend(said.map(|s| PolicyError::Value {
-                    variable: s.variable.clone(),
-                    value: s.value.clone(),
-                    expected: "`legacy` or `openssl`",
-                }));
-                return None;
+        if !verified {
+            let paths = [&s.ca_file, &s.ca_dir].into_iter().flatten().map(|s| &s.variable);
+            let depth = s.verification_depth.as_ref().map(|s| &s.variable);
+            for variable in paths.chain(depth).cloned() {
+                self.notices.push(Notice::Ignored { variable, reason: "nobody is verified" });
             }
-        };
-        if verification.servers.is_some() && !honoured {
-            self.errors.push(PolicyError::NotHonoured {
-                variable: said.map_or_else(|| SCHEME.to_owned(), |s| s.variable.clone()),
-                what: match check {
-                    NameCheck::ReverseDns { .. } => {
-                        "names must be checked by the scheme `legacy` (by looking up addresses)"
-                    }
-                    NameCheck::ChainOnly | NameCheck::Dialled { .. } => {
-                        "names must be checked by the scheme `openssl`"
-                    }
-                },
-            });
         }
-        Some(check)
-    }
-
-    fn chain(&self) -> ChainRules {
-        let s = self.settings;
         let anchors = match (&s.ca_file, &s.ca_dir) {
             (None, None) => TrustAnchors::System,
             (file, dir) => TrustAnchors::Files {
@@ -382,85 +323,46 @@ impl Resolving<'_> {
         ChainRules { anchors, depth: depth.min(i32::MAX.unsigned_abs()) }
     }
 
-    fn versions(&mut self) -> Option<Versions> {
-        let s = self.settings;
-        for (version, said) in [
-            (Version::Ssl3, &s.enable_ssl_v3),
-            (Version::Tls10, &s.enable_tls_v1_0),
-            (Version::Tls11, &s.enable_tls_v1_1),
-        ] {
-            if let Some(Said { value: true, variable }) = said {
-                let reason = if self.support.speaks(version) {
-                    "the version is obsolete and never offered"
-                } else {
-                    "the TLS library does not speak it any more"
-                };
-                self.notices.push(Notice::Ignored { variable: variable.clone(), reason });
+    /// What a profile that was asked for excludes: a contradiction under our own names, a notice
+    /// under the original's. Returns whether it is excluded.
+    fn excluded(&mut self, variable: &str, reason: &'static str) -> bool {
+        let Some((_, profile)) = &self.profile else { return false };
+        match self.settings.naming {
+            Naming::Alcazar => self.errors.push(PolicyError::Contradiction {
+                variable: variable.to_owned(),
+                other: profile.clone(),
+                reason,
+            }),
+            Naming::Mesos => {
+                self.notices.push(Notice::Ignored { variable: variable.to_owned(), reason });
             }
         }
-        // Silence means both: the original has 1.3 off because its executors could not reconnect.
-        let wanted = |said: &Option<Said<bool>>| said.as_ref().is_none_or(|s| s.value);
-        let versions = Versions {
-            tls10: false,
-            tls11: false,
-            tls12: wanted(&s.enable_tls_v1_2) && self.support.speaks(Version::Tls12),
-            tls13: wanted(&s.enable_tls_v1_3) && self.support.speaks(Version::Tls13),
-        };
-        if versions.tls12 || versions.tls13 {
-            Some(versions)
-        } else {
-            self.errors.push(PolicyError::NoVersion);
-            None
-        }
-    }
-
-    fn suites(&mut self) -> Suites {
-        let Some(said) = &self.settings.ciphers else {
-            return match self.settings.naming {
-                Naming::Alcazar => Suites::Modern,
-                Naming::Mesos => Suites::Compatible,
-            };
-        };
-        if said.value.trim().is_empty() {
-            self.errors.push(PolicyError::Value {
-                variable: said.variable.clone(),
-                value: said.value.clone(),
-                expected: "an OpenSSL cipher string",
-            });
-        }
-        if said.value.split([':', ',', ' ']).any(proves_or_hides_nothing) {
-            self.weak(&said.variable, "it allows suites without encryption or authentication");
-        }
-        Suites::Named(said.value.clone())
-    }
-
-    fn groups(&self) -> Option<String> {
-        let said = self.settings.ecdh_curves.as_ref()?;
-        (said.value != "auto").then(|| said.value.clone())
+        true
     }
 
     /// What the original does when told nothing. Under our own names a weakening has to be asked
-    /// for.
+    /// for: silence is an error, an explicit `false` (`said`) is not.
     fn weak_by_silence(
         &mut self,
+        said: bool,
         setting: &'static str,
         consequence: &'static str,
     ) -> DangerAccepted {
-        if self.settings.naming == Naming::Alcazar {
+        if self.settings.naming == Naming::Alcazar && !said {
             self.errors.push(PolicyError::Unprotected { variable: setting, consequence });
         }
         self.weak(setting, consequence)
     }
 
-    fn weak(&mut self, setting: &str, consequence: &'static str) -> DangerAccepted {
+    fn weak(&mut self, setting: &str, consequence: impl Into<Cow<'static, str>>) -> DangerAccepted {
         let danger = DangerAccepted::asked_by(setting);
+        let consequence = consequence.into();
         self.notices.push(Notice::Weak { danger: danger.clone(), consequence });
         danger
     }
-}
 
-/// Whether an element of a cipher string adds suites with no encryption or no authentication.
-fn proves_or_hides_nothing(element: &str) -> bool {
-    !element.starts_with(['!', '-'])
-        && ["NULL", "ADH", "AECDH", "COMPLEMENTOFALL"].iter().any(|bad| element.contains(bad))
+    fn text_error(&mut self, variable: &str, problem: impl Into<String>) {
+        let (variable, problem) = (variable.to_owned(), problem.into());
+        self.errors.push(PolicyError::Text { variable, problem });
+    }
 }

@@ -1,10 +1,12 @@
 //! What the TLS library and the driver can do, as data.
 
+use std::collections::BTreeSet;
+
 use crate::policy::Version;
 
 /// What the driver and its TLS library can honour. An argument of [`crate::resolve()`], so that
 /// the function can be tested for several of them and nothing is promised that is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CryptoSupport {
     /// The oldest protocol version that can be negotiated.
     pub oldest: Version,
@@ -22,6 +24,8 @@ pub struct CryptoSupport {
     pub dialled_names: bool,
     /// Host names can be checked by looking up the peer's address (`legacy` scheme).
     pub reverse_dns_names: bool,
+    /// Of [`crate::TlsSettings::named_suites`] those that the library does not have.
+    pub missing_suites: BTreeSet<String>,
 }
 
 impl CryptoSupport {
@@ -35,11 +39,12 @@ impl CryptoSupport {
         server_chains: false,
         dialled_names: false,
         reverse_dns_names: false,
+        missing_suites: BTreeSet::new(),
     };
 
     /// OpenSSL 3 with a driver that does all that the settings can say.
     pub const EVERYTHING: Self = Self {
-        oldest: Version::Tls12,
+        oldest: Version::Tls10,
         newest: Version::Tls13,
         unidentified_peers: true,
         downgrade: true,
@@ -47,6 +52,7 @@ impl CryptoSupport {
         server_chains: true,
         dialled_names: true,
         reverse_dns_names: true,
+        missing_suites: BTreeSet::new(),
     };
 
     /// Whether `version` can be negotiated.

@@ -157,7 +157,7 @@ fn every_variable_is_read_into_its_setting() {
         };
         let settings = read(&[(&format!("LIBPROCESS_SSL_{}", variable.name), value)]).unwrap();
         let changed = settings != TlsSettings::silent(Naming::Mesos);
-        assert_eq!(changed, variable.name != "HELP", "{}", variable.name);
+        assert!(changed, "{}", variable.name);
     }
 }
 

@@ -31,6 +31,11 @@ fn rules(variables: &[(&str, &str)]) -> TlsRules {
     with(Naming::Mesos, variables).unwrap().policy.rules().unwrap().clone()
 }
 
+fn weakened_by(resolved: &Resolved, setting: &str) -> bool {
+    let danger = DangerAccepted::asked_by(setting);
+    resolved.notices.iter().any(|n| matches!(n, Notice::Weak { danger: d, .. } if *d == danger))
+}
+
 fn errors(result: Result<Resolved, PolicyErrors>) -> Vec<PolicyError> {
     result.unwrap_err().0
 }
@@ -178,38 +183,50 @@ fn roots_come_from_files_or_from_the_system() {
 }
 
 #[test]
-fn old_versions_are_never_offered_and_new_ones_unless_told_not_to() {
+fn new_versions_are_offered_unless_told_not_to_and_old_ones_when_told_to() {
     let versions = |variables: &[(&str, &str)]| rules(variables).versions;
-    assert_eq!(versions(&[]), Versions { tls10: false, tls11: false, tls12: true, tls13: true });
-    assert_eq!(
-        versions(&[("ENABLE_TLS_V1_3", "false")]),
-        Versions { tls10: false, tls11: false, tls12: true, tls13: false }
-    );
-    assert_eq!(
-        versions(&[("ENABLE_TLS_V1_2", "false")]),
-        Versions { tls10: false, tls11: false, tls12: false, tls13: true }
-    );
-    for old in ["ENABLE_SSL_V3", "ENABLE_TLS_V1_0", "ENABLE_TLS_V1_1"] {
+    let usual = Versions { tls10: false, tls11: false, tls12: true, tls13: true };
+    assert_eq!(versions(&[]), usual);
+    assert_eq!(versions(&[("ENABLE_TLS_V1_3", "false")]), Versions { tls13: false, ..usual });
+    assert_eq!(versions(&[("ENABLE_TLS_V1_2", "false")]), Versions { tls12: false, ..usual });
+    let none = [("ENABLE_TLS_V1_2", "false"), ("ENABLE_TLS_V1_3", "false")];
+    assert_eq!(errors(with(Naming::Mesos, &none)), [PolicyError::NoVersion]);
+    for (old, expected) in [
+        ("ENABLE_TLS_V1_0", Versions { tls10: true, ..usual }),
+        ("ENABLE_TLS_V1_1", Versions { tls11: true, ..usual }),
+    ] {
         let resolved = with(Naming::Mesos, &[(old, "true")]).unwrap();
-        assert_eq!(resolved.policy, with(Naming::Mesos, &[]).unwrap().policy, "{old}");
-        assert!(
-            resolved
-                .notices
-                .iter()
-                .any(|n| matches!(n, Notice::Ignored { variable, .. } if variable.ends_with(old)))
-        );
-        let only = with(
-            Naming::Mesos,
-            &[(old, "true"), ("ENABLE_TLS_V1_2", "false"), ("ENABLE_TLS_V1_3", "false")],
-        );
-        assert_eq!(errors(only), [PolicyError::NoVersion], "{old}");
+        let rules = resolved.policy.rules().unwrap();
+        assert_eq!(rules.versions, expected);
+        assert_eq!(rules.suites, Suites::Obsolete, "the old versions can use no other suites");
+        let name = format!("LIBPROCESS_SSL_{old}");
+        assert!(weakened_by(&resolved, &name), "{:?}", resolved.notices);
+        let alone = [(old, "true"), none[0], none[1]];
+        let alone = with(Naming::Mesos, &alone).unwrap();
+        assert!(!alone.policy.rules().unwrap().versions.tls12);
     }
-    let old_library = CryptoSupport { newest: Version::Tls12, ..CryptoSupport::EVERYTHING };
-    let settings = settings(
-        Naming::Mesos,
-        &[("ENABLED", "1"), ("CERT_FILE", "/c"), ("KEY_FILE", "/k"), ("ENABLE_TLS_V1_2", "0")],
+    let library = CryptoSupport {
+        oldest: Version::Tls12,
+        newest: Version::Tls12,
+        ..CryptoSupport::EVERYTHING
+    };
+    let mut all = vec![("ENABLED", "1"), ("CERT_FILE", "/c"), ("KEY_FILE", "/k")];
+    all.extend([("ENABLE_TLS_V1_2", "0"), ("ENABLE_TLS_V1_0", "1")]);
+    let settings = settings(Naming::Mesos, &all);
+    assert_eq!(errors(resolve(&settings, &library)), [PolicyError::NoVersion]);
+}
+
+#[test]
+fn ssl_3_is_a_notice_and_changes_nothing() {
+    let resolved = with(Naming::Mesos, &[("ENABLE_SSL_V3", "true")]).unwrap();
+    assert_eq!(resolved.policy, with(Naming::Mesos, &[]).unwrap().policy);
+    let name = "LIBPROCESS_SSL_ENABLE_SSL_V3";
+    assert!(
+        resolved
+            .notices
+            .iter()
+            .any(|n| matches!(n, Notice::Ignored { variable, .. } if variable == name))
     );
-    assert_eq!(errors(resolve(&settings, &old_library)), [PolicyError::NoVersion]);
 }
 
 #[test]
@@ -226,7 +243,7 @@ fn suites_are_compatible_under_the_originals_names_and_modern_under_ours() {
     assert_eq!(named.policy.rules().unwrap().suites, expected);
     assert!(matches!(
         &errors(with(Naming::Mesos, &[("CIPHERS", " ")]))[..],
-        [PolicyError::Value { .. }]
+        [PolicyError::NoSuite { .. }]
     ));
     let weak = |string: &str| {
         let danger = DangerAccepted::asked_by("LIBPROCESS_SSL_CIPHERS");
