@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 pub use crate::dial::DialError;
 
-use crate::dial::dial;
+use crate::dial::Dial;
 use crate::stream::KeepAlive;
 use crate::tls::{Expected, Security};
 
@@ -129,9 +129,9 @@ impl Client {
         let mut failure = DialError::Resolve { host: host.to_owned(), source: None };
         let name = host.parse::<IpAddr>().is_err().then_some(host);
         for address in resolve(host, port).await? {
-            let dialling =
-                dial(&self.security, address, name, expected, keep_alive, connect_deadline);
-            match dialling.await {
+            let (security, deadline) = (&self.security, connect_deadline);
+            let dial = Dial { security, address, name, expected, keep_alive, deadline };
+            match dial.open().await {
                 Ok((stream, facts)) => {
                     let (sender, connection) = http1::Builder::new()
                         .title_case_headers(true)

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use libprocess::sender::PeerFacts;
+use tls_policy::{Outbound, PlaintextPeers};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::seldom;
 use crate::stream::{Enduring, KeepAlive, Stream, prepare};
-use crate::tls::{Expected, HandshakeError, Security};
+use crate::tls::{Contexts, Expected, HandshakeError, Security};
 
 /// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -49,34 +51,99 @@ pub enum DialError {
     },
 }
 
-/// Opens a connection; on success the other end is who was expected. `name` is the host name that
-/// was dialled, if one is known.
-pub(crate) async fn dial(
-    security: &Security,
-    address: SocketAddr,
-    name: Option<&str>,
-    expected: &Expected,
-    keep_alive: KeepAlive,
-    deadline: Duration,
-) -> Result<(Stream, PeerFacts), DialError> {
-    let untrusted = |error: HandshakeError| DialError::Untrusted { address, reason: error.line() };
-    let opening = async {
-        if let Security::Tls(contexts) = security {
-            contexts.may_dial(name, expected).map_err(untrusted)?;
-        }
+/// Who is dialled, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dial<'a> {
+    pub(crate) security: &'a Security,
+    pub(crate) address: SocketAddr,
+    /// The host name that was dialled, if one is known.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) expected: &'a Expected,
+    pub(crate) keep_alive: KeepAlive,
+    /// For all of it.
+    pub(crate) deadline: Duration,
+}
+
+/// An attempt that failed.
+enum Failed {
+    /// The peer showed that it speaks no TLS.
+    NoTls(DialError),
+    Finally(DialError),
+}
+
+impl Dial<'_> {
+    /// Opens a connection; on success the other end is who was expected.
+    pub(crate) async fn open(self) -> Result<(Stream, PeerFacts), DialError> {
+        self.in_time(async {
+            self.secured().await.map_err(|(Failed::NoTls(error) | Failed::Finally(error))| error)
+        })
+        .await
+    }
+
+    /// The same, but goes on in plaintext with a peer that showed that it speaks no TLS, if the
+    /// policy accepts such peers. A peer that showed anything else, or nothing, is left.
+    pub(crate) async fn open_or_downgrade(self) -> Result<(Stream, PeerFacts), DialError> {
+        self.in_time(async {
+            match (self.secured().await, self.security) {
+                (Ok(opened), _) => Ok(opened),
+                (Err(Failed::NoTls(_)), Security::Tls(contexts)) if may_downgrade(contexts) => {
+                    let address = self.address;
+                    seldom!(info, %address, "a peer speaks no TLS: dialled in plaintext");
+                    let socket = self.connected().await?;
+                    contexts.counters().downgrade_dialled();
+                    Ok((Stream::Plain(socket), PeerFacts::plaintext(address)))
+                }
+                (Err(Failed::NoTls(error) | Failed::Finally(error)), _) => Err(error),
+            }
+        })
+        .await
+    }
+
+    async fn in_time<T>(
+        self,
+        opening: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let Self { address, deadline, .. } = self;
+        let outcome = timeout(deadline, opening).await;
+        outcome.unwrap_or(Err(DialError::Deadline { address, deadline }))
+    }
+
+    async fn connected(self) -> Result<Enduring, DialError> {
+        let address = self.address;
         let refused = |source| DialError::Connect { address, source };
         let socket = TcpStream::connect(address).await.map_err(refused)?;
-        prepare(&socket, keep_alive).map_err(refused)?;
-        let socket = Enduring::new(socket);
-        match security {
-            Security::DangerPlaintext => Ok((Stream::Plain(socket), PeerFacts::plaintext(address))),
+        prepare(&socket, self.keep_alive).map_err(refused)?;
+        Ok(Enduring::new(socket))
+    }
+
+    async fn secured(self) -> Result<(Stream, PeerFacts), Failed> {
+        let Self { address, name, expected, .. } = self;
+        let failed = |error: HandshakeError| {
+            let reason = error.line();
+            let dial_error = DialError::Untrusted { address, reason };
+            match error {
+                HandshakeError::SpeaksNoTls => Failed::NoTls(dial_error),
+                _ => Failed::Finally(dial_error),
+            }
+        };
+        match self.security {
+            Security::DangerPlaintext => {
+                let socket = self.connected().await.map_err(Failed::Finally)?;
+                Ok((Stream::Plain(socket), PeerFacts::plaintext(address)))
+            }
             Security::Tls(contexts) => {
-                contexts.connect(socket, address, name, expected).await.map_err(untrusted)
+                contexts.may_dial(name, expected).map_err(failed)?;
+                let socket = self.connected().await.map_err(Failed::Finally)?;
+                contexts.connect(socket, address, name, expected).await.map_err(failed)
             }
         }
-    };
-    match timeout(deadline, opening).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(DialError::Deadline { address, deadline }),
     }
+}
+
+/// Whether plaintext will do for peers that speak no TLS. Where components prove their identities
+/// it never will, whatever else the rules say.
+fn may_downgrade(contexts: &Contexts) -> bool {
+    let rules = contexts.rules();
+    matches!(rules.plaintext_peers, PlaintextPeers::Accepted(_))
+        && !matches!(rules.outbound, Outbound::ComponentIdentity(_))
 }

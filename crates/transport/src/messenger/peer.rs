@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Exited, Inner, Item, Link, Stop};
 use crate::counters::Counters;
-use crate::dial::dial;
+use crate::dial::Dial;
 use crate::stream::Stream;
 use crate::tls::Expected;
 
@@ -115,11 +115,15 @@ impl Task {
         let parts = &self.messenger.parts;
         let settings = parts.settings;
         let address = SocketAddr::V4(self.address);
-        let deadline = settings.connect_deadline;
-        let dialled =
-            dial(&parts.security, address, None, &self.expected, settings.keep_alive, deadline)
-                .await;
-        let (stream, facts) = match dialled {
+        let dial = Dial {
+            security: &parts.security,
+            address,
+            name: None,
+            expected: &self.expected,
+            keep_alive: settings.keep_alive,
+            deadline: settings.connect_deadline,
+        };
+        let (stream, facts) = match dial.open_or_downgrade().await {
             Ok(opened) => opened,
             Err(error) => {
                 parts.counters.dial_failures.increment();

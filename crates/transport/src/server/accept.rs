@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libprocess::sender::PeerFacts;
+use tls_policy::{Inbound, PlaintextPeers};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -16,7 +17,7 @@ use super::gate::{Admission, Doing, Gate, Ticket};
 use super::{Handler, Shared, told_to_stop};
 use crate::seldom;
 use crate::stream::{Enduring, Stream, prepare};
-use crate::tls::{Contexts, Security};
+use crate::tls::{Contexts, Failure, Security};
 
 /// How long to wait when the system has no descriptor or memory for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -148,7 +149,13 @@ async fn open<H: Handler>(
     }
     match Opening::of(first[0]) {
         Opening::Tls => handshake(socket, address, contexts, shared, ticket).await,
+        Opening::Plain if accepts_plaintext(contexts) => {
+            contexts.counters().downgrade_accepted();
+            seldom!(info, %address, "a peer speaks no TLS: served in plaintext");
+            Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
+        }
         Opening::Plain => {
+            contexts.counters().failed(Failure::NoTls);
             shared.parts.counters.handshake_failures.increment();
             seldom!(info, %address, "a connection does not speak TLS, as it must on this port");
             let deadline = shared.parts.settings.handshake_deadline;
@@ -157,6 +164,14 @@ async fn open<H: Handler>(
             None
         }
     }
+}
+
+/// Whether whoever speaks no TLS is served all the same. Where components prove their identities
+/// nobody is, whatever else the rules say.
+fn accepts_plaintext(contexts: &Contexts) -> bool {
+    let rules = contexts.rules();
+    matches!(rules.plaintext_peers, PlaintextPeers::Accepted(_))
+        && !matches!(rules.inbound, Inbound::ComponentIdentity(_))
 }
 
 /// Waits for its turn and makes the handshake.
@@ -168,9 +183,10 @@ async fn handshake<H: Handler>(
     ticket: &mut Ticket,
 ) -> Option<(Stream, PeerFacts)> {
     let counters = &shared.parts.counters;
-    let failed = |late: bool| {
+    let late = || {
         counters.handshake_failures.increment();
-        counters.deadlines_missed.add(u64::from(late));
+        counters.deadlines_missed.increment();
+        contexts.counters().failed(Failure::Deadline);
     };
     let deadline = shared.parts.settings.handshake_deadline;
     let patience = shared.parts.settings.caps.handshake_patience.min(deadline);
@@ -180,7 +196,7 @@ async fn handshake<H: Handler>(
         Ok(Ok(())) => {}
         Ok(Err(_)) => return None,
         Err(_) => {
-            failed(true);
+            late();
             seldom!(warn, %address, "too many TLS handshakes at once: one waited too long");
             return None;
         }
@@ -189,7 +205,7 @@ async fn handshake<H: Handler>(
     let outcome = match timeout(patience, &mut accepting).await {
         Ok(outcome) => Ok(outcome),
         Err(_) if ticket.overdue().is_err() => {
-            failed(true);
+            late();
             seldom!(warn, %address, "a slow TLS handshake was ended because others wait");
             return None;
         }
@@ -199,13 +215,13 @@ async fn handshake<H: Handler>(
     match outcome {
         Ok(Ok(secured)) => Some(secured),
         Ok(Err(error)) => {
-            failed(false);
+            counters.handshake_failures.increment();
             let source = std::error::Error::source(&error).map(ToString::to_string);
             seldom!(warn, %address, %error, source, "a TLS handshake failed");
             None
         }
         Err(_) => {
-            failed(true);
+            late();
             seldom!(warn, %address, "a TLS handshake was not finished in time");
             None
         }

@@ -13,6 +13,7 @@ mod tap;
 mod attacks;
 mod batches;
 mod deadlines;
+mod downgrade;
 mod http;
 mod links;
 mod senders;
