@@ -232,7 +232,7 @@ async fn c12_a_reader_that_takes_its_answer_in_sips_is_ended() {
 }
 
 #[tokio::test]
-async fn d8_garbage_instead_of_a_handshake_costs_only_its_own_connection() {
+async fn d8_garbage_instead_of_a_tls_handshake_costs_only_its_own_connection() {
     let pki = Pki::new();
     let server = serve_with(pki.component("master/m"), strict(), echo());
     for garbage in [&b"\x16\x03\x01\x00\x05hello"[..], b"\x16\xff\xff\xff\xff\xff\xff", b"\x00\x01"]
@@ -246,7 +246,7 @@ async fn d8_garbage_instead_of_a_handshake_costs_only_its_own_connection() {
 }
 
 #[tokio::test]
-async fn d8_a_handshake_that_stalls_ends_at_its_deadline() {
+async fn d8_a_tls_handshake_that_stalls_ends_at_its_deadline() {
     let pki = Pki::new();
     let server = serve_with(pki.component("master/m"), strict(), echo());
     let mut stalled = server.connect().await;
@@ -258,7 +258,7 @@ async fn d8_a_handshake_that_stalls_ends_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn d8_a_connection_that_is_silent_before_its_handshake_is_kept() {
+async fn d8_a_connection_that_is_silent_before_its_tls_handshake_is_kept() {
     let pki = Pki::new();
     let server = serve_with(pki.component("master/m"), strict(), echo());
     let silent = server.connect().await;

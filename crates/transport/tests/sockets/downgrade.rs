@@ -77,6 +77,7 @@ impl Component {
             versions: self.versions,
             suites: Suites::Compatible,
             groups: None,
+            reload: None,
             materials: MaterialPaths::one(
                 file("chain.pem", &self.leaf.chain_pem),
                 file("key.pem", &self.leaf.key_pem),
