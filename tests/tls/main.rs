@@ -4,4 +4,7 @@
 mod fixture;
 mod openssl;
 mod tls_clients;
+mod framework;
+mod nodes;
 mod tls_matrix;
+mod tls_upgrade;

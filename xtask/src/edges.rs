@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tls-policy", &["model"]),
     // Drivers.
     ("endpoints", &["libprocess", "model", "tls-policy", "transport", "wire"]),
-    ("launch", &["model"]),
+    ("launch", &["model", "tls-policy"]),
     ("registry", &["model", "wire"]),
     ("transport", &["libprocess", "model", "tls-policy", "wire"]),
     ("scheduler", &["libprocess", "model", "transport", "wire"]),

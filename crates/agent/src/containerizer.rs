@@ -126,17 +126,13 @@ pub enum RunAs {
 pub struct ExecutorSecrets {
     /// The bearer token of this container.
     pub token: ExecutorToken,
-    /// The certificates, PEM, one of which must have issued the agent's.
-    pub trust_bundle: Vec<u8>,
-    /// The one identity that the agent's certificate must carry.
-    pub agent_identity: model::identity::Identity,
+    /// How the executor recognizes the agent.
+    pub trust: tls_policy::ServerTrust,
 }
 
 impl fmt::Debug for ExecutorSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExecutorSecrets")
-            .field("agent_identity", &self.agent_identity)
-            .finish_non_exhaustive()
+        f.debug_struct("ExecutorSecrets").field("trust", &self.trust).finish_non_exhaustive()
     }
 }
 

@@ -176,6 +176,7 @@ impl Engine {
             Event::Message { from, message } => self.master_message(&from, message),
             Event::ShutdownRequested => self.leave(),
             Event::TimePassed => {}
+            Event::TrustChanged(trust) => self.rules.executor_trust = Some(trust),
         }
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             self.timer_due(timer);

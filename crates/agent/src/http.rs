@@ -18,6 +18,7 @@ use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
 use endpoints::site::Refused;
+use endpoints::tls::Tls;
 use model::time::Timestamp;
 use transport::counters::Counters;
 
@@ -52,6 +53,8 @@ pub struct Agent {
     pub posture: Posture,
     /// What was counted before the engine.
     pub counted: Counted,
+    /// What protects connections.
+    pub tls: Arc<Tls>,
 }
 
 /// What is counted before the engine.
@@ -106,6 +109,10 @@ impl Daemon for Agent {
 
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn tls(&self) -> &Arc<Tls> {
+        &self.tls
     }
 }
 

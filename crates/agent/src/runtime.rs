@@ -13,6 +13,7 @@ mod inbox;
 mod machine;
 mod sandboxes;
 mod streams;
+mod trust;
 mod users;
 
 use std::future::Future;
@@ -26,19 +27,19 @@ use arc_swap::ArcSwap;
 use endpoints::access::Posture;
 use endpoints::files::Files;
 use endpoints::site::Site;
+use endpoints::tls::Tls;
 use libprocess::upid::Upid;
 use model::time::{Instant, Now, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
-use transport::tls::Security;
 
 use crate::checkpoint::{RecoverError, Store, StoreError, boot_id};
 use crate::containerizer::Containerizer;
 use crate::engine::Engine;
 use crate::engine::event::Exit;
-use crate::engine::rules::{ExecutorProgram, ExecutorTrust, Reconfiguration, Recover, Rules};
+use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules};
 use crate::engine::users::TaskUserPolicy;
 use crate::http::{Agent, Counted, table};
 use crate::views::{Program, Snapshot};
@@ -63,7 +64,7 @@ pub struct Settings {
     /// The name that others are told; the advertised address if there is none.
     pub hostname: Option<String>,
     /// What protects connections; also decides what callers have to prove.
-    pub security: Security,
+    pub tls: Arc<Tls>,
     /// Limits and deadlines of the server.
     pub server: transport::server::Settings,
     /// Limits and deadlines of messages to others.
@@ -80,9 +81,6 @@ pub struct Settings {
     pub task_users: TaskUserPolicy,
     /// What runs a command task.
     pub command_executor: ExecutorProgram,
-    /// What executors need to recognize the agent. Must be there unless the agent serves in
-    /// plaintext.
-    pub executor_trust: Option<ExecutorTrust>,
     /// Makes what runs executors, for an agent that tells others this address.
     pub containerizer: Box<MakeContainerizer>,
     /// Whether anything that cannot be recovered ends the agent.
@@ -102,7 +100,7 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
-            .field("security", &self.security)
+            .field("security", self.tls.security())
             .field("work_dir", &self.work_dir)
             .finish_non_exhaustive()
     }
@@ -125,7 +123,7 @@ pub enum AgentError {
          one"
     )]
     NoAddress(Ipv4Addr),
-    /// Executors could not tell the agent from others, or others from executors.
+    /// Executors could not tell the agent from others.
     #[error("an agent that serves over TLS needs what its executors recognize it by")]
     NoExecutorTrust,
     /// A directory cannot be made, or not be passed by those who must.
@@ -196,14 +194,9 @@ pub const ACTOR: &str = "slave(1)";
 ///
 /// If something that it cannot do without is not there.
 pub async fn start(settings: Settings) -> Result<Running, AgentError> {
-    let Settings { listen, work_dir, security, strict, .. } = settings;
-    let posture = match &security {
-        Security::Tls(_) => Posture::identities(),
-        Security::DangerPlaintext => Posture::danger_plaintext(),
-    };
-    if posture.has_identities() && settings.executor_trust.is_none() {
-        return Err(AgentError::NoExecutorTrust);
-    }
+    let Settings { listen, work_dir, tls, strict, .. } = settings;
+    let security = tls.security().clone();
+    let posture = Posture::of(&security);
     make_directories(&work_dir)?;
     users::check(&settings.task_users, &work_dir)?;
     let failed = |source| AgentError::Listen { address: listen, source };
@@ -233,7 +226,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         command_executor: settings.command_executor,
         executor_environment: std::collections::BTreeMap::new(),
         task_users: settings.task_users,
-        executor_trust: settings.executor_trust,
+        executor_trust: trust::of(&security)?,
         reconfiguration: Reconfiguration::default(),
         recover: Recover::default(),
         max_completed_frameworks: 50,
@@ -266,6 +259,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         containerizer: Arc::clone(&containerizer),
         posture: posture.clone(),
         counted: Counted::default(),
+        tls: Arc::clone(&tls),
     });
 
     let counters = Arc::clone(&agent.counted.transport);
@@ -297,6 +291,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         stopped,
     });
     let driver = tokio::spawn(driver.run(effects));
+    tokio::spawn(trust::follow(tls, agent.inbox.clone()));
     let server = Server::start(
         listener,
         ServerParts { security, handler, settings: settings.server, counters, listeners },

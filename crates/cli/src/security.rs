@@ -2,8 +2,10 @@
 //! certificates and keys are read.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use endpoints::tls::Tls;
 use settings::Protection;
 use tls_policy::{
     CryptoSupport, IdentityRules, MaterialPaths, Naming, TlsPolicy, TlsSettings, resolve,
@@ -35,20 +37,25 @@ pub(crate) fn identities(files: Files<'_>) -> anyhow::Result<Security> {
     Ok(Security::load(&policy)?)
 }
 
-/// What a daemon was told, and what its operator should know about it.
+/// What protects a daemon's connections. `notices` and what else its operator should know goes to
+/// the log.
 pub(crate) fn of_daemon(
     protection: &Protection,
     environment: &[(String, String)],
-) -> anyhow::Result<(Security, Vec<String>)> {
-    match protection {
+    mut notices: Vec<String>,
+) -> anyhow::Result<Arc<Tls>> {
+    let (security, more) = match protection {
         // The settings have a notice of their own about it.
-        Protection::DangerPlaintext => Ok((Security::DangerPlaintext, Vec::new())),
+        Protection::DangerPlaintext => (Security::DangerPlaintext, Vec::new()),
         Protection::Identities { certificate, key, trust_bundle } => {
             let files = Files { ca: trust_bundle, certificate, key };
-            Ok((identities(files)?, Vec::new()))
+            (identities(files)?, Vec::new())
         }
-        Protection::Variables => of_variables(environment),
-    }
+        Protection::Variables => of_variables(environment)?,
+    };
+    notices.extend(more);
+    log(&security, &notices);
+    Ok(Tls::new(security, notices))
 }
 
 /// What the variables `LIBPROCESS_SSL_*` say.
@@ -57,11 +64,23 @@ pub(crate) fn of_variables(
 ) -> anyhow::Result<(Security, Vec<String>)> {
     let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
     let said = TlsSettings::read(Naming::Mesos, environment.iter().cloned(), &read_text)?;
-    let resolved = resolve(&said, &CryptoSupport::IDENTITIES_ONLY)?;
+    let resolved = resolve(&said, &CryptoSupport::EVERYTHING)?;
     let notices = resolved.notices.iter().map(ToString::to_string).collect();
     let security = Security::load(&resolved.policy)
         .context("cannot do what the variables LIBPROCESS_SSL_* ask for")?;
     Ok((security, notices))
+}
+
+/// Writes notices to the log, and what the files themselves give reason to say.
+pub(crate) fn log(security: &Security, notices: &[String]) {
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
+    if let Security::Tls(contexts) = security {
+        for notice in contexts.notices() {
+            tracing::warn!("{notice}");
+        }
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -85,16 +104,18 @@ mod tests {
     }
 
     #[test]
-    fn encryption_that_we_cannot_do_is_refused_by_name_and_never_left_out() {
+    fn tls_that_cannot_be_had_is_refused_by_name_and_never_left_out() {
         for more in [&[][..], &[("LIBPROCESS_SSL_REQUIRE_CLIENT_CERT", "true")]] {
             let mut all = vec![
                 ("LIBPROCESS_SSL_ENABLED", "true"),
-                ("LIBPROCESS_SSL_CERT_FILE", "/c"),
-                ("LIBPROCESS_SSL_KEY_FILE", "/k"),
+                ("LIBPROCESS_SSL_CERT_FILE", "/nowhere/c"),
+                ("LIBPROCESS_SSL_KEY_FILE", "/nowhere/k"),
             ];
             all.extend_from_slice(more);
             let error = format!("{:#}", variables(&all).unwrap_err());
-            assert!(error.contains("LIBPROCESS_SSL_"), "{error}");
+            assert!(error.contains("LIBPROCESS_SSL_") && error.contains("/nowhere/c"), "{error}");
         }
+        let error = format!("{:#}", variables(&[("LIBPROCESS_SSL_ENABLED", "true")]).unwrap_err());
+        assert!(error.contains("LIBPROCESS_SSL_KEY_FILE"), "{error}");
     }
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use libprocess::sender::PeerFacts;
 use model::identity::{Identity, Kind};
-use tls_policy::{ClientCertificates, Demand, PlaintextPeers, TlsPolicy};
+use tls_policy::{ClientCertificates, Demand, Inbound, PlaintextPeers, TlsRules};
+use transport::tls::Security;
 
 /// What a caller has to prove before a route is reached, as the policy says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,16 +19,22 @@ pub struct Posture {
 }
 
 impl Posture {
-    /// What `policy` asks of callers.
+    /// What `security` asks of callers.
     #[must_use]
-    pub fn of(policy: &TlsPolicy) -> Self {
-        match policy {
-            TlsPolicy::Plaintext(_) => Self::danger_plaintext(),
-            TlsPolicy::Tls(rules) => Self {
-                identities: policy.trust_domain().is_some(),
-                certificates: rules.client_certificates.clone(),
-                plain: matches!(rules.plaintext_peers, PlaintextPeers::Accepted(_)),
-            },
+    pub fn of(security: &Security) -> Self {
+        match security {
+            Security::DangerPlaintext => Self::danger_plaintext(),
+            Security::Tls(contexts) => Self::of_rules(contexts.rules()),
+        }
+    }
+
+    /// What `rules` ask of callers.
+    #[must_use]
+    pub fn of_rules(rules: &TlsRules) -> Self {
+        Self {
+            identities: matches!(rules.inbound, Inbound::ComponentIdentity(_)),
+            certificates: rules.client_certificates.clone(),
+            plain: matches!(rules.plaintext_peers, PlaintextPeers::Accepted(_)),
         }
     }
 
@@ -335,24 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn tls_policies_become_postures() {
-        use tls_policy::{DangerAccepted, IdentityRules, MaterialPaths, WhyPlaintext};
-        let asked = DangerAccepted::asked_by("--danger_plaintext");
-        let plaintext = TlsPolicy::Plaintext(WhyPlaintext::Asked(asked));
-        assert_eq!(Posture::of(&plaintext), Posture::danger_plaintext());
-        let mut policy = TlsPolicy::identities(
+    fn tls_rules_become_postures() {
+        use tls_policy::{IdentityRules, MaterialPaths, TlsPolicy};
+        assert_eq!(Posture::of(&Security::DangerPlaintext), Posture::danger_plaintext());
+        let policy = TlsPolicy::identities(
             MaterialPaths::one("c", "k"),
             IdentityRules {
                 trust_bundle: "b".into(),
                 trust_domain: TrustDomain::new("d").unwrap(),
             },
         );
-        assert_eq!(Posture::of(&policy), Posture::identities());
+        let TlsPolicy::Tls(mut rules) = policy else { panic!("encrypted") };
+        assert_eq!(Posture::of_rules(&rules), Posture::identities());
         let doors = BTreeMap::from([("mesos-master-readonly".to_owned(), Demand::None)]);
-        if let TlsPolicy::Tls(rules) = &mut policy {
-            rules.client_certificates.doors = doors;
-        }
-        let opened = Posture::of(&policy);
+        rules.client_certificates.doors = doors;
+        let opened = Posture::of_rules(&rules);
         assert!(opened.is_satisfied(&caller(None), Realm::MasterReadonly));
         assert!(!opened.is_satisfied(&caller(None), Realm::MasterReadwrite));
     }

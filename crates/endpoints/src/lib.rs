@@ -26,3 +26,4 @@ pub mod route;
 pub mod serve;
 pub mod site;
 pub mod stream;
+pub mod tls;

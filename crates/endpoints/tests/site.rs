@@ -13,17 +13,20 @@ use alcazar_endpoints::refusal::Refusal;
 use alcazar_endpoints::reply::Reply;
 use alcazar_endpoints::route::{Handler, Methods, POST, Route, Table, Unauthenticated};
 use alcazar_endpoints::site::{Head, Site};
+use alcazar_endpoints::tls::Tls;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use libprocess::sender::PeerFacts;
 use model::identity::TrustDomain;
 use tls_policy::{Demand, IdentityRules, MaterialPaths, TlsPolicy};
+use transport::tls::Security;
 
 struct Host {
     build: Build,
     flags: BTreeMap<String, String>,
     files: Files,
+    tls: Arc<Tls>,
 }
 
 impl Daemon for Host {
@@ -38,6 +41,9 @@ impl Daemon for Host {
     }
     fn files(&self) -> &Files {
         &self.files
+    }
+    fn tls(&self) -> &Arc<Tls> {
+        &self.tls
     }
 }
 
@@ -54,6 +60,7 @@ fn site(posture: Posture) -> Site<Host> {
         },
         flags: BTreeMap::from([("port".to_owned(), "5050".to_owned())]),
         files: Files::default(),
+        tls: Tls::new(Security::DangerPlaintext, Vec::new()),
     };
     let route = |path, methods, handler| Route {
         path,
@@ -213,13 +220,13 @@ async fn strangers_get_401_for_what_exists_and_what_does_not() {
 #[tokio::test]
 async fn tls_without_a_certificate_an_opened_realm_is_read_and_no_other_is() {
     let doors = BTreeMap::from([("mesos-master-readonly".to_owned(), Demand::None)]);
-    let mut policy = TlsPolicy::identities(
+    let policy = TlsPolicy::identities(
         MaterialPaths::one("c", "k"),
         IdentityRules { trust_bundle: "b".into(), trust_domain: TrustDomain::new("d").unwrap() },
     );
-    let TlsPolicy::Tls(rules) = &mut policy else { panic!("encrypted") };
+    let TlsPolicy::Tls(mut rules) = policy else { panic!("encrypted") };
     rules.client_certificates.doors = doors;
-    let site = site(Posture::of(&policy));
+    let site = site(Posture::of_rules(&rules));
     let flags = ask(&site, None, "GET /flags", &[], b"").await;
     assert_eq!((flags.head.status().as_u16(), flags.text()), (200, r#"{"flags":{"port":"5050"}}"#));
     let refused = ask(&site, None, "POST /api/v1", &[], b"x").await;

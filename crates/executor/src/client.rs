@@ -2,15 +2,18 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use launch::material::{BearerToken, Material};
+use model::identity::Kind;
+use tls_policy::{Recognize, ServerTrust, Suites, Versions};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use transport::client::{Client as Transport, Connection, Reply, Settings};
-use transport::tls::{Contexts, Expected, MaterialError, Offer, Security, TlsMaterial};
+use transport::tls::{Contexts, Expected, MaterialError, Security};
 use wire::v1::executor::{Call, Event, call};
 use wire::{Limits, check, recordio};
 
@@ -54,11 +57,28 @@ struct Subscription {
 
 #[derive(Debug)]
 struct Agent {
-    transport: Transport,
+    way: Way,
     expected: Expected,
     address: SocketAddrV4,
     path: String,
     token: Option<BearerToken>,
+}
+
+/// How the agent is spoken to.
+#[derive(Debug)]
+enum Way {
+    /// As the agent said when it started us: it is verified, and nobody else will do.
+    Fixed(Transport),
+    /// As the agent itself shows: it verified nobody when it started us, or served in plaintext,
+    /// so that there is nothing to hold against it. An agent that is restarted with TLS, or
+    /// without, keeps its executors.
+    Following {
+        plain: Transport,
+        /// Tries TLS, and speaks plaintext to an agent that shows that it speaks no TLS.
+        either: Transport,
+        /// What the agent spoke when it was last met.
+        encrypted: AtomicBool,
+    },
 }
 
 /// Why a call brought no success.
@@ -69,32 +89,59 @@ enum CallFailure {
     Refused(StatusCode, String),
 }
 
+impl CallFailure {
+    /// Whether a port that speaks TLS only may behave so towards plaintext: ours says what it
+    /// speaks, that of the original closes the connection.
+    fn may_be_about_tls(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::Refused(StatusCode::BAD_REQUEST, text) => text.contains("TLS"),
+            Self::Refused(..) => false,
+        }
+    }
+}
+
 impl Client {
-    /// A client that trusts and is trusted by `material`; without it, one in plaintext.
+    /// A client that trusts and is trusted by `material`; without it, one that was started by an
+    /// agent in plaintext.
     pub(crate) fn new(
         environment: &Environment,
         material: Option<Material>,
     ) -> Result<Self, MaterialError> {
-        let (security, expected, token) = match material {
-            None => (Security::DangerPlaintext, Expected::Member, None),
-            Some(material) => {
-                let contexts = Contexts::new(&TlsMaterial {
-                    leaves: Vec::new(),
-                    roots_pem: material.trust_bundle,
-                    trust_domain: material.agent_identity.trust_domain().clone(),
-                    offer: Offer::default(),
-                })?;
-                let expected = Expected::Identity(material.agent_identity);
-                (Security::Tls(Arc::new(contexts)), expected, Some(material.token))
-            }
-        };
         let settings = Settings {
             connect_deadline: Duration::from_secs(5),
             response_deadline: Duration::from_secs(10),
             ..Settings::default()
         };
+        let following = |trust: &ServerTrust, encrypted| -> Result<Way, MaterialError> {
+            let either = Security::Tls(Arc::new(Contexts::carried(trust, true)?));
+            Ok(Way::Following {
+                plain: Transport::new(Security::DangerPlaintext, settings),
+                either: Transport::new(either, settings),
+                encrypted: AtomicBool::new(encrypted),
+            })
+        };
+        let (way, expected, token) = match material {
+            None => (following(&unverified(), false)?, Expected::Member, None),
+            Some(Material { token, trust }) => {
+                let fixed = || -> Result<Way, MaterialError> {
+                    let contexts = Arc::new(Contexts::carried(&trust, false)?);
+                    Ok(Way::Fixed(Transport::new(Security::Tls(contexts), settings)))
+                };
+                let (way, expected) = match &trust.recognize {
+                    Recognize::Identity { identity, .. } => {
+                        (fixed()?, Expected::Identity(identity.clone()))
+                    }
+                    Recognize::Chain { .. } => (fixed()?, Expected::Kind(Kind::Agent)),
+                    Recognize::Unverified => {
+                        (following(&trust, true)?, Expected::Kind(Kind::Agent))
+                    }
+                };
+                (way, expected, Some(token))
+            }
+        };
         let agent = Agent {
-            transport: Transport::new(security, settings),
+            way,
             expected,
             address: environment.agent.address,
             path: environment.api_path(),
@@ -175,11 +222,58 @@ async fn send_all(
     }
 }
 
+/// What an executor speaks, if need be, to an agent that served in plaintext when it started it.
+fn unverified() -> ServerTrust {
+    ServerTrust {
+        recognize: Recognize::Unverified,
+        versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+        suites: Suites::Compatible,
+        groups: None,
+    }
+}
+
 impl Agent {
-    async fn connect(&self) -> Result<Connection, CallFailure> {
+    async fn dial(&self, transport: &Transport) -> Result<Connection, CallFailure> {
         let host = self.address.ip().to_string();
-        let connecting = self.transport.connect(&host, self.address.port(), &self.expected);
+        let connecting = transport.connect(&host, self.address.port(), &self.expected);
         connecting.await.map_err(|error| CallFailure::Lost(chain(&error)))
+    }
+
+    async fn connect(&self) -> Result<Connection, CallFailure> {
+        match &self.way {
+            Way::Fixed(transport) => self.dial(transport).await,
+            Way::Following { plain, encrypted, .. } if !encrypted.load(Ordering::Relaxed) => {
+                self.dial(plain).await
+            }
+            Way::Following { either, encrypted, .. } => {
+                let connection = self.dial(either).await?;
+                encrypted.store(connection.peer().encrypted, Ordering::Relaxed);
+                Ok(connection)
+            }
+        }
+    }
+
+    /// Subscribes on a connection of its own. If the agent, spoken to in plaintext, behaves like
+    /// one that wants TLS, it is asked once more over TLS before the attempt counts as failed: an
+    /// agent that was restarted does not wait for long.
+    async fn subscribe(&self, call: &Call) -> Result<Reply, CallFailure> {
+        let mut connection = self.connect().await?;
+        let was_encrypted = connection.peer().encrypted;
+        let failure = match self.post(&mut connection, call).await {
+            Ok(reply) => return Ok(reply),
+            Err(failure) => failure,
+        };
+        let Way::Following { either, encrypted, .. } = &self.way else { return Err(failure) };
+        if was_encrypted || !failure.may_be_about_tls() {
+            return Err(failure);
+        }
+        let mut connection = match self.dial(either).await {
+            Ok(connection) if connection.peer().encrypted => connection,
+            // It speaks no TLS either, so its answer in plaintext is what counts.
+            Ok(_) | Err(_) => return Err(failure),
+        };
+        encrypted.store(true, Ordering::Relaxed);
+        self.post(&mut connection, call).await
     }
 
     async fn post(&self, connection: &mut Connection, call: &Call) -> Result<Reply, CallFailure> {
@@ -230,8 +324,7 @@ impl Agent {
         report: &mpsc::Sender<Report>,
     ) -> Result<(), CallFailure> {
         debug_assert_eq!(subscribe.r#type(), call::Type::Subscribe);
-        let mut connection = self.connect().await?;
-        let mut reply = self.post(&mut connection, &subscribe).await?;
+        let mut reply = self.subscribe(&subscribe).await?;
         let mut records = recordio::Decoder::new(MAX_EVENT_BYTES);
         let limits = Limits { max_bytes: MAX_EVENT_BYTES, ..Limits::default() };
         while let Some(bytes) = reply.body.next().await {

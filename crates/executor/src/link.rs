@@ -89,7 +89,8 @@ pub struct Link {
 
 impl Link {
     /// Opens the link of the executor of `environment`: it subscribes at the next
-    /// [`Link::next`]. Without `material` it speaks plaintext, to whoever answers.
+    /// [`Link::next`]. Without `material` it speaks plaintext, to whoever answers, and follows an
+    /// agent that is restarted with TLS.
     pub fn open(
         environment: &Environment,
         material: Option<Material>,

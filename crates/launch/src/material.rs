@@ -11,9 +11,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 
-use model::identity::{Identity, IdentityError};
+use model::identity::IdentityError;
 use prost::Message as _;
 use rustix::fs::SealFlags;
+use tls_policy::{NameCheck, Recognize, ServerTrust, Suites, Versions};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// The variable that holds the number of the descriptor with a [`Material`]: always [`STDIN`].
@@ -25,7 +26,7 @@ pub const STDIN: &str = "0";
 /// The largest material accepted, in bytes: far more than any bundle of certificates.
 pub const MAX_BYTES: u64 = 4 << 20;
 
-const MAGIC: &[u8] = b"alcazar executor material 1\n";
+const MAGIC: &[u8] = b"alcazar executor material 2\n";
 
 /// The token that stands for one container in `Authorization: Bearer`. Never printed; erased
 /// from memory when dropped.
@@ -57,10 +58,8 @@ impl fmt::Debug for BearerToken {
 pub struct Material {
     /// What proves that the executor runs in its container.
     pub token: BearerToken,
-    /// The certificates, PEM, one of which must have issued the agent's.
-    pub trust_bundle: Vec<u8>,
-    /// The one identity that the agent's certificate must carry.
-    pub agent_identity: Identity,
+    /// How the executor recognizes its agent.
+    pub trust: ServerTrust,
 }
 
 /// Why there is no material on standard input.
@@ -85,10 +84,43 @@ pub enum MaterialError {
 struct Encoded {
     #[prost(string, tag = "1")]
     token: String,
-    #[prost(bytes = "vec", tag = "2")]
-    trust_bundle: Vec<u8>,
+    /// Without it: those of the operating system.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    roots: Option<Vec<u8>>,
+    #[prost(oneof = "How", tags = "3, 4, 5")]
+    how: Option<How>,
+    /// One bit for each version of TLS, 1.0 first.
+    #[prost(uint32, tag = "6")]
+    versions: u32,
+    #[prost(string, tag = "7")]
+    suites: String,
+    #[prost(string, optional, tag = "8")]
+    groups: Option<String>,
+    /// The last field: what was cut off lacks it.
+    #[prost(bool, tag = "15")]
+    whole: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum How {
+    /// By this identity.
     #[prost(string, tag = "3")]
-    agent_identity: String,
+    Identity(String),
+    #[prost(message, tag = "4")]
+    Chain(Chain),
+    #[prost(bool, tag = "5")]
+    Unverified(bool),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Chain {
+    #[prost(uint32, tag = "1")]
+    depth: u32,
+    /// 0: the name is not compared; 1: with what was dialled; 2: with a reverse lookup.
+    #[prost(uint32, tag = "2")]
+    names: u32,
+    #[prost(bool, tag = "3")]
+    ip: bool,
 }
 
 impl fmt::Debug for Encoded {
@@ -107,10 +139,31 @@ impl Material {
     /// The bytes of the memory file.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let ServerTrust { recognize, versions, suites, groups } = &self.trust;
+        let (how, roots) = match recognize {
+            Recognize::Chain { roots, depth, names } => {
+                let (names, ip) = match *names {
+                    NameCheck::ChainOnly => (0, false),
+                    NameCheck::Dialled { ip } => (1, ip),
+                    NameCheck::ReverseDns { ip } => (2, ip),
+                };
+                (How::Chain(Chain { depth: *depth, names, ip }), roots.clone())
+            }
+            Recognize::Identity { roots, identity } => {
+                (How::Identity(identity.to_string()), Some(roots.clone()))
+            }
+            Recognize::Unverified => (How::Unverified(true), None),
+        };
+        let all = [versions.tls10, versions.tls11, versions.tls12, versions.tls13];
+        let bits = all.iter().enumerate().map(|(bit, offered)| u32::from(*offered) << bit).sum();
         let encoded = Encoded {
             token: self.token.expose().to_owned(),
-            trust_bundle: self.trust_bundle.clone(),
-            agent_identity: self.agent_identity.to_string(),
+            roots,
+            how: Some(how),
+            versions: bits,
+            suites: suites.openssl_string().to_owned(),
+            groups: groups.clone(),
+            whole: true,
         };
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + encoded.encoded_len()));
         bytes.extend_from_slice(MAGIC);
@@ -131,12 +184,40 @@ impl Material {
             reason = "a message of our own, without maps or required fields"
         )]
         let mut encoded = Encoded::decode(message).map_err(|_| MaterialError::Form)?;
-        let agent_identity = encoded.agent_identity.parse()?;
-        Ok(Self {
-            token: BearerToken::new(std::mem::take(&mut encoded.token)),
-            trust_bundle: std::mem::take(&mut encoded.trust_bundle),
-            agent_identity,
-        })
+        if !encoded.whole {
+            return Err(MaterialError::Form);
+        }
+        let roots = encoded.roots.take();
+        let recognize = match encoded.how.take().ok_or(MaterialError::Form)? {
+            How::Chain(Chain { depth, names, ip }) => {
+                let names = match names {
+                    0 => NameCheck::ChainOnly,
+                    1 => NameCheck::Dialled { ip },
+                    2 => NameCheck::ReverseDns { ip },
+                    _ => return Err(MaterialError::Form),
+                };
+                Recognize::Chain { roots, depth, names }
+            }
+            How::Identity(identity) => Recognize::Identity {
+                roots: roots.ok_or(MaterialError::Form)?,
+                identity: identity.parse()?,
+            },
+            How::Unverified(_) => Recognize::Unverified,
+        };
+        let offers = |bit: u32| encoded.versions & (1 << bit) != 0;
+        let trust = ServerTrust {
+            recognize,
+            versions: Versions {
+                tls10: offers(0),
+                tls11: offers(1),
+                tls12: offers(2),
+                tls13: offers(3),
+            },
+            suites: Suites::Named(std::mem::take(&mut encoded.suites)),
+            groups: encoded.groups.take(),
+        };
+        let token = BearerToken::new(std::mem::take(&mut encoded.token));
+        Ok(Self { token, trust })
     }
 
     /// Reads standard input, which must be a sealed memory file, and puts `/dev/null` in its
@@ -164,15 +245,35 @@ mod tests {
     use super::*;
 
     fn material() -> Material {
+        let recognize = Recognize::Identity {
+            roots: b"-----BEGIN CERTIFICATE-----".to_vec(),
+            identity: "spiffe://alcazar.local/agent/agent-1".parse().unwrap(),
+        };
         Material {
             token: BearerToken::new("0123abcd".into()),
-            trust_bundle: b"-----BEGIN CERTIFICATE-----".to_vec(),
-            agent_identity: "spiffe://alcazar.local/agent/agent-1".parse().unwrap(),
+            trust: ServerTrust {
+                recognize,
+                versions: Versions { tls10: false, tls11: true, tls12: false, tls13: true },
+                suites: Suites::Named("AES128-SHA".into()),
+                groups: Some("X25519:P-256".into()),
+            },
         }
     }
 
     #[test]
     fn material_is_read_back() {
+        let chain = |roots, names| Recognize::Chain { roots, depth: 3, names };
+        for recognize in [
+            material().trust.recognize,
+            chain(None, NameCheck::ReverseDns { ip: false }),
+            chain(Some(b"PEM".to_vec()), NameCheck::Dialled { ip: true }),
+            chain(Some(Vec::new()), NameCheck::ChainOnly),
+            Recognize::Unverified,
+        ] {
+            let trust = ServerTrust { recognize, groups: None, ..material().trust };
+            let material = Material { trust, ..material() };
+            assert_eq!(Material::decode(&material.encode()).unwrap(), material);
+        }
         assert_eq!(Material::decode(&material().encode()).unwrap(), material());
     }
 

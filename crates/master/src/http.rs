@@ -20,6 +20,7 @@ use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
 use endpoints::site::Refused;
+use endpoints::tls::Tls;
 use model::time::Timestamp;
 use transport::counters::Counters;
 
@@ -52,6 +53,8 @@ pub struct Master {
     pub counted: Counted,
     /// What was rendered.
     pub rendered: Rendered,
+    /// What protects connections.
+    pub tls: Arc<Tls>,
 }
 
 /// What the driver counts.
@@ -119,6 +122,10 @@ impl Daemon for Master {
 
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn tls(&self) -> &Arc<Tls> {
+        &self.tls
     }
 }
 

@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use endpoints::access::Posture;
 use endpoints::files::Files;
 use endpoints::site::Site;
+use endpoints::tls::Tls;
 use model::time::{Instant, Now, Timestamp};
 use registry::{Registry, RegistryError};
 use tokio::sync::mpsc;
@@ -26,7 +27,6 @@ use tokio::task::JoinHandle;
 use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
-use transport::tls::Security;
 use wire::v1;
 
 use crate::engine::Engine;
@@ -52,7 +52,7 @@ pub struct Settings {
     /// The fault domain, if there is one.
     pub domain: Option<v1::DomainInfo>,
     /// What protects connections; also decides what callers have to prove.
-    pub security: Security,
+    pub tls: Arc<Tls>,
     /// Limits and deadlines of the server.
     pub server: transport::server::Settings,
     /// Limits and deadlines of messages to others.
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
-            .field("security", &self.security)
+            .field("security", self.tls.security())
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
@@ -134,7 +134,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a master: binds its port, reads its registry, then serves.
 pub async fn start(settings: Settings) -> Result<Running, MasterError> {
-    let Settings { listen, mut registry, security, .. } = settings;
+    let Settings { listen, mut registry, tls, .. } = settings;
+    let security = tls.security().clone();
     let failed = |source| MasterError::Listen { address: listen, source };
     let listener = transport::server::bind(SocketAddr::V4(listen)).map_err(failed)?;
     let SocketAddr::V4(address) = listener.local_addr().map_err(failed)? else {
@@ -177,6 +178,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         per_framework_metrics: settings.per_framework_metrics,
         counted,
         rendered: Rendered::default(),
+        tls,
     });
 
     let listeners = Arc::new(Listeners::default());
@@ -189,11 +191,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         listeners: Arc::clone(&listeners),
         exits,
     });
-    let posture = match &security {
-        Security::Tls(_) => Posture::identities(),
-        Security::DangerPlaintext => Posture::danger_plaintext(),
-    };
-    let site = Site::new(Arc::clone(&master), table(), posture);
+    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security));
     // Set once, here.
     let _ = master.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&master), site);

@@ -12,6 +12,7 @@ use openssl::error::ErrorStack;
 use tls_policy::{ClientCertificates, Demand};
 
 mod anchors;
+mod carried;
 mod context;
 mod contexts;
 mod counters;
@@ -194,6 +195,9 @@ pub enum MaterialError {
     /// Two leaves have keys of the same kind: only one of them could be presented.
     #[error("two certificates have keys of the same kind, of which only one can be presented")]
     SameKind,
+    /// The roots of the operating system cannot be had.
+    #[error("the certificates of this system's authorities cannot be read")]
+    System(#[source] RootsError),
     /// The suites select nothing.
     #[error("none of the cipher suites can be used")]
     Suites(#[source] ErrorStack),

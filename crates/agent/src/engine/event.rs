@@ -6,6 +6,7 @@ use bytes::Bytes;
 use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
+use tls_policy::ServerTrust;
 use wire::v1::executor;
 use wire::{internal, v1};
 
@@ -39,8 +40,8 @@ impl fmt::Debug for TokenDigest {
 pub enum Caller {
     /// The bearer of this container's token.
     Container(ContainerId),
-    /// Anybody: the agent serves in plaintext and nobody proves anything. Refused by an engine
-    /// that gives tokens.
+    /// Anybody without a token: a framework's own executor, or one that was started when the
+    /// agent served in plaintext. Never heard where identities are proved.
     Unproven,
 }
 
@@ -104,6 +105,8 @@ pub enum Event {
     ShutdownRequested,
     /// A deadline may have passed.
     TimePassed,
+    /// Executors that are started from now on need this to recognize the agent.
+    TrustChanged(ServerTrust),
 }
 
 /// What is to be done, in the order given.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use tls_policy::Recognize;
 use wire::internal::ExecutorToFrameworkMessage;
 use wire::v1::executor::{Call, call, event};
 use wire::v1::task_status::Reason;
@@ -62,8 +63,7 @@ impl Engine {
         }
     }
 
-    /// Compares what the call says with what its caller proved. An engine that gives tokens
-    /// hears nobody without one.
+    /// Compares what the call says with what its caller proved.
     fn prove(&self, caller: &Caller, call: &Call) -> Result<Proven, Refusal> {
         if !self.state.executors_known {
             return Err(Refusal::Recovering);
@@ -81,14 +81,20 @@ impl Engine {
                 }
                 Ok(Proven { framework: own.0.clone(), executor: own.1.clone() })
             }
-            Caller::Unproven if self.rules.executor_trust.is_some() => Err(Refusal::Forbidden),
             Caller::Unproven => {
+                if let Some(trust) = &self.rules.executor_trust
+                    && matches!(trust.recognize, Recognize::Identity { .. })
+                {
+                    return Err(Refusal::Forbidden);
+                }
                 let (framework, executor) = named().ok_or(Refusal::FrameworkUnknown)?;
                 if self.framework(&framework).is_none() {
                     return Err(Refusal::FrameworkUnknown);
                 }
-                if self.executor(&framework, &executor).is_none() {
-                    return Err(Refusal::ExecutorUnknown);
+                let known = self.executor(&framework, &executor).ok_or(Refusal::ExecutorUnknown)?;
+                // Our own executors use the token that they get; others may know of none.
+                if known.generated && known.token.is_some() {
+                    return Err(Refusal::Forbidden);
                 }
                 Ok(Proven { framework, executor })
             }

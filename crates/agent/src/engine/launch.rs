@@ -346,11 +346,7 @@ impl Engine {
         let secrets = self.rules.executor_trust.clone().map(|trust| {
             let mut bytes = [0; 32];
             self.rng.fill_bytes(&mut bytes);
-            ExecutorSecrets {
-                token: ExecutorToken::new(bytes),
-                trust_bundle: trust.bundle,
-                agent_identity: trust.identity,
-            }
+            ExecutorSecrets { token: ExecutorToken::new(bytes), trust }
         });
         let token = secrets.as_ref().map(|s| digest(&s.token.to_bearer()));
         if checkpointed {

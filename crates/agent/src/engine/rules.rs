@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use libprocess::upid::Upid;
-use model::identity::Identity;
+use tls_policy::ServerTrust;
 use wire::v1;
 
 use super::users::TaskUserPolicy;
@@ -46,8 +46,9 @@ pub struct Rules {
     /// As whom tasks run.
     pub task_users: TaskUserPolicy,
     /// What executors need to recognize the agent; `None` only where it serves in plaintext. With
-    /// it every container gets a token, and no executor is heard without its own.
-    pub executor_trust: Option<ExecutorTrust>,
+    /// it every container gets a token. Where it names an identity no executor is heard without
+    /// its own token; elsewhere none of ours is that got one.
+    pub executor_trust: Option<ServerTrust>,
     /// Which changes of the agent's own description an agent id survives.
     pub reconfiguration: Reconfiguration,
     /// What to do with executors that an earlier run left.
@@ -67,15 +68,6 @@ pub struct ExecutorProgram {
     pub path: PathBuf,
     /// Its arguments, from the program's name on.
     pub arguments: Vec<String>,
-}
-
-/// What an executor needs to recognize the agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutorTrust {
-    /// Certificates, PEM, one of which must have issued the agent's.
-    pub bundle: Vec<u8>,
-    /// The identity in the agent's certificate.
-    pub identity: Identity,
 }
 
 /// `--reconfiguration_policy`: which changes of hostname, port, resources, attributes and domain

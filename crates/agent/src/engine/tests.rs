@@ -6,4 +6,5 @@ pub(crate) mod fixture;
 mod launching;
 mod random;
 mod registering;
+mod tls_trust;
 mod updating;

@@ -17,6 +17,7 @@ use model::id::ContainerId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
+use tls_policy::{Recognize, ServerTrust, Suites, Versions};
 use wire::v1;
 
 /// A directory for an agent, which anybody may pass through.
@@ -114,8 +115,15 @@ pub(crate) fn id(container: &str) -> ContainerId {
 pub(crate) fn secrets() -> ExecutorSecrets {
     ExecutorSecrets {
         token: ExecutorToken::new([0xab; 32]),
-        trust_bundle: b"certificates".to_vec(),
-        agent_identity: "spiffe://alcazar.local/agent/a".parse().unwrap(),
+        trust: ServerTrust {
+            recognize: Recognize::Identity {
+                roots: b"certificates".to_vec(),
+                identity: "spiffe://alcazar.local/agent/a".parse().unwrap(),
+            },
+            versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+            suites: Suites::Named("ECDHE+AESGCM".into()),
+            groups: None,
+        },
     }
 }
 

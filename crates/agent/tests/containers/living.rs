@@ -101,8 +101,7 @@ pub(crate) fn the_material_is_on_standard_input_and_nowhere_else() {
         let material = std::fs::read(place.sandbox("c").join("material")).unwrap();
         let material = Material::decode(&material).unwrap();
         assert_eq!(material.token.expose(), token);
-        assert_eq!(material.trust_bundle, secrets().trust_bundle);
-        assert_eq!(material.agent_identity, secrets().agent_identity);
+        assert_eq!(material.trust, secrets().trust);
         let output = place.output("c", "stdout");
         assert!(output.contains(&format!("{VARIABLE}=0\n")), "{output}");
         for container in ["c", "d"] {

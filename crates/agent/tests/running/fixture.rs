@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alcazar_agent::containerizer::{self, Containerizer, ProcessContainerizer, fetcher};
-use alcazar_agent::engine::rules::{ExecutorProgram, ExecutorTrust, Rules};
+use alcazar_agent::engine::rules::{ExecutorProgram, Rules};
 use alcazar_agent::engine::users::TaskUserPolicy;
 use alcazar_agent::message::{AgentMessage, MasterMessage};
 use alcazar_agent::runtime::{Machine, Running, Settings, start};
 use alcazar_agent::views::Program;
 use endpoints::common::Build;
+use endpoints::tls::Tls;
 use libprocess::upid::Upid;
 use model::identity::{Identity, Kind, TrustDomain};
 use model::role::Role;
@@ -78,14 +79,6 @@ impl Trust {
             offer: Offer::default(),
         };
         Security::Tls(Arc::new(Contexts::new(&material).unwrap()))
-    }
-
-    fn executor_trust(&self) -> Option<ExecutorTrust> {
-        let Self::Certificates(authority) = self else { return None };
-        Some(ExecutorTrust {
-            bundle: authority.trust_bundle_pem().unwrap(),
-            identity: identity("agent/a1"),
-        })
     }
 }
 
@@ -310,7 +303,7 @@ impl Home {
             advertise_ip: None,
             advertise_port: None,
             hostname: None,
-            security: self.trust.security(Some("agent/a1")),
+            tls: Tls::new(self.trust.security(Some("agent/a1")), Vec::new()),
             server: transport::server::Settings::default(),
             messenger: transport::messenger::Settings::default(),
             master_host: "127.0.0.1".into(),
@@ -327,7 +320,6 @@ impl Home {
                 path: program,
                 arguments: vec!["alcazar".into(), executor::COMMAND.into()],
             },
-            executor_trust: self.trust.executor_trust(),
             containerizer: Box::new(move |_| {
                 let containerizer: Arc<dyn Containerizer> =
                     Arc::new(ProcessContainerizer::new(containers)?);

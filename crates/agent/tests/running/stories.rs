@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use alcazar_agent::message::{AgentMessage, MasterMessage};
 use alcazar_agent::runtime::{AgentError, start};
+use endpoints::tls::Tls;
 use transport::client::Call;
 use transport::tls::Security;
 use wire::internal as i;
@@ -167,8 +168,8 @@ pub(crate) fn an_agent_over_tls_without_trust_for_executors_does_not_start() {
         let home = Home::new(Trust::certificates());
         let master = Master::start(&home.trust).await;
         let mut settings = home.settings(&master);
-        assert!(matches!(settings.security, Security::Tls(_)));
-        settings.executor_trust = None;
+        settings.tls = Tls::new(home.trust.security(None), Vec::new());
+        assert!(matches!(settings.tls.security(), Security::Tls(_)));
         assert!(matches!(start(settings).await, Err(AgentError::NoExecutorTrust)));
     });
 }

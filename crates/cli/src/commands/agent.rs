@@ -2,17 +2,16 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use agent::containerizer::{self, Containerizer, ProcessContainerizer, fetcher};
-use agent::engine::rules::{ExecutorProgram, ExecutorTrust, Reconfiguration, Recover, Rules};
+use agent::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules};
 use agent::engine::users::TaskUserPolicy;
 use agent::runtime::{Machine, Running, Settings, own_task_users};
 use agent::views::Program;
 use anyhow::Context as _;
-use settings::{AgentSettings, Naming, Protection, ReconfigurationPolicy, TaskUsers};
-use transport::tls::Security;
+use endpoints::tls::Tls;
+use settings::{AgentSettings, Naming, ReconfigurationPolicy, TaskUsers};
 
 use super::daemon::{Called, Place, block_on, build, start_log, take_work_dir, told_to_end, url};
 use crate::exit;
@@ -27,19 +26,16 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
         Err(status) => return Ok(status),
     };
     start_log(settings.log);
-    let (security, more) = security::of_daemon(&settings.protection, &called.environment)?;
-    for notice in notices.iter().chain(&more) {
-        tracing::warn!("{notice}");
-    }
+    let tls = security::of_daemon(&settings.protection, &called.environment, notices)?;
     let _lock = take_work_dir(&settings.work_dir)?;
     let (ready, lifeline) = match called.ends.take() {
         Some(ends) => (Some(ends.ready), Some(ends.lifeline)),
         None => (None, None),
     };
-    let shown = security.clone();
+    let shown = Arc::clone(&tls);
     let ready = move |running: &Running| {
         if let Some(ready) = ready {
-            let url = url(&shown, running.address());
+            let url = url(shown.security(), running.address());
             let mut registered = running.registered();
             // `up` waits for an agent that takes tasks, not only requests.
             tokio::spawn(async move {
@@ -50,16 +46,16 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
             });
         }
     };
-    let settings = described(settings, security)?;
+    let settings = described(settings, Arc::clone(&tls))?;
     block_on(async {
         let signals = Signals::take().context("cannot catch signals")?;
-        agent::runtime::run(settings, ready, told_to_end(signals, lifeline)).await?;
+        agent::runtime::run(settings, ready, told_to_end(signals, lifeline, tls)).await?;
         Ok(exit::SUCCESS)
     })
 }
 
 /// What the agent is started with, from what its operator said.
-fn described(settings: AgentSettings, security: Security) -> anyhow::Result<Settings> {
+fn described(settings: AgentSettings, tls: Arc<Tls>) -> anyhow::Result<Settings> {
     let place = Place::of(&settings.listen)?;
     let work_dir = std::path::absolute(&settings.work_dir)
         .with_context(|| format!("cannot make {} absolute", settings.work_dir.display()))?;
@@ -86,8 +82,7 @@ fn described(settings: AgentSettings, security: Security) -> anyhow::Result<Sett
         advertise_ip: place.advertise_ip,
         advertise_port: place.advertise_port,
         hostname: place.hostname,
-        executor_trust: executor_trust(&settings.protection, &security)?,
-        security,
+        tls,
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
         master_host: settings.master.host.clone(),
@@ -121,24 +116,6 @@ fn described(settings: AgentSettings, security: Security) -> anyhow::Result<Sett
         files: Vec::new(),
         tune: Box::new(move |rules| tune(rules, &settings)),
     })
-}
-
-/// What executors recognize the agent by: the roots, and the agent's own identity.
-fn executor_trust(
-    protection: &Protection,
-    security: &Security,
-) -> anyhow::Result<Option<ExecutorTrust>> {
-    let (Protection::Identities { trust_bundle, .. }, Security::Tls(contexts)) =
-        (protection, security)
-    else {
-        return Ok(None);
-    };
-    let identity = contexts.own_identity().context("the agent's certificate names nobody")?;
-    Ok(Some(ExecutorTrust { bundle: read(trust_bundle)?, identity }))
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn tune(rules: &mut Rules, settings: &AgentSettings) {

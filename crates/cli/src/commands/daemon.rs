@@ -4,15 +4,17 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4, ToSocketAddrs as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use endpoints::tls::{Cause, Tls};
 use settings::{Failure, Listen, Loaded, LogLevel, LogSettings, Naming, Sources};
 use transport::tls::Security;
 
 use crate::exit;
 use crate::lock::{Attempt, Lock, try_lock};
 use crate::printer::{printable, say, write_stdout};
-use crate::signals::Signals;
+use crate::signals::{End, Signals};
 use crate::supervised::{self, Ends, Lifeline};
 use crate::up::plan::lock_file;
 
@@ -188,20 +190,33 @@ pub(crate) fn build() -> endpoints::common::Build {
     }
 }
 
-/// Returns when the daemon is to end: a signal came, or `up` is gone.
-pub(crate) async fn told_to_end(mut signals: Signals, lifeline: Option<Lifeline>) {
+/// Returns when the daemon is to end: a signal came, or `up` is gone. Until then it keeps the
+/// certificates fresh: SIGHUP, which ends a daemon in plaintext, has them read again.
+pub(crate) async fn told_to_end(mut signals: Signals, lifeline: Option<Lifeline>, tls: Arc<Tls>) {
     let gone = async {
         match lifeline {
             Some(lifeline) => lifeline.ended().await,
             None => std::future::pending().await,
         }
     };
+    let told = async {
+        loop {
+            match signals.next().await {
+                End::Hangup if matches!(tls.security(), Security::Tls(_)) => {
+                    // What came of it is in the log.
+                    let _ = tls.reload(Cause::Signal).await;
+                }
+                end => return end,
+            }
+        }
+    };
     tokio::select! {
-        end = signals.next() => tracing::info!(signal = ?end, "told to end"),
+        end = told => tracing::info!(signal = ?end, "told to end"),
         ended = gone => match ended {
             Ok(()) => tracing::info!("`alcazar up` has ended"),
             Err(error) => tracing::error!(%error, "the lifeline cannot be read"),
         },
+        () = Arc::clone(&tls).watch() => {}
     }
 }
 

@@ -1,8 +1,10 @@
 //! `alcazar master` and `mesos-master`.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use endpoints::tls::Tls;
 use master::engine::config::Config;
 use master::runtime::{Running, Settings};
 use master::views::Program;
@@ -24,10 +26,7 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
         Err(status) => return Ok(status),
     };
     start_log(settings.log);
-    let (security, more) = security::of_daemon(&settings.protection, &called.environment)?;
-    for notice in notices.iter().chain(&more) {
-        tracing::warn!("{notice}");
-    }
+    let tls = security::of_daemon(&settings.protection, &called.environment, notices)?;
     let _lock = match &settings.work_dir {
         Some(work_dir) => Some(take_work_dir(work_dir)?),
         None => None,
@@ -36,26 +35,23 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
         Some(ends) => (Some(ends.ready), Some(ends.lifeline)),
         None => (None, None),
     };
-    let shown = security.clone();
+    let shown = Arc::clone(&tls);
     let ready = move |running: &Running| {
         if let Some(ready) = ready {
-            ready.say(&url(&shown, running.address()));
+            ready.say(&url(shown.security(), running.address()));
         }
     };
-    let settings = described(settings, security)?;
+    let settings = described(settings, Arc::clone(&tls))?;
     block_on(async {
         let signals = Signals::take().context("cannot catch signals")?;
-        let end = told_to_end(signals, lifeline);
+        let end = told_to_end(signals, lifeline, tls);
         master::runtime::run(settings, ready, end).await?;
         Ok(exit::SUCCESS)
     })
 }
 
 /// What the master is started with, from what its operator said.
-fn described(
-    settings: MasterSettings,
-    security: transport::tls::Security,
-) -> anyhow::Result<Settings> {
+fn described(settings: MasterSettings, tls: Arc<Tls>) -> anyhow::Result<Settings> {
     let place = Place::of(&settings.listen)?;
     let domain: Option<DomainInfo> = match &settings.domain {
         Some(text) => Some(
@@ -70,7 +66,7 @@ fn described(
         advertise_port: place.advertise_port,
         hostname: place.hostname,
         domain,
-        security,
+        tls,
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
         registry: open_registry(&settings)?,

@@ -31,9 +31,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<u8> {
     };
     start_log(settings.log);
     let (security, more) = security::of_variables(&called.environment)?;
-    for notice in notices.iter().chain(&more) {
-        tracing::warn!("{notice}");
-    }
+    let notices: Vec<String> = notices.into_iter().chain(more).collect();
+    security::log(&security, &notices);
     let task = task_of(&settings)?;
     let user = TaskUser::ours()?.name;
     let config = Config {
@@ -171,12 +170,12 @@ async fn until_ended(
     Ok(())
 }
 
-/// What to do about a master that only listens to TLS, which this program does not speak yet.
+/// What to do about a master that only listens to TLS.
 fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
         Some(SessionError::Refused { status: 400, reason }) if reason.contains("speaks TLS") => {
             anyhow::anyhow!(
-                "{error} (`alcazar execute` speaks TLS, with the operator's certificate)"
+                "{error} (set LIBPROCESS_SSL_ENABLED=true, with a certificate and a key)"
             )
         }
         _ => error,
@@ -264,12 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn whoever_meets_tls_learns_which_command_speaks_it() {
+    fn whoever_meets_tls_learns_how_to_speak_it() {
         let refused = |reason: &str| SessionError::Refused { status: 400, reason: reason.into() };
         let told = with_hint(refused("This port speaks TLS only: use https.").into()).to_string();
-        assert!(told.contains("use https.") && told.contains("`alcazar execute`"), "{told}");
+        assert!(told.contains("use https.") && told.contains("LIBPROCESS_SSL_ENABLED"), "{told}");
         let other = with_hint(refused("no role").into()).to_string();
-        assert!(!other.contains("alcazar execute"), "{other}");
+        assert!(!other.contains("LIBPROCESS"), "{other}");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What a daemon says about itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wire::json::{self, ToJson};
 
 use crate::files::Files;
 use crate::reply::{Answer, Reply};
 use crate::request::Request;
+use crate::tls::Tls;
 
 /// How this program was built.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +35,12 @@ pub trait Daemon: Send + Sync + 'static {
     fn build(&self) -> &Build;
     /// Its effective flags as text, sorted by name; nothing secret among them.
     fn flags(&self) -> &BTreeMap<String, String>;
-    /// All metrics of this moment. Those of the machine are added by [`super::system_metrics`].
+    /// All metrics of this moment. Those of the machine and of TLS are added by [`all_metrics`].
     fn metrics(&self) -> BTreeMap<String, f64>;
     /// The files that it shows.
     fn files(&self) -> &Files;
+    /// What protects its connections.
+    fn tls(&self) -> &Arc<Tls>;
 }
 
 pub(super) fn version<S: Daemon>(daemon: &S, _: &Request) -> Answer {
@@ -78,6 +82,7 @@ pub(super) fn metrics<S: Daemon>(daemon: &S, request: &Request) -> Answer {
 /// The daemon's metrics and the machine's, for GET_METRICS. Only numbers that JSON can write.
 pub fn all_metrics<S: Daemon>(daemon: &S) -> BTreeMap<String, f64> {
     let mut metrics = daemon.metrics();
+    metrics.extend(daemon.tls().metrics());
     metrics.extend(super::system_metrics());
     metrics.retain(|_, value| value.is_finite());
     metrics

@@ -2,10 +2,11 @@
 
 mod daemon;
 mod files;
+mod security;
 mod system;
 
 use crate::access::{Action, Realm};
-use crate::route::{GET, Handler, Methods, Route};
+use crate::route::{GET, Handler, Methods, POST, Route};
 
 pub use daemon::{Build, Daemon, all_metrics};
 pub use files::{list_files, read_file};
@@ -20,13 +21,27 @@ pub enum Program {
     Agent,
 }
 
-/// The routes of `/version`, `/flags`, `/health`, `/metrics/snapshot`, `/system/stats.json` and
-/// `/files/*`.
+/// The routes of `/version`, `/flags`, `/health`, `/metrics/snapshot`, `/system/stats.json`,
+/// `/files/*` and, ours alone, `/alcazar/v1/tls`.
 #[must_use]
 pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
-    let (readonly, flags, health) = match program {
-        Program::Master => (Realm::MasterReadonly, "/master/flags", "/master/health"),
-        Program::Agent => (Realm::AgentReadonly, "/slave(1)/flags", "/slave(1)/health"),
+    let (readonly, readwrite) = match program {
+        Program::Master => (Realm::MasterReadonly, Realm::MasterReadwrite),
+        Program::Agent => (Realm::AgentReadonly, Realm::AgentReadwrite),
+    };
+    let [flags, health, tls, reload] = match program {
+        Program::Master => [
+            "/master/flags",
+            "/master/health",
+            "/master/alcazar/v1/tls",
+            "/master/alcazar/v1/tls/reload",
+        ],
+        Program::Agent => [
+            "/slave(1)/flags",
+            "/slave(1)/health",
+            "/slave(1)/alcazar/v1/tls",
+            "/slave(1)/alcazar/v1/tls/reload",
+        ],
     };
     let route =
         |path, methods, action, handler| Route { path, methods, realm: readonly, action, handler };
@@ -50,5 +65,13 @@ pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
         route("/files/read", GET, Action::AccessFiles, Handler::Later(files::read)),
         route("/files/download", GET, Action::AccessFiles, Handler::Later(files::download)),
         route("/files/debug", GET, Action::GetEndpointWithPath, Handler::Now(files::debug)),
+        route(tls, GET, Action::GetEndpointWithPath, Handler::Now(security::show)),
+        Route {
+            path: reload,
+            methods: POST,
+            realm: readwrite,
+            action: Action::Call,
+            handler: Handler::Later(security::reload),
+        },
     ]
 }

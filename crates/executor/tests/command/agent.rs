@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use model::identity::Identity;
 use model::time::Timestamp;
+use tls_policy::Recognize;
 use tokio::sync::mpsc;
 use transport::server::{
     Handler, Receipt, Received, Request, Response, Server, ServerParts, StreamSender,
@@ -29,8 +30,13 @@ impl Authority {
         Self(pki::Authority::create(domain, now()).unwrap())
     }
 
-    pub(crate) fn bundle(&self) -> Vec<u8> {
+    fn bundle(&self) -> Vec<u8> {
         self.0.trust_bundle_pem().unwrap()
+    }
+
+    /// How an executor recognizes the agent `a`.
+    pub(crate) fn trust(&self) -> Recognize {
+        Recognize::Identity { roots: self.bundle(), identity: identity("a") }
     }
 
     pub(crate) fn security(&self, name: &str) -> Security {

@@ -15,9 +15,10 @@ use launch::{Input, Program, Start, User, init};
 use rustix::process::Pid;
 use tempfile::TempDir;
 use testkit::process::PATIENCE;
+use tls_policy::{Recognize, ServerTrust, Suites, Versions};
 use wire::v1;
 
-use crate::agent::{TOKEN, identity};
+use crate::agent::TOKEN;
 
 /// An executor's process with its sandbox; killed with all that it started when dropped.
 pub(crate) struct Executor {
@@ -28,14 +29,14 @@ pub(crate) struct Executor {
 /// How an executor is started.
 pub(crate) struct Options {
     pub(crate) checkpoint: bool,
-    pub(crate) bundle: Option<Vec<u8>>,
+    pub(crate) trust: Option<Recognize>,
     pub(crate) token: &'static str,
     pub(crate) user: Option<User>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { checkpoint: true, bundle: None, token: TOKEN, user: None }
+        Self { checkpoint: true, trust: None, token: TOKEN, user: None }
     }
 }
 
@@ -57,13 +58,18 @@ impl Executor {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-        let input = match options.bundle {
+        let input = match options.trust {
             None => Input::Null,
-            Some(trust_bundle) => {
+            Some(recognize) => {
                 environment.insert(VARIABLE.into(), STDIN.into());
                 let token = BearerToken::new(options.token.to_owned());
-                let agent_identity = identity("a");
-                Input::Bytes(Material { token, trust_bundle, agent_identity }.encode())
+                let trust = ServerTrust {
+                    recognize,
+                    versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+                    suites: Suites::Modern,
+                    groups: None,
+                };
+                Input::Bytes(Material { token, trust }.encode())
             }
         };
         let output = |name: &str| {

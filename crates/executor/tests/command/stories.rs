@@ -92,7 +92,7 @@ pub(crate) fn the_token_is_on_every_call_and_nowhere_near_the_task() {
         let authority = Authority::new();
         // It answers 401 to every call without the token.
         let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
-        let options = Options { bundle: Some(authority.bundle()), ..Options::default() };
+        let options = Options { trust: Some(authority.trust()), ..Options::default() };
         let mut executor = Executor::start(agent.address(), options);
         agent.subscribed(framework()).await;
         agent.launch(&task(
@@ -216,7 +216,7 @@ pub(crate) fn updates_survive_the_agent() {
         let authority = Authority::new();
         let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
         let address = agent.address();
-        let options = Options { bundle: Some(authority.bundle()), ..Options::default() };
+        let options = Options { trust: Some(authority.trust()), ..Options::default() };
         let mut executor = Executor::start(address, options);
         assert_eq!(agent.subscribed(framework()).await, Default::default());
         agent.launch(&task("mkfifo go; echo $$; read x < go; exit 5"));
@@ -282,7 +282,7 @@ pub(crate) fn another_agent_is_told_nothing() {
         // A certificate of the same cluster, but not that of the executor's agent.
         let mut agent = Agent::start(authority.security("b"), ([127, 0, 0, 1], 0).into());
         let options =
-            Options { checkpoint: false, bundle: Some(authority.bundle()), ..Options::default() };
+            Options { checkpoint: false, trust: Some(authority.trust()), ..Options::default() };
         let mut executor = Executor::start(agent.address(), options);
         executor.end().await;
         let said = executor.output("stderr");
@@ -296,8 +296,8 @@ pub(crate) fn an_executor_without_the_right_token_is_refused() {
     run(async {
         let authority = Authority::new();
         let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
-        let bundle = Some(authority.bundle());
-        let options = Options { bundle, token: "another", ..Options::default() };
+        let trust = Some(authority.trust());
+        let options = Options { trust, token: "another", ..Options::default() };
         let executor = Executor::start(agent.address(), options);
         while !executor.output("stderr").contains("401 Unauthorized") {
             tokio::task::yield_now().await;
@@ -317,7 +317,7 @@ pub(crate) fn a_task_of_the_same_user_cannot_look_into_the_executor() {
         let authority = Authority::new();
         let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
         let options = Options {
-            bundle: Some(authority.bundle()),
+            trust: Some(authority.trust()),
             user: Some(User { uid: 65_534, gid: 65_534, groups: Vec::new() }),
             ..Options::default()
         };

@@ -11,6 +11,7 @@ use endpoints::access::Posture;
 use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::site::{Head, Site};
+use endpoints::tls::Tls;
 use http_body_util::BodyExt;
 use libprocess::sender::PeerFacts;
 use model::id::{AgentId, FrameworkId, TaskId};
@@ -19,6 +20,7 @@ use model::time::{Now, Timestamp};
 use serde_json::Value as Json;
 use testkit::captures::{Kind, Recorded, story};
 use testkit::http::Message;
+use transport::tls::Security;
 use wire::json::Names;
 use wire::v1::master::Response;
 use wire::{Limits, v1};
@@ -284,6 +286,7 @@ fn master(all: &[Exchange]) -> Arc<Master> {
         per_framework_metrics: true,
         counted: Counted::default(),
         rendered: Rendered::default(),
+        tls: Tls::new(Security::DangerPlaintext, Vec::new()),
     })
 }
 

@@ -8,6 +8,7 @@ use alcazar_master::engine::config::Config;
 use alcazar_master::runtime::{Running, Settings, start};
 use alcazar_master::views::Program;
 use endpoints::common::Build;
+use endpoints::tls::Tls;
 use http::{HeaderMap, Method};
 use model::identity::{Identity, TrustDomain};
 use model::time::Timestamp;
@@ -90,7 +91,7 @@ impl Cluster {
             advertise_port: None,
             hostname: None,
             domain: None,
-            security: trust.security(Some("master/m1")),
+            tls: Tls::new(trust.security(Some("master/m1")), Vec::new()),
             server: transport::server::Settings::default(),
             messenger: transport::messenger::Settings::default(),
             registry,

@@ -49,7 +49,7 @@ pub enum Reloaded {
 
 /// All that is made from one reading of the files.
 #[derive(Debug)]
-struct Built {
+pub(super) struct Built {
     server: SslContext,
     client: SslContext,
     inbound: Option<Peers>,
@@ -59,6 +59,8 @@ struct Built {
     first_expiry: Option<Timestamp>,
     notices: Vec<LoadNotice>,
     digest: [u8; 32],
+    /// PEM: the roots of servers that are believed.
+    roots_pem: Vec<u8>,
 }
 
 /// How peers of one role are judged when the library has verified their chain.
@@ -83,7 +85,7 @@ impl Contexts {
         Ok(Self::with(rules.clone(), true, built))
     }
 
-    fn with(rules: TlsRules, from_files: bool, built: Built) -> Self {
+    pub(super) fn with(rules: TlsRules, from_files: bool, built: Built) -> Self {
         Self {
             rules: Arc::new(rules),
             from_files,
@@ -117,6 +119,11 @@ impl Contexts {
     #[must_use]
     pub fn rules(&self) -> &Arc<TlsRules> {
         &self.rules
+    }
+
+    /// PEM: the roots of servers that are believed now.
+    pub(super) fn roots_pem(&self) -> Vec<u8> {
+        self.current.load().roots_pem.clone()
     }
 
     /// What an operator should know about the files and the library as they are now.
@@ -326,7 +333,7 @@ impl Peers {
 }
 
 impl Built {
-    fn new(inputs: Inputs) -> Result<Self, MaterialError> {
+    pub(super) fn new(inputs: Inputs) -> Result<Self, MaterialError> {
         let mut notices = inputs.notices.clone();
         let own = own_identity(&inputs)?;
         let server = context::server(&inputs, &mut notices)?.build();
@@ -343,7 +350,12 @@ impl Built {
             let end = Timestamp::new(std::time::Duration::from_secs(end.try_into().unwrap_or(0)));
             first_expiry = Some(first_expiry.map_or(end, |first: Timestamp| first.min(end)));
         }
+        let mut roots_pem = Vec::new();
+        for root in inputs.outbound.iter().flat_map(|believed| &believed.roots) {
+            roots_pem.extend(root.to_pem().map_err(MaterialError::Roots)?);
+        }
         Ok(Self {
+            roots_pem,
             inbound: peers(&inputs.inbound, X509PurposeId::SSL_CLIENT, server.security_level())?,
             outbound: peers(&inputs.outbound, X509PurposeId::SSL_SERVER, client.security_level())?,
             own,

@@ -110,8 +110,7 @@ impl Shared {
                 environment.insert(material::VARIABLE.into(), material::STDIN.into());
                 let material = Material {
                     token: BearerToken::new(secrets.token.to_bearer()),
-                    trust_bundle: secrets.trust_bundle.clone(),
-                    agent_identity: secrets.agent_identity.clone(),
+                    trust: secrets.trust.clone(),
                 };
                 Input::Bytes(material.encode())
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use libprocess::sender::{Binding, BoundPid, ClaimedPid, PeerFacts, bind};
 use libprocess::upid::Upid;
 use model::time::{Instant, Now, Timestamp};
+use tls_policy::{Recognize, ServerTrust, Suites, Versions};
 use wire::internal as i;
 use wire::v1::{self, TaskState, executor};
 
@@ -14,13 +15,23 @@ use crate::containerizer::{LaunchRequest, Termination};
 use crate::engine::Engine;
 use crate::engine::event::{Answer, Caller, ConnectionId, Effect, Event, Record, RequestId};
 use crate::engine::recovered::Recovered;
-use crate::engine::rules::{ExecutorProgram, ExecutorTrust, Reconfiguration, Recover, Rules};
+use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules};
 use crate::engine::users::TaskUserPolicy;
 use crate::message::{AgentMessage, MasterMessage};
 
 pub(super) const MASTER: &str = "master@127.0.0.2:5050";
 pub(crate) const AGENT_ID: &str = "M-S0";
 pub(crate) const FRAMEWORK: &str = "M-0000";
+
+/// What an executor gets to recognize the agent.
+pub(crate) fn trust(recognize: Recognize) -> ServerTrust {
+    ServerTrust {
+        recognize,
+        versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+        suites: Suites::Modern,
+        groups: None,
+    }
+}
 
 pub(crate) fn rules() -> Rules {
     Rules {
@@ -41,10 +52,10 @@ pub(crate) fn rules() -> Rules {
         },
         executor_environment: BTreeMap::new(),
         task_users: TaskUserPolicy::SwitchUser(true),
-        executor_trust: Some(ExecutorTrust {
-            bundle: b"PEM".to_vec(),
+        executor_trust: Some(trust(Recognize::Identity {
+            roots: b"PEM".to_vec(),
             identity: "spiffe://test/agent/a".parse().unwrap(),
-        }),
+        })),
         reconfiguration: Reconfiguration::Equal,
         recover: Recover::Reconnect,
         max_completed_frameworks: 50,

@@ -12,6 +12,7 @@ use endpoints::body::Body;
 use endpoints::common::Build;
 use endpoints::files::Files;
 use endpoints::site::{Head, Site};
+use endpoints::tls::Tls;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use libprocess::sender::PeerFacts;
@@ -19,6 +20,7 @@ use model::id::ContainerId;
 use model::time::{Instant, Now, Timestamp};
 use testkit::http::Message;
 use tokio::sync::mpsc;
+use transport::tls::Security;
 use wire::v1;
 
 use crate::containerizer::{
@@ -104,6 +106,7 @@ pub(super) fn agent(
         containerizer: Arc::new(containerizer),
         posture,
         counted: Counted::default(),
+        tls: Tls::new(Security::DangerPlaintext, Vec::new()),
     };
     (agent, inputs)
 }

@@ -1,0 +1,100 @@
+//! Whom the agent hears as an executor, by what protects its connections now and by what did when
+//! the executor was started.
+
+use tls_policy::{NameCheck, Recognize};
+use wire::v1;
+use wire::v1::executor::call::Subscribe;
+
+use super::fixture::*;
+use crate::engine::event::{Answer, Caller, Event, Refusal, TokenDigest};
+use crate::engine::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
+use crate::engine::rules::Rules;
+
+fn ruled_by(recognize: Option<Recognize>) -> Rules {
+    Rules { executor_trust: recognize.map(trust), ..rules() }
+}
+
+/// TLS in which nobody proves an identity.
+fn without_identities() -> [Recognize; 2] {
+    [Recognize::Unverified, Recognize::Chain { roots: None, depth: 4, names: NameCheck::ChainOnly }]
+}
+
+fn is_heard(agent: &mut Agent, caller: Caller, container: &Container) -> bool {
+    match agent.call(caller, container.subscribe_call(Subscribe::default())) {
+        Answer::Subscribed(_) => true,
+        Answer::Refused(Refusal::Forbidden) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tls_without_identities_asks_our_own_executors_for_their_token() {
+    for recognize in without_identities() {
+        let mut agent = Agent::running_with(ruled_by(Some(recognize.clone())));
+        agent.runs(command_task("t"), true);
+        let secrets = agent.launch().secrets.clone().unwrap();
+        assert_eq!(secrets.trust, trust(recognize));
+        let container = agent.started("t");
+        assert!(!is_heard(&mut agent, Caller::Unproven, &container));
+        assert!(is_heard(&mut agent, container.caller(), &container));
+    }
+}
+
+#[test]
+fn tls_without_identities_hears_a_frameworks_own_executor_by_the_ids_it_states() {
+    for recognize in without_identities() {
+        let mut agent = Agent::running_with(ruled_by(Some(recognize)));
+        agent.runs(executor_task("t", "e"), true);
+        let container = agent.started("e");
+        assert!(is_heard(&mut agent, Caller::Unproven, &container));
+    }
+}
+
+/// An agent that finds an executor of ours that an earlier run started, with a token or without.
+fn recovering(now: Option<Recognize>, token: Option<TokenDigest>) -> (Agent, Container) {
+    let mut info = Agent::running().engine.info().clone();
+    info.id = Some(v1::AgentId { value: AGENT_ID.into() });
+    let executor = RecoveredExecutor {
+        id: "t".parse().unwrap(),
+        info: executor_task("x", "t").executor.unwrap(),
+        generated: true,
+        run: RecoveredRun {
+            container: "c".parse().unwrap(),
+            completed: false,
+            pid: Some(17),
+            http: true,
+            token,
+            tasks: Vec::new(),
+        },
+    };
+    let found = Recovered {
+        agent: Some((AGENT_ID.parse().unwrap(), info)),
+        frameworks: vec![RecoveredFramework {
+            id: FRAMEWORK.parse().unwrap(),
+            info: framework_info(true, true),
+            pid: String::new(),
+            executors: vec![executor],
+        }],
+        ..Recovered::default()
+    };
+    let mut agent = Agent::recovered(ruled_by(now), found);
+    agent.handle(Event::ContainersRecovered);
+    (agent, Container { id: "c".parse().unwrap(), executor: "t".into() })
+}
+
+/// Plaintext to TLS and back: an executor proves what it got when it was started.
+#[test]
+fn tls_comes_and_goes_and_executors_are_known_by_what_they_got() {
+    let [unverified, chain] = without_identities();
+    for now in [None, Some(unverified), Some(chain)] {
+        let (mut agent, container) = recovering(now.clone(), None);
+        assert!(is_heard(&mut agent, Caller::Unproven, &container), "{now:?}");
+        let (mut agent, container) = recovering(now.clone(), Some(TokenDigest([7; 32])));
+        assert!(!is_heard(&mut agent, Caller::Unproven, &container), "{now:?}");
+        assert!(is_heard(&mut agent, container.caller(), &container), "{now:?}");
+    }
+    // Where identities are proved nobody is heard who proves nothing.
+    let identities = rules().executor_trust.unwrap().recognize;
+    let (mut agent, container) = recovering(Some(identities), None);
+    assert!(!is_heard(&mut agent, Caller::Unproven, &container));
+}

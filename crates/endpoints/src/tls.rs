@@ -1,0 +1,315 @@
+//! The TLS of a running daemon: what it is, what is counted, and how its files are read again.
+//!
+//! Files are read again when somebody says so (a signal, a request) and when they have changed.
+//! New connections use what they say then, old ones go on; what cannot be used changes nothing and
+//! is reported.
+
+mod files;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tls_policy::{Inbound, NameCheck, Outbound, PlaintextPeers, Profile, TlsRules};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use transport::tls::{Contexts, Reloaded, Security};
+use wire::json;
+
+use crate::refusal::Refusal;
+use crate::reply::{Answer, Reply};
+
+/// How long before the end of a certificate of ours the log begins to speak of it.
+pub const WARN_BEFORE: Duration = Duration::from_secs(30 * DAY);
+const DAY: u64 = 24 * 60 * 60;
+/// How often the log speaks of it.
+const WARN_EVERY: Duration = Duration::from_secs(DAY);
+/// Files that are being written are left alone until they have not changed for so long.
+const SETTLE: Duration = Duration::from_millis(500);
+/// But not for ever: something may be written all the time.
+const MOST_SETTLING: u32 = 20;
+
+/// What protects a daemon's connections, for those who serve and watch it.
+#[derive(Debug)]
+pub struct Tls {
+    security: Security,
+    notices: Vec<String>,
+    /// Held while files are read: one reading after the other.
+    reading: Mutex<()>,
+    replaced: watch::Sender<u64>,
+    reloads: AtomicU64,
+    failed_reloads: AtomicU64,
+}
+
+/// Why files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// One of them has changed.
+    Change,
+    /// Somebody asked over HTTP.
+    Request,
+    /// SIGHUP came.
+    Signal,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Change => "a file has changed",
+            Self::Request => "a request asked for it",
+            Self::Signal => "SIGHUP asked for it",
+        })
+    }
+}
+
+/// Why files were not read again with success. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// What they say cannot be used.
+    #[error("the certificates of before stay in use: {0}")]
+    Files(String),
+    /// There are none.
+    #[error("this daemon serves in plaintext: there are no certificates to read")]
+    Plaintext,
+}
+
+impl Tls {
+    /// What `security` does. `notices` is what its operator was told at the start.
+    #[must_use]
+    pub fn new(security: Security, notices: Vec<String>) -> Arc<Self> {
+        Arc::new(Self {
+            security,
+            notices,
+            reading: Mutex::new(()),
+            replaced: watch::Sender::new(0),
+            reloads: AtomicU64::new(0),
+            failed_reloads: AtomicU64::new(0),
+        })
+    }
+
+    /// What protects connections.
+    #[must_use]
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
+    fn contexts(&self) -> Option<&Arc<Contexts>> {
+        match &self.security {
+            Security::Tls(contexts) => Some(contexts),
+            Security::DangerPlaintext => None,
+        }
+    }
+
+    /// How often the files have been replaced; a receiver sees each change.
+    #[must_use]
+    pub fn replaced(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
+    }
+
+    /// Reads all files again, and says in the log what came of it.
+    ///
+    /// # Errors
+    /// If what they say cannot be used: the old certificates stay.
+    pub async fn reload(self: &Arc<Self>, cause: Cause) -> Result<Reloaded, ReloadError> {
+        let this = Arc::clone(self);
+        // Reads from disks, and may run a command for a passphrase.
+        let reading = tokio::task::spawn_blocking(move || this.read_again(cause)).await;
+        reading.unwrap_or_else(|error| Err(ReloadError::Files(error.to_string())))
+    }
+
+    fn read_again(&self, cause: Cause) -> Result<Reloaded, ReloadError> {
+        let contexts = self.contexts().ok_or(ReloadError::Plaintext)?;
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        match contexts.reload() {
+            Ok(reloaded) => {
+                self.reloads.fetch_add(1, Ordering::Relaxed);
+                match reloaded {
+                    Reloaded::Unchanged => tracing::info!(%cause, "the certificates are the same"),
+                    Reloaded::Replaced => {
+                        let days = self.days_left();
+                        tracing::info!(%cause, days, "new connections use new certificates");
+                        for notice in contexts.notices() {
+                            tracing::warn!("{notice}");
+                        }
+                        self.replaced.send_modify(|times| *times += 1);
+                    }
+                }
+                Ok(reloaded)
+            }
+            Err(error) => {
+                self.failed_reloads.fetch_add(1, Ordering::Relaxed);
+                let error = ReloadError::Files(chain(&error));
+                tracing::error!(%cause, "cannot use the new certificates: {error}");
+                Err(error)
+            }
+        }
+    }
+
+    /// Watches the files and the calendar for as long as the daemon runs: reads the files again
+    /// when they have changed, warns long before a certificate of ours runs out.
+    pub async fn watch(self: Arc<Self>) {
+        let Some(contexts) = self.contexts() else { return std::future::pending().await };
+        let rules = Arc::clone(contexts.rules());
+        let look = async {
+            let interval = Duration::from_secs(10);
+            let mut seen = files::look(&rules).await;
+            loop {
+                sleep(interval).await;
+                if files::look(&rules).await == seen {
+                    continue;
+                }
+                seen = files::settled(&rules, SETTLE, MOST_SETTLING).await;
+                // What came of it is in the log.
+                let _ = self.reload(Cause::Change).await;
+            }
+        };
+        let warn = async {
+            loop {
+                self.warn_of_the_end();
+                sleep(WARN_EVERY).await;
+            }
+        };
+        tokio::join!(look, warn);
+    }
+
+    fn warn_of_the_end(&self) {
+        let Some(days) = self.days_left() else { return };
+        if days <= 0.0 {
+            tracing::error!("a certificate of ours has run out: peers that verify refuse it");
+        } else if days * DAY as f64 <= WARN_BEFORE.as_secs_f64() {
+            let days = days.floor();
+            tracing::warn!(days, "a certificate of ours runs out soon: put a new one in its place");
+        }
+    }
+
+    /// Until the first of our own certificates runs out, in days; negative afterwards.
+    #[must_use]
+    pub fn days_left(&self) -> Option<f64> {
+        let end = self.contexts()?.first_expiry()?.since_epoch();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some((end.as_secs_f64() - now.as_secs_f64()) / DAY as f64)
+    }
+
+    /// What is counted, for `/metrics/snapshot`; nothing in plaintext.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let Some(contexts) = self.contexts() else { return BTreeMap::new() };
+        let counted = contexts.counters().entries();
+        let mut all: BTreeMap<String, f64> =
+            counted.into_iter().map(|(name, n)| (format!("alcazar/{name}"), n as f64)).collect();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        all.insert("alcazar/tls/reloads/done".to_owned(), count(&self.reloads));
+        all.insert("alcazar/tls/reloads/failed".to_owned(), count(&self.failed_reloads));
+        if let Some(days) = self.days_left() {
+            all.insert("alcazar/tls/certificate_expires_in_days".to_owned(), days);
+        }
+        all
+    }
+
+    /// What there is to know about it, as JSON.
+    pub(crate) fn describe(&self) -> Answer {
+        let mut out = Vec::new();
+        json::object(&mut out, |o| {
+            o.field("scheme", self.security.scheme());
+            let mut notices = self.notices.clone();
+            if let Some(contexts) = self.contexts() {
+                rules(o, contexts.rules());
+                o.optional("certificate_expires_in_days", self.days_left());
+                notices.extend(contexts.notices().iter().map(ToString::to_string));
+            } else {
+                o.field("inbound", "anybody");
+                o.field("outbound", "unverified");
+                o.field("plaintext_peers", true);
+            }
+            o.array("notices", |a| {
+                for notice in &notices {
+                    a.push(notice);
+                }
+            });
+        });
+        Ok(Reply::Json(out.into()))
+    }
+
+    /// Reads the files again because of a request.
+    pub(crate) async fn answer_reload(self: &Arc<Self>) -> Answer {
+        let reloaded =
+            self.reload(Cause::Request).await.map_err(|e| Refusal::conflict(e.to_string()))?;
+        let mut out = Vec::new();
+        json::object(&mut out, |o| {
+            o.field("replaced", reloaded == Reloaded::Replaced);
+            o.optional("certificate_expires_in_days", self.days_left());
+        });
+        Ok(Reply::Json(out.into()))
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn rules(o: &mut json::Object<'_>, rules: &TlsRules) {
+    let (inbound, names) = match &rules.inbound {
+        Inbound::AnyClient(_) => ("anybody", None),
+        Inbound::ClientCertificate(_, names) => ("certificate", Some(*names)),
+        Inbound::ComponentIdentity(_) => ("identity", None),
+    };
+    o.field("inbound", inbound);
+    o.optional("inbound_names", names.map(word));
+    let (outbound, names) = match &rules.outbound {
+        Outbound::ComponentIdentity(_) => ("identity", None),
+        Outbound::Unverified(_) => ("unverified", None),
+        Outbound::Verified(_, names) => ("certificate", Some(*names)),
+    };
+    o.field("outbound", outbound);
+    o.optional("outbound_names", names.map(word));
+    o.field("plaintext_peers", matches!(rules.plaintext_peers, PlaintextPeers::Accepted(_)));
+    o.field(
+        "profile",
+        match rules.profile {
+            Profile::Intermediate => "intermediate",
+            Profile::Mesos => "mesos",
+            Profile::Modern => "modern",
+        },
+    );
+    let versions = &rules.versions;
+    let all = [
+        ("TLSv1", versions.tls10),
+        ("TLSv1.1", versions.tls11),
+        ("TLSv1.2", versions.tls12),
+        ("TLSv1.3", versions.tls13),
+    ];
+    o.array("versions", |a| {
+        for (name, _) in all.iter().filter(|(_, offered)| *offered) {
+            a.push(*name);
+        }
+    });
+    o.object("client_certificates", |o| {
+        o.field("otherwise", rules.client_certificates.otherwise.to_string());
+        o.object("doors", |o| {
+            for (door, demand) in &rules.client_certificates.doors {
+                o.field(door, demand.to_string());
+            }
+        });
+    });
+    o.field("revocation_lists", rules.revocation.is_some());
+}
+
+fn word(names: NameCheck) -> &'static str {
+    match names {
+        NameCheck::ChainOnly => "any",
+        NameCheck::Dialled { ip: false } => "dialled",
+        NameCheck::Dialled { ip: true } => "dialled, addresses too",
+        NameCheck::ReverseDns { ip: false } => "reverse DNS",
+        NameCheck::ReverseDns { ip: true } => "reverse DNS, addresses too",
+    }
+}
