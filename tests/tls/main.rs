@@ -1,10 +1,11 @@
-//! TLS as others speak it: OpenSSL's commands, curl, scanners, a browser, Python.
+//! TLS as others speak it: OpenSSL's commands, curl, scanners, a browser, Python. And TLS of whole
+//! clusters: the original's levels, new certificates, the way from plaintext and back.
 #![expect(clippy::expect_used, reason = "a failed fixture fails its test, loudly")]
 
 mod fixture;
-mod openssl;
-mod tls_clients;
 mod framework;
 mod nodes;
+mod openssl;
+mod tls_clients;
 mod tls_matrix;
 mod tls_upgrade;

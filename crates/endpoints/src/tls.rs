@@ -153,7 +153,7 @@ impl Tls {
         let Some(contexts) = self.contexts() else { return std::future::pending().await };
         let rules = Arc::clone(contexts.rules());
         let look = async {
-            let interval = Duration::from_secs(10);
+            let Some(interval) = rules.reload else { return std::future::pending().await };
             let mut seen = files::look(&rules).await;
             loop {
                 sleep(interval).await;

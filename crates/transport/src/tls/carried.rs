@@ -56,6 +56,7 @@ impl Contexts {
             groups: trust.groups.clone(),
             principals: PrincipalRules::default(),
             revocation: None,
+            reload: None,
             profile: Profile::Mesos,
             materials: MaterialPaths { pairs: Vec::new() },
         };
