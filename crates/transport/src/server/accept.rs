@@ -81,17 +81,33 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// One connection, from its first byte to its end.
-async fn attend<H: Handler>(
+/// One connection, from its first byte to its end. The task is small: what opens the connection
+/// and what serves it are on the heap, one after the other, so that an idle connection has the
+/// size of neither a handshake nor an answer.
+fn attend<H: Handler>(
+    socket: TcpStream,
+    address: SocketAddr,
+    shared: Arc<Shared<H>>,
+    ticket: Ticket,
+) -> impl Future<Output = ()> + Send {
+    let opened = Box::pin(open(socket, address, shared, ticket));
+    async move {
+        if let Some(connection) = opened.await {
+            connection.run().await;
+        }
+    }
+}
+
+/// Prepares and secures a connection, unless it has to make room or the server is stopped.
+async fn open<H: Handler>(
     socket: TcpStream,
     address: SocketAddr,
     shared: Arc<Shared<H>>,
     mut ticket: Ticket,
-) {
+) -> Option<Box<Connection<H>>> {
     let evicted = ticket.end();
     let mut stopped = shared.stopped.clone();
-    // On the heap, so that an idle connection does not have the size of a handshake.
-    let secured = Box::pin(async {
+    let secured = async {
         if let Err(error) = prepare(&socket, shared.parts.settings.keep_alive) {
             tracing::debug!(%address, %error, "a connection ended before it began");
             return None;
@@ -100,17 +116,17 @@ async fn attend<H: Handler>(
             Security::DangerPlaintext => {
                 Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
             }
-            Security::Tls(contexts) => open(socket, address, contexts, &shared, &mut ticket).await,
+            Security::Tls(contexts) => {
+                secure(socket, address, contexts, &shared, &mut ticket).await
+            }
         }
-    });
-    let secured = tokio::select! {
-        secured = secured => secured,
-        () = evicted.notified() => None,
-        () = told_to_stop(&mut stopped) => None,
     };
-    if let Some((stream, facts)) = secured {
-        Box::new(Connection::new(stream, facts, shared, ticket)).run().await;
-    }
+    let (stream, facts) = tokio::select! {
+        secured = secured => secured?,
+        () = evicted.notified() => return None,
+        () = told_to_stop(&mut stopped) => return None,
+    };
+    Some(Box::new(Connection::new(stream, facts, shared, ticket)))
 }
 
 /// What the first byte of a connection shows.
@@ -134,7 +150,7 @@ impl Opening {
 }
 
 /// Waits for the first byte and secures the connection as it shows.
-async fn open<H: Handler>(
+async fn secure<H: Handler>(
     socket: TcpStream,
     address: SocketAddr,
     contexts: &Contexts,
@@ -288,6 +304,6 @@ mod tests {
         };
         let task = attend(socket, address, shared, ticket);
         drop(client);
-        assert!(size_of_val(&task) < 2048, "{}", size_of_val(&task));
+        assert!(size_of_val(&task) < 1280, "{}", size_of_val(&task));
     }
 }

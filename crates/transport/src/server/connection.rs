@@ -236,9 +236,27 @@ impl<H: Handler> Connection<H> {
             };
             self.ticket.now(doing).map_err(|PlaceLost| End::Evicted)?;
         }
-        let idle = position == Position::Between;
         // Who speaks for a component may leave its answers unread: they are not kept, but counted.
         let late = if self.speaks { None } else { self.wire.must_take_until() };
+        let filled = match (position, late) {
+            (Position::Between, None) => tokio::select! {
+                biased;
+                () = self.evicted.notified() => Err(End::Evicted),
+                () = told_to_stop(&mut self.stopped) => Err(End::Orderly),
+                () = self.wire.fill() => Ok(()),
+            },
+            // On the heap, so that idle connections do not have the size of its timers.
+            _ => Box::pin(self.more_in_time(position == Position::Between, late)).await,
+        };
+        if filled.is_ok() && !self.speaks && self.wire.is_stuck() {
+            return Err(End::WriteDeadline);
+        }
+        filled
+    }
+
+    /// Waits for bytes, but for no longer than the peer has for a head or a body, nor, if it is
+    /// `late`, for its answers.
+    async fn more_in_time(&mut self, idle: bool, late: Option<Instant>) -> Result<(), End> {
         let began = Instant::now();
         let filled = tokio::select! {
             biased;
@@ -250,9 +268,6 @@ impl<H: Handler> Connection<H> {
         };
         if !idle {
             self.allowance = self.allowance.saturating_sub(began.elapsed());
-        }
-        if filled.is_ok() && !self.speaks && self.wire.is_stuck() {
-            return Err(End::WriteDeadline);
         }
         filled
     }
