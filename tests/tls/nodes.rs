@@ -198,6 +198,12 @@ impl Asking {
         Self { runtime: runtime.expect("a runtime"), client }
     }
 
+    /// The same, in plaintext if that is all that a daemon speaks and the variables allow it.
+    pub(crate) fn following(variables: &Variables) -> Self {
+        let client = Client::following(security(variables), Settings::default());
+        Self { client, ..Self::with(variables) }
+    }
+
     /// The status and the body that a GET brings.
     pub(crate) fn get(&self, at: SocketAddrV4, target: &str) -> Result<(u16, String), String> {
         self.ask(at, Call::get(target))

@@ -55,7 +55,11 @@ impl Cluster {
     fn restart_one_at_a_time(&mut self, variables: &Variables) {
         let subscriptions = self.framework.subscriptions();
         self.master.restart(variables);
-        let asking = Asking::with(variables);
+        // Some of the agents may be behind, or ahead.
+        let asking = match variables.is_empty() {
+            true => Asking::with(variables),
+            false => Asking::following(variables),
+        };
         self.framework.wait_for_subscriptions(subscriptions + 1);
         self.is_whole(&asking);
         for agent in 0..self.agents.len() {

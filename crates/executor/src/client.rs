@@ -117,7 +117,7 @@ impl Client {
             let either = Security::Tls(Arc::new(Contexts::carried(trust, true)?));
             Ok(Way::Following {
                 plain: Transport::new(Security::DangerPlaintext, settings),
-                either: Transport::new(either, settings),
+                either: Transport::following(either, settings),
                 encrypted: AtomicBool::new(encrypted),
             })
         };

@@ -23,6 +23,7 @@ use crate::tls::{Expected, Security};
 pub struct Client {
     security: Security,
     settings: Settings,
+    follows: bool,
 }
 
 /// Limits and deadlines of a client.
@@ -108,7 +109,15 @@ impl Client {
     /// A client; `security` says who we are and whom we believe.
     #[must_use]
     pub fn new(security: Security, settings: Settings) -> Self {
-        Self { security, settings }
+        Self { security, settings, follows: false }
+    }
+
+    /// A client that goes on in plaintext with a server that shows that it speaks no TLS, if the
+    /// policy accepts such peers. As in the original, requests otherwise never do; this is for an
+    /// executor, whose agent may have been restarted without TLS.
+    #[must_use]
+    pub fn following(security: Security, settings: Settings) -> Self {
+        Self { follows: true, ..Self::new(security, settings) }
     }
 
     /// `https` or `http`.
@@ -131,7 +140,11 @@ impl Client {
         for address in resolve(host, port).await? {
             let (security, deadline) = (&self.security, connect_deadline);
             let dial = Dial { security, address, name, expected, keep_alive, deadline };
-            match dial.open().await {
+            let opened = match self.follows {
+                true => dial.open_or_downgrade().await,
+                false => dial.open().await,
+            };
+            match opened {
                 Ok((stream, facts)) => {
                     let (sender, connection) = http1::Builder::new()
                         .title_case_headers(true)
