@@ -9,14 +9,16 @@
 //! A variable that restricts and that the driver cannot honour ([`CryptoSupport`]) is an error
 //! that names it; a daemon never runs more open than it was told.
 //!
-//! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve()`].
+//! Read first: [`TlsPolicy`], [`TlsSettings`], [`resolve()`], [`diagnose`].
 
 mod carried;
 mod clients;
+mod diagnosis;
 mod error;
 mod nearest;
 mod notice;
 mod policy;
+mod posture;
 mod principal;
 mod reading;
 mod resolve;
@@ -25,6 +27,7 @@ mod support;
 
 pub use carried::{Recognize, ServerTrust};
 pub use clients::{ClientCertificates, DOORS, Demand, MESSAGES};
+pub use diagnosis::{Diagnosis, Finding, Line, diagnose};
 pub use error::{PolicyError, PolicyErrors};
 pub use notice::{DangerAccepted, Notice};
 pub use policy::{
@@ -32,6 +35,7 @@ pub use policy::{
     PassphraseSource, PlaintextPeers, Profile, RELOAD_INTERVAL, Suites, TlsPolicy, TlsRules,
     TrustAnchors, Version, Versions, WhyPlaintext,
 };
+pub use posture::{Level, Posture};
 pub use principal::{CertificateNames, NameSource, PrincipalRule, PrincipalRules};
 pub use resolve::{OwnIdentity, Resolved, resolve, resolve_identities};
 pub use settings::{Flag, Naming, Said, TlsSettings, VARIABLES, ValueKind, Variable};

@@ -13,6 +13,7 @@ use crate::principal::PrincipalRules;
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How this program protects its connections, all of them.
+#[expect(clippy::large_enum_variant, reason = "a process has one or two of them")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsPolicy {
     /// Nothing is encrypted and nobody proves anything.

@@ -196,11 +196,17 @@ impl<'a> Resolving<'a> {
             let said = is_off(&self.settings.require_client_cert)
                 || is_off(&self.settings.require_cert)
                 || self.settings.client_certs.is_some();
-            Inbound::AnyClient(self.weak_by_silence(
-                said,
-                REQUIRE_CLIENT_CERT,
-                "it is not on, so whoever connects is served without proving who it is",
-            ))
+            let (setting, consequence) = match &self.settings.client_certs {
+                None => (
+                    REQUIRE_CLIENT_CERT,
+                    "it is not on, so whoever connects is served without proving who it is",
+                ),
+                Some(_) => (
+                    CLIENT_CERTS,
+                    "it asks for nothing, so whoever connects is served without proving who it is",
+                ),
+            };
+            Inbound::AnyClient(self.weak_by_silence(said, setting, consequence))
         };
         let outbound = match verification.servers {
             None => {

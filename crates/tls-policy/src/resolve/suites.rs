@@ -85,7 +85,7 @@ impl Resolving<'_> {
 }
 
 /// Whether an element of a cipher string adds suites with no encryption or no authentication.
-fn proves_or_hides_nothing(element: &str) -> bool {
+pub(crate) fn proves_or_hides_nothing(element: &str) -> bool {
     !element.starts_with(['!', '-'])
         && ["NULL", "ADH", "AECDH", "COMPLEMENTOFALL"].iter().any(|bad| element.contains(bad))
 }

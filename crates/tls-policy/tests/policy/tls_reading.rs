@@ -1,7 +1,5 @@
 //! How variables are read.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::path::Path;
 
 use alcazar_tls_policy::{
