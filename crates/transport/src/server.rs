@@ -128,7 +128,7 @@ pub struct Settings {
     /// What one message or request may hold.
     pub limits: Limits,
     /// Bytes that the bodies of all connections may take together, until their messages are
-    /// dropped by the program.
+    /// dropped by the program, and large heads until they are complete.
     pub memory: usize,
     /// Of these, the bytes that the bodies of one peer may take: of one identity, or of all
     /// connections without one from one IP address. More than that waits. At least as much as

@@ -143,8 +143,10 @@ impl Task {
             owed: 0,
         });
         let mut idle_since = Instant::now();
+        // A link that is at rest costs nothing, not even a timer.
+        let mut needed = false;
         loop {
-            let idle = conversation.owed == 0 && conversation.out.is_empty();
+            let idle = !needed && conversation.owed == 0 && conversation.out.is_empty();
             tokio::select! {
                 received = conversation.move_bytes(&parts.counters) => {
                     let Some(received) = received else { return "the peer ended it".into() };
@@ -152,6 +154,7 @@ impl Task {
                         return reason;
                     }
                     idle_since = Instant::now();
+                    needed = false;
                 }
                 item = self.items.recv(), if conversation.out.len() < MAX_OUT => {
                     let Some(item) = item else { return "the messenger is gone".into() };
@@ -161,12 +164,14 @@ impl Task {
                         self.take(item, conversation).await;
                     }
                     idle_since = Instant::now();
+                    needed = false;
                 }
                 () = sleep_until(idle_since + settings.linger), if idle => {
                     if self.leave() {
                         return "it was not needed any more".into();
                     }
-                    idle_since = Instant::now();
+                    // What makes it less needed, or asks for it again, comes as an item.
+                    needed = true;
                 }
             }
         }

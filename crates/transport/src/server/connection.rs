@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::gate::{Doing, PlaceLost, Ticket};
-use super::memory::PeerMemory;
+use super::memory::{MemoryShare, PeerMemory};
 use super::output::{Wire, WriteFailure};
 use super::response::{PiecesError, Response, ResponseBody};
 use super::{Handler, Settings, Shared, head, told_to_stop};
@@ -27,6 +27,8 @@ pub(super) struct Connection<H> {
     facts: Arc<PeerFacts>,
     shared: Arc<Shared<H>>,
     memory: PeerMemory,
+    /// For a large head that has not come to its end.
+    head_memory: MemoryShare,
     ticket: Ticket,
     evicted: Arc<Notify>,
     stopped: watch::Receiver<bool>,
@@ -35,6 +37,10 @@ pub(super) struct Connection<H> {
     /// What is left of the deadline of the head or body that is being received.
     allowance: Duration,
 }
+
+/// A head longer than this takes a share of the memory until it is complete. Ordinary ones are far
+/// shorter.
+const SMALL_HEAD: usize = 8 * 1024;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -81,6 +87,7 @@ impl<H: Handler> Connection<H> {
         Self {
             wire: Wire::new(stream, Decoder::new(settings.limits), settings.pace),
             memory: shared.memory.of(&facts),
+            head_memory: MemoryShare::default(),
             evicted: ticket.end(),
             stopped: shared.stopped.clone(),
             facts: Arc::new(facts),
@@ -211,6 +218,7 @@ impl<H: Handler> Connection<H> {
                             self.allowance = self.settings().body_deadline;
                         }
                     }
+                    self.head_memory = MemoryShare::default();
                     return Ok(event);
                 }
                 None if self.wire.floods => return Err(End::Flood),
@@ -228,6 +236,14 @@ impl<H: Handler> Connection<H> {
     /// Waits for bytes.
     async fn more(&mut self) -> Result<(), End> {
         let position = self.wire.decoder.position();
+        if position == Position::Head
+            && self.head_memory.is_empty()
+            && self.wire.decoder.buffered() > SMALL_HEAD
+        {
+            let most = self.settings().limits.head;
+            let taking = self.memory.take(most, &mut self.head_memory);
+            Box::pin(taking).await.map_err(|_| End::Memory)?;
+        }
         if position != Position::Body {
             let doing = match (self.is_proven(), self.speaks) {
                 (true, _) => Doing::Worthy,

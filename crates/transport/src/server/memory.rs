@@ -20,7 +20,13 @@ const WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct MemoryShare(Option<[OwnedSemaphorePermit; 2]>);
 
-/// The memory that all bodies of a server may take.
+impl MemoryShare {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// The memory that all bodies, and all large heads, of a server may take.
 #[derive(Debug)]
 pub(super) struct Memory {
     all: Arc<Semaphore>,

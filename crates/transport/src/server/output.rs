@@ -28,6 +28,8 @@ pub(super) struct Wire {
     /// How many times `202 Accepted` waits to be written after `out`. A peer that never reads its
     /// answers costs no more memory for the next million messages.
     accepted: u64,
+    /// Room for bytes to be read at once.
+    room: usize,
     /// How fast the peer takes what waits.
     progress: Progress,
     /// Whether the peer sends nothing more.
@@ -36,8 +38,12 @@ pub(super) struct Wire {
     pub(super) floods: bool,
 }
 
-/// Bytes read at once.
-const READ: usize = 32 * 1024;
+/// Room for bytes to be read at once, for a peer of whom nothing is known, and for one that fills
+/// it. Who stops in the middle of a head has cost no more than it sent, and the least.
+const LEAST_ROOM: usize = 4 * 1024;
+const MOST_ROOM: usize = 32 * 1024;
+/// A read of so many bytes is as large as TLS gives them.
+const MOST_OF_A_RECORD: usize = 16 * 1024;
 /// Unwritten bytes above which no further answer is put to them.
 const MAX_OUT: usize = 16 * 1024;
 /// Unwritten bytes that are written although more is there to be read: about a hundred answers to
@@ -59,7 +65,8 @@ impl Wire {
     pub(super) fn new(stream: Stream, decoder: Decoder, pace: Pace) -> Self {
         let out = BytesMut::new();
         let progress = Progress::new(pace);
-        Self { stream, decoder, out, accepted: 0, progress, ended: false, floods: false }
+        let room = LEAST_ROOM;
+        Self { stream, decoder, out, accepted: 0, room, progress, ended: false, floods: false }
     }
 
     /// Answers a message with `202 Accepted`, after everything that waits to be written. Never
@@ -128,12 +135,21 @@ impl Wire {
             let _ = self.poll_drain(cx);
         }
         let buffer = self.decoder.buffer();
-        buffer.reserve(READ);
+        buffer.reserve(self.room);
+        let room = buffer.capacity() - buffer.len();
         let polled = pin!(self.stream.read_buf(buffer)).poll(cx);
+        if let Poll::Ready(Ok(read)) = &polled
+            && *read >= room.min(MOST_OF_A_RECORD)
+        {
+            self.room = MOST_ROOM;
+        }
         if polled.is_pending() {
+            self.room = LEAST_ROOM;
             if buffer.is_empty() {
                 // An idle connection holds no buffer.
                 *buffer = BytesMut::new();
+            } else if buffer.len() < LEAST_ROOM && buffer.capacity() > 2 * LEAST_ROOM {
+                *buffer = BytesMut::from(&buffer[..]);
             }
             let _ = self.poll_drain(cx);
         }

@@ -176,6 +176,26 @@ async fn c12_bodies_of_one_peer_leave_memory_to_others() {
 }
 
 #[tokio::test]
+async fn c12_large_heads_count_as_bodies_do() {
+    // Room for one of them.
+    let settings = Settings { memory: 100_000, ..Settings::default() };
+    let server = serve_with(Security::DangerPlaintext, settings, echo());
+    let large = format!("GET /large HTTP/1.1\r\nA: {}", "x".repeat(20_000));
+    let mut first = server.connect().await;
+    first.write_all(large.as_bytes()).await.unwrap();
+    others_are_served(&server).await;
+    let mut second = server.connect().await;
+    second.write_all(large.as_bytes()).await.unwrap();
+    others_are_served(&server).await;
+    second.write_all(b"\r\n\r\n").await.unwrap();
+    others_are_served(&server).await;
+    assert!(is_pending(second.read(&mut [0])).await);
+    first.write_all(b"\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut first).await.ends_with("GET /large "));
+    assert!(read_answer(&mut second).await.ends_with("GET /large "));
+}
+
+#[tokio::test]
 async fn c12_pipelines_without_end_are_served_in_turn_with_others() {
     let mut server = serve_with(Security::DangerPlaintext, strict(), echo());
     let message = message_bytes(&local("a", 1), &local("b", 2), 1);
