@@ -170,7 +170,7 @@ pub enum MaterialError {
     Encrypted(#[source] ErrorStack),
     /// The groups select nothing.
     #[error("none of the key-exchange groups exists")]
-    Groups(#[source] ErrorStack),
+    Groups,
     /// A private key cannot be read.
     #[error("the private key cannot be read")]
     Key(#[source] ErrorStack),

@@ -17,10 +17,10 @@ use super::{MaterialError, Offer, recheck};
 /// The one protocol above TLS, as ALPN says it.
 const ALPN: &[u8] = b"\x08http/1.1";
 
-/// Groups in order of preference, the first list that the library takes. Those with a star are
-/// sent at once: a hybrid one against whoever records today and computes tomorrow, and one that
-/// every peer has.
-const GROUPS: [&str; 2] = ["*X25519MLKEM768:*X25519:P-256:P-384", "X25519:P-256:P-384"];
+/// Groups in order of preference, the first list that the library takes. A hybrid one protects from
+/// whoever records today and computes tomorrow: a server asks for it (after each slash) rather
+/// than take what was sent. A client sends keys for those with a star at once.
+const GROUPS: [&str; 2] = ["*X25519MLKEM768/*X25519:P-256/P-384", "X25519:P-256:P-384"];
 
 /// The context for connections that we accept.
 pub(super) fn server(
@@ -222,7 +222,10 @@ fn groups(
     let unknown = unknown(list, |probe, name| probe.set_groups_list(name))?;
     let known: Vec<&str> =
         list.split(':').filter(|name| !unknown.iter().any(|other| other == name)).collect();
-    builder.set_groups_list(&known.join(":")).map_err(MaterialError::Groups)?;
+    if known.is_empty() {
+        return Err(MaterialError::Groups);
+    }
+    builder.set_groups_list(&known.join(":")).map_err(MaterialError::Setting)?;
     notices.push(LoadNotice::UnknownGroups(unknown));
     Ok(())
 }

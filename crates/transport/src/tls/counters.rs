@@ -39,8 +39,8 @@ impl TlsCounters {
     /// Counts a handshake that has succeeded.
     pub(crate) fn succeeded(&self, ssl: &SslRef, role: Role) {
         let resumed = ssl.session_reused();
-        let group = if resumed { None } else { Some(group(ssl, role)) };
         let suite = ssl.current_cipher().map_or("none", |suite| suite.name());
+        let group = if resumed { None } else { Some(group(ssl, suite, role)) };
         let mut counts = self.lock();
         *counts.versions.entry(ssl.version_str()).or_default() += 1;
         let known = counts.suites.len() < MOST_SUITES || counts.suites.contains_key(suite);
@@ -106,12 +106,14 @@ impl TlsCounters {
     }
 }
 
-/// The group in which keys were exchanged. The library gives us the peer's ephemeral key and not
-/// the name of its group; in a key encapsulation only the server sees one.
-fn group(ssl: &SslRef, role: Role) -> &'static str {
+/// The group in which keys were exchanged. The library does not name it: it gives us the peer's
+/// ephemeral key, in a key encapsulation only to the server, in TLS 1.2 only to the client.
+fn group(ssl: &SslRef, suite: &str, role: Role) -> &'static str {
     let tls13 = ssl.version2() == Some(SslVersion::TLS1_3);
     match ssl.peer_tmp_key() {
-        Err(_) if tls13 && role == Role::Client => "hybrid",
+        Err(_) if tls13 && role == Role::Client => HYBRID,
+        Err(_) if suite.starts_with("ECDHE-") => "ECDHE",
+        Err(_) if suite.starts_with("DHE-") => "DHE",
         Err(_) => "none",
         Ok(key) => match key.id() {
             Id::X25519 => "X25519",
@@ -123,7 +125,10 @@ fn group(ssl: &SslRef, role: Role) -> &'static str {
                 521 => "P-521",
                 _ => "other_curve",
             },
-            _ => "hybrid",
+            _ => HYBRID,
         },
     }
 }
+
+/// A classic group together with a lattice.
+const HYBRID: &str = "hybrid";

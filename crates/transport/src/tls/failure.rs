@@ -163,7 +163,8 @@ impl Failure {
     /// By the result of a verification (`X509_V_ERR_…`).
     pub(super) fn of_verification(result: X509VerifyResult) -> Self {
         match result.as_raw() {
-            2 | 18 | 19 | 20 | 21 => Self::Authority,
+            // Also an authority with the name of one that is believed and another key.
+            2 | 7 | 18 | 19 | 20 | 21 => Self::Authority,
             9 => Self::NotYetValid,
             10 => Self::Expired,
             23 => Self::Revoked,
@@ -178,14 +179,12 @@ impl Failure {
         Some(match reason {
             101 | 118 | 181 | 193 | 295 | 376 | 410 => Self::NoSharedSuite,
             155 | 156 => Self::NoTls,
-            166 | 191 | 258 | 259 | 266 | 373 | 396 => Self::Version,
-            // A "wrong version number" is a record that is none.
-            267 => Self::Malformed,
+            166 | 191 | 258 | 259 | 266 | 267 | 373 | 396 => Self::Version,
             294 => Self::Disconnected,
             199 => Self::NoCertificate,
             alert if alert > ALERTS => match alert - ALERTS {
                 40 | 71 => Self::NoSharedSuite,
-                42..=46 | 48 | 49 | 116 => Self::RefusedByPeer,
+                42..=46 | 48 | 49 | 51 | 116 => Self::RefusedByPeer,
                 70 => Self::Version,
                 _ => Self::Malformed,
             },
