@@ -2,9 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -13,8 +16,14 @@ use tokio_openssl::SslStream;
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(Enduring),
+    /// One that we accepted.
     Tls(SslStream<Enduring>),
+    /// One that we opened.
+    Dialled(Dialled),
 }
+
+/// An encrypted connection that we opened.
+pub(crate) type Dialled = TokioIo<hyper_openssl::SslStream<TokioIo<Enduring>>>;
 
 impl Stream {
     /// Whether writing has failed: the peer receives nothing more.
@@ -22,6 +31,7 @@ impl Stream {
         match self {
             Self::Plain(stream) => stream.broken,
             Self::Tls(stream) => stream.get_ref().broken,
+            Self::Dialled(stream) => stream.inner().get_ref().inner().broken,
         }
     }
 }
@@ -34,19 +44,33 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => {
-                let before = buf.filled().len();
-                stream.get_mut().contents.get_or_insert(Contents { received: 0, contents: 0 });
-                let polled = Pin::new(&mut *stream).poll_read(cx, buf);
-                let read = buf.filled().len() - before;
-                let account = &mut stream.get_mut().contents;
-                if account.as_mut().is_some_and(|account| account.read(read)) {
-                    polled
-                } else {
-                    Poll::Ready(Err(io::Error::other(EmptyRecords)))
-                }
+            Self::Tls(stream) => read_counted(stream, SslStream::get_mut, cx, buf),
+            Self::Dialled(stream) => {
+                let beneath: fn(&mut Dialled) -> &mut Enduring =
+                    |stream| stream.inner_mut().get_mut().inner_mut();
+                read_counted(stream, beneath, cx, buf)
             }
         }
+    }
+}
+
+/// Reads from `stream`, and sees to it that what comes carries something. `beneath` is the socket
+/// of the stream.
+fn read_counted<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    beneath: impl Fn(&mut S) -> &mut Enduring,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buf.filled().len();
+    beneath(stream).contents.get_or_insert(Contents { received: 0, contents: 0 });
+    let polled = Pin::new(&mut *stream).poll_read(cx, buf);
+    let read = buf.filled().len() - before;
+    let account = &mut beneath(stream).contents;
+    if account.as_mut().is_some_and(|account| account.read(read)) {
+        polled
+    } else {
+        Poll::Ready(Err(io::Error::other(EmptyRecords)))
     }
 }
 
@@ -59,6 +83,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Dialled(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -66,6 +91,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Dialled(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -73,6 +99,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Dialled(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -123,6 +150,8 @@ pub(crate) struct Enduring {
     shown: Shown,
     /// From the end of the TLS handshake on.
     contents: Option<Contents>,
+    /// Learns whether the peer has shown that it speaks no TLS.
+    told: Option<Arc<AtomicBool>>,
 }
 
 /// What a peer has shown of itself.
@@ -140,7 +169,13 @@ enum Shown {
 
 impl Enduring {
     pub(crate) fn new(socket: TcpStream) -> Self {
-        Self { socket, broken: false, shown: Shown::Nothing, contents: None }
+        Self { socket, broken: false, shown: Shown::Nothing, contents: None, told: None }
+    }
+
+    /// Tells `told` whether the peer has shown that it speaks no TLS, as soon as it shows
+    /// something: whoever fails a handshake takes the socket along.
+    pub(crate) fn telling(self, told: Arc<AtomicBool>) -> Self {
+        Self { told: Some(told), ..self }
     }
 
     /// Whether the peer has shown that it speaks no TLS: the first that it ever sent was no TLS
@@ -157,6 +192,9 @@ impl Enduring {
     fn show(&mut self, shown: Shown) {
         if self.shown == Shown::Nothing {
             self.shown = shown;
+            if let Some(told) = &self.told {
+                told.store(self.speaks_no_tls(), Ordering::Relaxed);
+            }
         }
     }
 }

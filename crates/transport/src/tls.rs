@@ -16,6 +16,7 @@ mod carried;
 mod context;
 mod contexts;
 mod counters;
+mod dialler;
 mod failure;
 mod files;
 mod inputs;

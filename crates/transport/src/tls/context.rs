@@ -3,12 +3,14 @@
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    AlpnError, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
-    SslVerifyMode, SslVersion, select_next_proto,
+    AlpnError, SslConnector, SslContextBuilder, SslMethod, SslMode, SslOptions,
+    SslSessionCacheMode, SslVerifyMode, SslVersion, select_next_proto,
 };
 use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509StoreContext};
 
+use super::dialler::Dialler;
 use super::files::MemoryFile;
 use super::inputs::{Believed, Inputs, OwnLeaf};
 use super::notice::LoadNotice;
@@ -27,7 +29,9 @@ pub(super) fn server(
     inputs: &Inputs,
     notices: &mut Vec<LoadNotice>,
 ) -> Result<SslContextBuilder, MaterialError> {
-    let mut builder = common(inputs, SslMethod::tls_server(), notices)?;
+    let mut builder =
+        SslContextBuilder::new(SslMethod::tls_server()).map_err(MaterialError::Setting)?;
+    common(&mut builder, inputs, notices)?;
     builder.set_alpn_select_callback(|_, offered| {
         // Without one in common the connection goes on without ALPN.
         select_next_proto(ALPN, offered).ok_or(AlpnError::NOACK)
@@ -53,25 +57,30 @@ pub(super) fn server(
 pub(super) fn client(
     inputs: &Inputs,
     notices: &mut Vec<LoadNotice>,
-) -> Result<SslContextBuilder, MaterialError> {
-    let mut builder = common(inputs, SslMethod::tls_client(), notices)?;
+) -> Result<Dialler, MaterialError> {
+    let mut builder =
+        SslConnector::builder(SslMethod::tls_client()).map_err(MaterialError::Setting)?;
+    common(&mut builder, inputs, notices)?;
     builder.set_alpn_protos(ALPN).map_err(MaterialError::Setting)?;
     match &inputs.outbound {
-        None => builder.set_verify(SslVerifyMode::NONE),
+        None => {
+            // The library looks for roots even if it does not mind: it shall find none.
+            let nobody = X509StoreBuilder::new().map_err(MaterialError::Setting)?;
+            builder.set_cert_store(nobody.build());
+            builder.set_verify(SslVerifyMode::NONE);
+        }
         Some(believed) => believe(&mut builder, believed, inputs)?,
     }
-    Ok(builder)
+    Dialler::new(builder, inputs.outbound.is_some()).map_err(MaterialError::Setting)
 }
 
 fn common(
+    builder: &mut SslContextBuilder,
     inputs: &Inputs,
-    method: SslMethod,
     notices: &mut Vec<LoadNotice>,
-) -> Result<SslContextBuilder, MaterialError> {
-    let mut builder = SslContextBuilder::new(method).map_err(MaterialError::Setting)?;
-    limit(&mut builder, &inputs.offer, notices)?;
-    present(&mut builder, inputs)?;
-    Ok(builder)
+) -> Result<(), MaterialError> {
+    limit(builder, &inputs.offer, notices)?;
+    present(builder, inputs)
 }
 
 /// What we present. Each certificate has a chain of its own, which is complete: the library need

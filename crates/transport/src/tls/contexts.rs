@@ -17,6 +17,7 @@ use tls_policy::{
 use tokio_openssl::SslStream;
 
 use super::counters::{Role, TlsCounters};
+use super::dialler::Dialler;
 use super::failure::HandshakeError;
 use super::inputs::{Inputs, Judge};
 use super::load::LoadError;
@@ -51,7 +52,7 @@ pub enum Reloaded {
 #[derive(Debug)]
 pub(super) struct Built {
     server: SslContext,
-    client: SslContext,
+    client: Dialler,
     inbound: Option<Peers>,
     outbound: Option<Peers>,
     principals: PrincipalRules,
@@ -68,6 +69,13 @@ pub(super) struct Built {
 struct Peers {
     judge: Judge,
     recheck: Recheck,
+}
+
+/// What the library compares with the names in a certificate, beside its chain.
+enum Comparison {
+    Nothing,
+    Host(String),
+    Address(IpAddr),
 }
 
 impl Contexts {
@@ -180,7 +188,7 @@ impl Contexts {
         let built = self.current.load_full();
         let mut stream = SslStream::new(Ssl::new(&built.server)?, socket)?;
         let outcome = Pin::new(&mut stream).accept().await;
-        outcome.map_err(|error| HandshakeError::of(&error, stream.ssl()))?;
+        outcome.map_err(|error| HandshakeError::of(&error, stream.ssl().verify_result()))?;
         let Some(peers) = &built.inbound else {
             return Ok((Stream::Tls(stream), encrypted(address)));
         };
@@ -242,23 +250,27 @@ impl Contexts {
         expected: &Expected,
     ) -> Result<(Stream, PeerFacts), HandshakeError> {
         let built = self.current.load_full();
-        let mut ssl = Ssl::new(&built.client)?;
         let name = host_name(name, expected);
-        built.prepare(&mut ssl, address.ip(), name, expected)?;
-        let mut stream = SslStream::new(ssl, socket)?;
-        let outcome = Pin::new(&mut stream).connect().await;
-        outcome.map_err(|error| {
-            if stream.get_ref().speaks_no_tls() {
-                HandshakeError::SpeaksNoTls
-            } else {
-                HandshakeError::of(&error, stream.ssl())
+        let comparison = built.comparison(address.ip(), name, expected)?;
+        let purpose = format!("{address} {name:?} {expected:?}");
+        let sni = name.map(str::to_owned);
+        let prepare = move |ssl: &mut SslRef| {
+            if let Some(name) = &sni {
+                ssl.set_hostname(name)?;
             }
-        })?;
-        let Some(peers) = &built.outbound else {
-            return Ok((Stream::Tls(stream), encrypted(address)));
+            match &comparison {
+                Comparison::Nothing => Ok(()),
+                Comparison::Host(name) => ssl.param_mut().set_host(name),
+                Comparison::Address(ip) => ssl.param_mut().set_ip(*ip),
+            }
         };
-        let certificate = stream.ssl().peer_certificate().ok_or(HandshakeError::NoCertificate)?;
-        peers.recheck(stream.ssl(), &certificate)?;
+        let stream = built.client.connect(socket, &purpose, prepare).await?;
+        let ssl = stream.inner().ssl();
+        let Some(peers) = &built.outbound else {
+            return Ok((Stream::Dialled(stream), encrypted(address)));
+        };
+        let certificate = ssl.peer_certificate().ok_or(HandshakeError::NoCertificate)?;
+        peers.recheck(ssl, &certificate)?;
         let names = names::read(&certificate);
         let identity = match (&peers.judge, expected) {
             (Judge::Identity(trust_domain), Expected::Host(_)) => names.identity(trust_domain).ok(),
@@ -276,7 +288,7 @@ impl Contexts {
             }
             (Judge::Name(NameCheck::ChainOnly | NameCheck::Dialled { .. }), _) => None,
         };
-        Ok((Stream::Tls(stream), built.certified(address, identity, names)))
+        Ok((Stream::Dialled(stream), built.certified(address, identity, names)))
     }
 
     async fn by_reverse_dns(
@@ -294,6 +306,9 @@ impl Contexts {
     fn count(&self, outcome: &Result<(Stream, PeerFacts), HandshakeError>, role: Role) {
         match outcome {
             Ok((Stream::Tls(stream), _)) => self.counters.succeeded(stream.ssl(), role),
+            Ok((Stream::Dialled(stream), _)) => {
+                self.counters.succeeded(stream.inner().ssl(), role);
+            }
             Ok((Stream::Plain(_), _)) => {}
             Err(error) => self.counters.failed(error.failure()),
         }
@@ -337,8 +352,9 @@ impl Built {
         let mut notices = inputs.notices.clone();
         let own = own_identity(&inputs)?;
         let server = context::server(&inputs, &mut notices)?.build();
+        let level = server.security_level();
         // The client's notices are the server's.
-        let client = context::client(&inputs, &mut Vec::new())?.build();
+        let client = context::client(&inputs, &mut Vec::new())?;
         let peers = |believed: &Option<super::inputs::Believed>, purpose, level| {
             let Some(believed) = believed else { return Ok(None) };
             let recheck = Recheck::new(believed, inputs.revocation.as_deref(), purpose, level)?;
@@ -356,8 +372,8 @@ impl Built {
         }
         Ok(Self {
             roots_pem,
-            inbound: peers(&inputs.inbound, X509PurposeId::SSL_CLIENT, server.security_level())?,
-            outbound: peers(&inputs.outbound, X509PurposeId::SSL_SERVER, client.security_level())?,
+            inbound: peers(&inputs.inbound, X509PurposeId::SSL_CLIENT, level)?,
+            outbound: peers(&inputs.outbound, X509PurposeId::SSL_SERVER, level)?,
             own,
             first_expiry,
             digest: inputs.digest().map_err(MaterialError::Setting)?,
@@ -369,36 +385,32 @@ impl Built {
     }
 
     /// What the library itself shall compare in the handshake.
-    fn prepare(
+    fn comparison(
         &self,
-        ssl: &mut SslRef,
         ip: IpAddr,
         name: Option<&str>,
         expected: &Expected,
-    ) -> Result<(), HandshakeError> {
-        if let Some(name) = name {
-            ssl.set_hostname(name)?;
-        }
-        let Some(peers) = &self.outbound else { return Ok(()) };
-        match (&peers.judge, expected, name) {
+    ) -> Result<Comparison, HandshakeError> {
+        let Some(peers) = &self.outbound else { return Ok(Comparison::Nothing) };
+        Ok(match (&peers.judge, expected, name) {
             (Judge::Identity(_), Expected::Host(_), Some(name))
             | (Judge::Name(NameCheck::Dialled { .. }), _, Some(name)) => {
-                ssl.param_mut().set_host(name)?;
+                Comparison::Host(name.to_owned())
             }
-            (Judge::Identity(_), Expected::Host(host), None) => match host.parse() {
-                Ok(ip) => ssl.param_mut().set_ip(ip)?,
-                Err(_) => return Err(HandshakeError::NoName),
-            },
+            (Judge::Identity(_), Expected::Host(host), None) => {
+                Comparison::Address(host.parse().map_err(|_| HandshakeError::NoName)?)
+            }
             (Judge::Name(NameCheck::Dialled { ip: true }), _, None) => {
-                ssl.param_mut().set_ip(ip.to_canonical())?;
+                Comparison::Address(ip.to_canonical())
             }
             (Judge::Name(NameCheck::Dialled { ip: false }), _, None) => {
                 return Err(HandshakeError::NoName);
             }
             (Judge::Identity(_), _, _)
-            | (Judge::Name(NameCheck::ChainOnly | NameCheck::ReverseDns { .. }), _, _) => {}
-        }
-        Ok(())
+            | (Judge::Name(NameCheck::ChainOnly | NameCheck::ReverseDns { .. }), _, _) => {
+                Comparison::Nothing
+            }
+        })
     }
 
     fn certified(

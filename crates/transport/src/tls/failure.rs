@@ -4,7 +4,6 @@ use std::fmt;
 
 use model::identity::Identity;
 use openssl::error::ErrorStack;
-use openssl::ssl::SslRef;
 use openssl::x509::X509VerifyResult;
 
 use super::Expected;
@@ -61,9 +60,9 @@ impl HandshakeError {
         }
     }
 
-    /// The failure of a handshake that the library broke off.
-    pub(super) fn of(error: &openssl::ssl::Error, ssl: &SslRef) -> Self {
-        let verified = ssl.verify_result();
+    /// The failure of a handshake that the library broke off; `verified` is what it says of the
+    /// peer's certificate.
+    pub(super) fn of(error: &openssl::ssl::Error, verified: X509VerifyResult) -> Self {
         let stack = error.ssl_error().map(ErrorStack::errors).unwrap_or_default();
         let codes =
             || stack.iter().filter(|e| e.library_code() == LIBRARY).map(|e| e.reason_code());
