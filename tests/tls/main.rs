@@ -7,6 +7,7 @@ mod framework;
 mod nodes;
 mod openssl;
 mod tls_clients;
+mod tls_doctor;
 mod tls_levels;
 mod tls_matrix;
 mod tls_rotation;

@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Frameworks(commands::frameworks::Options),
     /// Show the cluster as a whole
     State(commands::state::Options),
+    /// Say what is weak in a cluster or in an environment
+    Doctor(commands::doctor::Options),
     /// Run a master; `alcazar master --help` shows its flags
     #[command(disable_help_flag = true)]
     Master(Flags),

@@ -90,6 +90,19 @@ impl Client {
         Ok(())
     }
 
+    /// GET from the agent at `host:port`, as JSON.
+    pub(crate) async fn get_from_agent(
+        &self,
+        (host, port): (&str, u16),
+        target: &str,
+    ) -> anyhow::Result<Value> {
+        let expected = Expected::Kind(Kind::Agent);
+        let mut agent = Api::new(self.transport.clone(), host, port, expected);
+        let body = agent.get(target).await.map_err(explain)?;
+        serde_json::from_slice(&body)
+            .with_context(|| format!("the agent's answer to {target} is not JSON"))
+    }
+
     /// The sandbox of an executor's latest run on the agent at `host:port`.
     pub(crate) fn sandbox(
         &self,

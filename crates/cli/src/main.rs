@@ -32,6 +32,7 @@ use settings::Naming;
 
 use args::{Alcazar, Command, Global, Show};
 use client::Client;
+use commands::doctor::What;
 use printer::{Color, Printer, Tone};
 use state_dir::StateDir;
 
@@ -127,6 +128,14 @@ fn run(global: &Global, command: Command) -> anyhow::Result<u8> {
         }
         Command::State(options) => {
             block_on(commands::state::run(&mut find()?, printer(options.show))).map(done)
+        }
+        Command::Doctor(commands::doctor::Options { what: What::Tls(options) }) => {
+            let printer = Printer { format: options.format(), color: global.color };
+            if options.from_env {
+                commands::doctor::tls::from_environment(printer)
+            } else {
+                block_on(commands::doctor::tls::from_cluster(&mut find()?, printer))
+            }
         }
         Command::Completions(options) => commands::completions::run(&options).map(done),
         Command::Master(_) | Command::Agent(_) => {

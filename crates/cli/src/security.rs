@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use endpoints::tls::Tls;
 use settings::Protection;
 use tls_policy::{
-    CryptoSupport, IdentityRules, MaterialPaths, Naming, TlsPolicy, TlsSettings, resolve,
+    CryptoSupport, IdentityRules, MaterialPaths, Naming, PolicyErrors, Resolved, TlsPolicy,
+    TlsSettings, resolve,
 };
 use transport::tls::Security;
 
@@ -58,13 +59,20 @@ pub(crate) fn of_daemon(
     Ok(Tls::new(security, notices))
 }
 
+/// What the variables `LIBPROCESS_SSL_*` come to, under the names of the original.
+pub(crate) fn resolve_variables(
+    environment: &[(String, String)],
+) -> Result<Resolved, PolicyErrors> {
+    let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
+    let said = TlsSettings::read(Naming::Mesos, environment.iter().cloned(), &read_text)?;
+    resolve(&said, &CryptoSupport::EVERYTHING)
+}
+
 /// What the variables `LIBPROCESS_SSL_*` say.
 pub(crate) fn of_variables(
     environment: &[(String, String)],
 ) -> anyhow::Result<(Security, Vec<String>)> {
-    let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
-    let said = TlsSettings::read(Naming::Mesos, environment.iter().cloned(), &read_text)?;
-    let resolved = resolve(&said, &CryptoSupport::EVERYTHING)?;
+    let resolved = resolve_variables(environment)?;
     let notices = resolved.notices.iter().map(ToString::to_string).collect();
     let security = Security::load(&resolved.policy)
         .context("cannot do what the variables LIBPROCESS_SSL_* ask for")?;

@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tls_policy::{Inbound, NameCheck, Outbound, PlaintextPeers, Profile, TlsRules};
+use tls_policy::{
+    DangerAccepted, Diagnosis, Inbound, NameCheck, Outbound, PlaintextPeers, Profile, TlsPolicy,
+    TlsRules, WhyPlaintext, diagnose,
+};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use transport::tls::{Contexts, Reloaded, Security};
@@ -214,6 +217,14 @@ impl Tls {
         json::object(&mut out, |o| {
             o.field("scheme", self.security.scheme());
             let mut notices = self.notices.clone();
+            let policy = match self.contexts() {
+                Some(contexts) => TlsPolicy::Tls(TlsRules::clone(contexts.rules())),
+                None => {
+                    let danger = DangerAccepted::asked_by("LIBPROCESS_SSL_ENABLED");
+                    TlsPolicy::Plaintext(WhyPlaintext::NotEnabled(danger))
+                }
+            };
+            diagnosis(o, &diagnose(&policy, &[]));
             if let Some(contexts) = self.contexts() {
                 rules(o, contexts.rules());
                 o.optional("certificate_expires_in_days", self.days_left());
@@ -255,6 +266,23 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What the policy is called, what it leaves open and what closes it.
+fn diagnosis(o: &mut json::Object<'_>, diagnosis: &Diagnosis) {
+    o.field("posture", diagnosis.posture.level.to_string());
+    o.field("downgrade", diagnosis.posture.downgrade);
+    for (name, findings) in [("holes", &diagnosis.holes), ("remarks", &diagnosis.remarks)] {
+        o.array(name, |a| {
+            for finding in findings {
+                a.object(|o| {
+                    o.field("id", finding.id);
+                    o.field("what", &*finding.what);
+                    o.field("closed_by", finding.closed_by.to_string());
+                });
+            }
+        });
+    }
 }
 
 fn rules(o: &mut json::Object<'_>, rules: &TlsRules) {

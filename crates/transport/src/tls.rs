@@ -261,3 +261,9 @@ impl Expected {
         }
     }
 }
+
+/// What the TLS library says of itself: `OpenSSL 3.5.1 1 Jul 2025`.
+#[must_use]
+pub fn library_version() -> &'static str {
+    openssl::version::version()
+}
