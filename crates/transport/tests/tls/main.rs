@@ -14,4 +14,5 @@ mod clients;
 mod fixture;
 mod material;
 mod servers;
+mod sessions;
 mod suites;
