@@ -70,8 +70,10 @@ fn outcome(text: &str) -> String {
     let after = |what: &str| {
         text.lines().find_map(|line| line.split_once(what)).map(|(_, rest)| rest.trim())
     };
-    let status = text.lines().find_map(|line| line.strip_prefix("HTTP/1.1 "));
-    let Some(status) = status else { return format!("refused: {}", reason(text)) };
+    // The command may be in the middle of a line of its own.
+    let Some((_, status)) = text.split_once("HTTP/1.1 ") else {
+        return format!("refused: {}", reason(text));
+    };
     let status = status.split(' ').next().unwrap_or_default();
     let spoken = text.lines().find_map(|line| line.strip_prefix("New, "));
     let (_, suite) = spoken.and_then(|line| line.split_once(", Cipher is ")).unwrap_or_default();

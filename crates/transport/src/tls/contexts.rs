@@ -264,7 +264,9 @@ impl Contexts {
                 Comparison::Address(ip) => ssl.param_mut().set_ip(*ip),
             }
         };
-        let stream = built.client.connect(socket, &purpose, prepare).await?;
+        let ip = address.ip().to_string();
+        let dialled = name.unwrap_or(&ip);
+        let stream = built.client.connect(socket, dialled, &purpose, prepare).await?;
         let ssl = stream.inner().ssl();
         let Some(peers) = &built.outbound else {
             return Ok((Stream::Dialled(stream), encrypted(address)));

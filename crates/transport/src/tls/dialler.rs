@@ -20,11 +20,12 @@ use hyper_util::rt::TokioIo;
 use openssl::error::ErrorStack;
 use openssl::sha::sha256;
 use openssl::ssl::{SslConnectorBuilder, SslRef, SslVerifyMode};
-use openssl::x509::X509VerifyResult;
+use openssl::x509::{X509StoreContextRef, X509VerifyResult};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::failure::{Failure, HandshakeError};
+use super::names;
 use crate::stream::{Dialled, Enduring};
 
 /// Sessions that are kept, for all peers together; the oldest make room.
@@ -54,16 +55,17 @@ impl Dialler {
 
     /// Makes the handshake. Sessions are resumed that were made for the same `purpose`: a session
     /// proves what was asked then and nothing else. `prepare` says what the library shall compare
-    /// in a full handshake.
+    /// in a full handshake; `dialled` is for the error that says that it is another host.
     pub(super) async fn connect(
         &self,
         socket: Enduring,
+        dialled: &str,
         purpose: &str,
         prepare: impl Fn(&mut SslRef) -> Result<(), ErrorStack> + Send + Sync + 'static,
     ) -> Result<Dialled, HandshakeError> {
         let speaks_no_tls = Arc::new(AtomicBool::new(false));
         let socket = TokioIo::new(socket.telling(Arc::clone(&speaks_no_tls)));
-        let verdict = Arc::new(Mutex::new(X509VerifyResult::OK));
+        let verdict = Arc::new(Mutex::new(Verdict::default()));
         let mut connector = self.layer.layer(AtHand(Some(socket)));
         connector.set_callback({
             let verdict = Arc::clone(&verdict);
@@ -76,7 +78,7 @@ impl Dialler {
                     ssl.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
                         if !good {
                             *verdict.lock().unwrap_or_else(PoisonError::into_inner) =
-                                context.error();
+                                Verdict::of(context);
                         }
                         good
                     });
@@ -92,9 +94,47 @@ impl Dialler {
             Ok(MaybeHttpsStream::Http(_)) => Err(io_failure(&"no handshake was made")),
             Err(_) if speaks_no_tls.load(Ordering::Relaxed) => Err(HandshakeError::SpeaksNoTls),
             Err(error) => {
-                let verdict = *verdict.lock().unwrap_or_else(PoisonError::into_inner);
-                Err(failure(error, verdict))
+                let verdict = verdict.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(verdict.explain(failure(error, verdict.result), dialled))
             }
+        }
+    }
+}
+
+/// What is wrong with a certificate.
+struct Verdict {
+    result: X509VerifyResult,
+    /// Whose it is, if that is what is wrong.
+    holder: Option<String>,
+}
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Self { result: X509VerifyResult::OK, holder: None }
+    }
+}
+
+/// Results of verification (`X509_V_ERR_…`).
+const HOSTNAME_MISMATCH: i32 = 62;
+const IP_ADDRESS_MISMATCH: i32 = 64;
+
+impl Verdict {
+    fn of(context: &X509StoreContextRef) -> Self {
+        let result = context.error();
+        let another = matches!(result.as_raw(), HOSTNAME_MISMATCH | IP_ADDRESS_MISMATCH);
+        let holder = context.current_cert().filter(|_| another).map(names::line);
+        Self { result, holder }
+    }
+
+    /// Names both when somebody met another than was dialled.
+    fn explain(&self, error: HandshakeError, dialled: &str) -> HandshakeError {
+        match (&self.holder, error) {
+            (Some(holder), HandshakeError::Handshake { failure, reason }) => {
+                let reason =
+                    format!("{reason}: the certificate is for {holder}, not for {dialled}");
+                HandshakeError::Handshake { failure, reason }
+            }
+            (_, error) => error,
         }
     }
 }

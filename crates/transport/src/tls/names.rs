@@ -64,6 +64,25 @@ pub(super) fn read(certificate: &X509Ref) -> Names {
     Names { texts, addresses, unreadable }
 }
 
+/// The hosts that a certificate is for, in one line for a log. It need not have been verified, so
+/// the line is bounded and holds nothing that a terminal would obey.
+pub(super) fn line(certificate: &X509Ref) -> String {
+    let Names { texts, addresses, .. } = read(certificate);
+    let mut hosts = texts.dns;
+    hosts.extend(addresses.iter().map(ToString::to_string));
+    if hosts.is_empty() {
+        hosts = texts.common_names;
+    }
+    if hosts.is_empty() {
+        return "nobody".to_owned();
+    }
+    let line: String = hosts.join(", ").chars().take(MOST_OF_A_LINE).collect();
+    line.escape_debug().to_string()
+}
+
+/// How many characters of a certificate's names are written to a log.
+const MOST_OF_A_LINE: usize = 200;
+
 impl Names {
     /// The one URI SAN as an identity of the trust domain. An unreadable name fails it: it might
     /// be a second URI.
