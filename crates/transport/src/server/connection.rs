@@ -61,6 +61,8 @@ enum End {
     Gone,
     /// What was received means nothing.
     Malformed(DecodeError),
+    /// It would be a TLS handshake, and this is a plain connection.
+    Tls,
     /// There was no memory for a body.
     Memory,
     /// The peer takes its answers too slowly.
@@ -117,6 +119,10 @@ impl<H: Handler> Connection<H> {
                 Some((StatusCode::REQUEST_TIMEOUT, "The request took too long".into()))
             }
             End::Malformed(error) => Some((status_of(error), error.to_string())),
+            // Whoever may do without TLS learns at once that it must.
+            End::Tls => {
+                Some((StatusCode::BAD_REQUEST, "This port does not speak TLS: use http.".into()))
+            }
             End::Memory => {
                 Some((StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once".into()))
             }
@@ -172,6 +178,10 @@ impl<H: Handler> Connection<H> {
                 counters.malformed.increment();
                 seldom!(warn, %address, %error, "what a peer sent is not understood: closed");
             }
+            End::Tls => {
+                counters.malformed.increment();
+                seldom!(info, %address, "a peer tried TLS, which this port does not speak: closed");
+            }
             End::Memory => {
                 seldom!(warn, %address, "no memory for the body of a request: closed");
             }
@@ -209,7 +219,8 @@ impl<H: Handler> Connection<H> {
     /// waits for us.
     async fn event(&mut self) -> Result<Event, End> {
         loop {
-            match self.wire.decoder.poll().map_err(End::Malformed)? {
+            let first = self.wire.decoder.buffer().first().copied();
+            match self.wire.decoder.poll().map_err(|error| self.malformed(error, first))? {
                 Some(event) => {
                     match event {
                         Event::Data(_) => {}
@@ -230,6 +241,16 @@ impl<H: Handler> Connection<H> {
                 }
                 None => self.more().await?,
             }
+        }
+    }
+
+    /// Why the connection ends when what was received, with this byte first, means nothing.
+    fn malformed(&self, error: DecodeError, first: Option<u8>) -> End {
+        const HANDSHAKE_RECORD: u8 = 0x16;
+        if first == Some(HANDSHAKE_RECORD) && !self.facts.encrypted {
+            End::Tls
+        } else {
+            End::Malformed(error)
         }
     }
 
@@ -320,6 +341,7 @@ impl End {
             | Self::Flood
             | Self::Gone
             | Self::Memory
+            | Self::Tls
             | Self::WriteDeadline => "the connection ended".to_owned(),
         }
     }

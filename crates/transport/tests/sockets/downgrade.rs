@@ -408,6 +408,10 @@ async fn d3_the_http_client_never_leaves_tls() {
 async fn d3_a_plaintext_server_shows_a_tls_client_at_once_that_it_is_one() {
     let pki = Pki::new();
     let mut server = serve(PLAIN);
+    // The first byte is enough.
+    let text = exchange(&mut server.connect().await, b"\x16").await;
+    assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
+    assert!(text.ends_with("This port does not speak TLS: use http."), "{text}");
     // A stock peer that supports the downgrade: its handshake fails, and it dials again.
     let ssl = openssl::ssl::Ssl::new(&pki.raw_client(None)).unwrap();
     let mut client = tokio_openssl::SslStream::new(ssl, server.connect().await).unwrap();
