@@ -102,6 +102,55 @@ fn level_two_whoever_connects_verifies_the_server() {
     assert!(refused.contains("cannot trust"), "{refused}");
 }
 
+/// `alcazar <arguments>` against a master elsewhere: whether it succeeds, and all that it prints.
+fn alcazar(url: &str, options: &[&str], arguments: &[&str]) -> (bool, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_alcazar"))
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("ALCAZAR_STATE_DIR", directory.path())
+        .args(arguments)
+        .args(["--master", url])
+        .args(options)
+        .stdin(Stdio::null())
+        .output()
+        .expect("our own program");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Row D9 from the client's side: our commands work against a cluster of every posture, and say so.
+#[test]
+fn our_commands_reach_clusters_of_every_posture() {
+    let certificates = Certificates::make();
+    let text = |name: &str| certificates.path(name).display().to_string();
+    let (ca, certificate, key) = (text("ca.pem"), text("node.pem"), text("node-key.pem"));
+    let verified = ["--tls-ca", &ca];
+    let mutual = ["--tls-ca", &ca, "--tls-certificate", &certificate, "--tls-key", &key];
+    let anybody = ["--danger-unverified"];
+    for (variables, scheme, options, posture) in [
+        (Variables::new(), "http", &[][..], "plaintext"),
+        (certificates.encrypted(), "https", &anybody[..], "server certificate"),
+        (certificates.verified(), "https", &verified[..], "verified outgoing"),
+        (certificates.mutual(), "https", &mutual[..], "client certificates required"),
+    ] {
+        let (master, _agent) = cluster(&variables);
+        let url = format!("{scheme}://{}", master.address());
+        let (succeeded, printed) = alcazar(&url, options, &["state"]);
+        assert!(succeeded && printed.contains(posture), "{posture}: {printed}");
+        let (succeeded, printed) =
+            alcazar(&url, options, &["execute", "--command", "echo hello, $((1 + 1))"]);
+        assert!(succeeded && printed.contains("hello, 2"), "{posture}: {printed}");
+    }
+    // Nobody vouches for it as far as the system knows, and nothing is sent.
+    let (master, _agent) = cluster(&certificates.encrypted());
+    let url = format!("https://{}", master.address());
+    let (succeeded, printed) = alcazar(&url, &[], &["state"]);
+    assert!(!succeeded && printed.contains("cannot trust"), "{printed}");
+    let (succeeded, printed) = alcazar("ftp://x:1", &[], &["state"]);
+    assert!(!succeeded && printed.contains("https://"), "{printed}");
+}
+
 /// The certificate for a name only, met at an address, as in the tutorial.
 #[test]
 fn level_two_refuses_a_certificate_that_is_not_for_the_address() {

@@ -47,6 +47,58 @@ pub(crate) struct Global {
         value_name = "WHEN"
     )]
     pub(crate) color: Color,
+    #[command(flatten)]
+    pub(crate) elsewhere: Elsewhere,
+}
+
+/// A cluster that `up` did not start on this machine, and what its masters and agents are
+/// believed by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "A cluster elsewhere")]
+pub(crate) struct Elsewhere {
+    /// The master, such as https://master.example:5050; http:// for a cluster in plaintext
+    #[arg(
+        long,
+        global = true,
+        display_order = 910,
+        value_name = "URL",
+        env = "ALCAZAR_MASTER",
+        hide_env_values = true
+    )]
+    pub(crate) master: Option<String>,
+    /// The certificates that vouch for the cluster's, PEM [default: the system's]
+    #[arg(
+        long,
+        global = true,
+        display_order = 911,
+        value_name = "FILE",
+        env = "ALCAZAR_TLS_CA",
+        hide_env_values = true
+    )]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Your certificate and its intermediates, PEM
+    #[arg(
+        long,
+        global = true,
+        display_order = 912,
+        value_name = "FILE",
+        env = "ALCAZAR_TLS_CERTIFICATE",
+        hide_env_values = true
+    )]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(
+        long,
+        global = true,
+        display_order = 913,
+        value_name = "FILE",
+        env = "ALCAZAR_TLS_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Believe whoever answers: anybody in between can pose as the cluster
+    #[arg(long, global = true, display_order = 914)]
+    pub(crate) danger_unverified: bool,
 }
 
 /// What every command takes that shows something.

@@ -9,6 +9,7 @@ use transport::tls::{Expected, Security};
 use wire::v1::agent;
 use wire::{Limits, check};
 
+use crate::args::Elsewhere;
 use crate::cluster::Cluster;
 use crate::exit::Failure;
 use crate::security::{self, Files};
@@ -25,31 +26,34 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Finds the cluster and reads the operator's certificate. Nothing is dialled yet.
-    pub(crate) fn find(dir: &StateDir) -> anyhow::Result<Self> {
-        let cluster = Cluster::find(dir)?;
-        let security = match &cluster.tls {
-            Some(tls) => {
-                let path = |p| dir.path().join(p);
-                let (ca, certificate, key) =
-                    (path(&tls.ca), path(&tls.certificate), path(&tls.key));
-                let files = Files { ca: &ca, certificate: &certificate, key: &key };
-                security::identities(files).context("cannot act as the operator of this cluster")?
+    /// Finds the cluster and reads the certificates. Nothing is dialled yet.
+    pub(crate) fn find(dir: &StateDir, elsewhere: &Elsewhere) -> anyhow::Result<Self> {
+        let (cluster, security) = match &elsewhere.master {
+            Some(master) => (Cluster::elsewhere(master)?, security::of_client(elsewhere)?),
+            None if *elsewhere != Elsewhere::default() => {
+                return Err(Failure::Usage(
+                    "the options for a cluster elsewhere are given without --master".to_owned(),
+                )
+                .into());
             }
-            None => Security::DangerPlaintext,
+            None => {
+                let cluster = Cluster::find(dir)?;
+                let security = of_state_dir(&cluster, dir)?;
+                (cluster, security)
+            }
         };
         let transport = client::Client::new(security, Settings::default());
         let (master_host, master_port) = cluster
             .master
             .split_once("//")
-            .and_then(|(_, place)| place.rsplit_once(':'))
+            .and_then(|(_, place)| place.trim_end_matches('/').rsplit_once(':'))
             .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
             .with_context(|| {
-                format!(
-                    "{} is not the URL of a master, in {}",
-                    cluster.master,
-                    dir.path().display()
-                )
+                let place = match &elsewhere.master {
+                    Some(_) => "--master".to_owned(),
+                    None => dir.path().display().to_string(),
+                };
+                format!("{} is not the URL of a master with its port, in {place}", cluster.master)
             })?;
         let expected = Expected::Kind(Kind::Master);
         let master = Api::new(transport.clone(), &master_host, master_port, expected);
@@ -74,6 +78,17 @@ impl Client {
     /// For connections of one's own.
     pub(crate) fn transport(&self) -> &client::Client {
         &self.transport
+    }
+
+    /// GET from the master, as JSON; `None` if it knows no such thing, as that of the original.
+    pub(crate) async fn get_if_known(&mut self, target: &str) -> anyhow::Result<Option<Value>> {
+        match self.get(target).await {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => match error.downcast_ref() {
+                Some(Failure::NotFound(_)) => Ok(None),
+                _ => Err(error),
+            },
+        }
     }
 
     /// GET from the master, as JSON.
@@ -116,6 +131,15 @@ impl Client {
             directory: format!("/frameworks/{framework}/executors/{executor}/runs/latest"),
         }
     }
+}
+
+/// As the operator of the cluster that `up` runs.
+fn of_state_dir(cluster: &Cluster, dir: &StateDir) -> anyhow::Result<Security> {
+    let Some(tls) = &cluster.tls else { return Ok(Security::DangerPlaintext) };
+    let path = |p| dir.path().join(p);
+    let (ca, certificate, key) = (path(&tls.ca), path(&tls.certificate), path(&tls.key));
+    let files = Files { ca: &ca, certificate: &certificate, key: &key };
+    security::identities(files).context("cannot act as the operator of this cluster")
 }
 
 /// The files of one sandbox.

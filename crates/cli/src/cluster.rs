@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 use crate::state_dir::StateDir;
+use crate::up::checks::TaskUser;
 
 /// The form of the file that this program writes and reads.
 const FORMAT: u32 = 1;
@@ -66,6 +67,12 @@ impl Cluster {
         agents: Vec<Agent>,
     ) -> Self {
         Self { format: FORMAT, master, trust_domain, task_user, tls, agents }
+    }
+
+    /// A cluster of which only the master is known; tasks run as whoever asks for them.
+    pub(crate) fn elsewhere(master: &str) -> anyhow::Result<Self> {
+        let task_user = TaskUser::ours()?.name;
+        Ok(Self::new(master.to_owned(), String::new(), task_user, None, Vec::new()))
     }
 
     /// Reads the file, for a client command.

@@ -105,9 +105,13 @@ fn run(global: &Global, command: Command) -> anyhow::Result<u8> {
     let done = |()| exit::SUCCESS;
     let printer = |show: Show| Printer { format: show.output, color: global.color };
     let dir = || StateDir::resolve(global.state_dir.as_deref());
-    let find = || Client::find(&dir()?);
+    let find = || Client::find(&dir()?, &global.elsewhere);
     match command {
         Command::Up(options) => {
+            if global.elsewhere != args::Elsewhere::default() {
+                let why = "`up` starts a cluster on this machine, --master names one elsewhere";
+                return Err(exit::Failure::Usage(why.to_owned()).into());
+            }
             let dir = dir()?;
             block_on(commands::up::run(&options, &dir, global.color)).map(done)
         }

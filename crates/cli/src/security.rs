@@ -8,10 +8,14 @@ use anyhow::Context as _;
 use endpoints::tls::Tls;
 use settings::Protection;
 use tls_policy::{
-    CryptoSupport, IdentityRules, MaterialPaths, Naming, PolicyErrors, Resolved, TlsPolicy,
-    TlsSettings, resolve,
+    ChainRules, ClientCertificates, CryptoSupport, DangerAccepted, Demand, IdentityRules, Inbound,
+    MaterialPaths, NameCheck, Naming, Outbound, PlaintextPeers, PolicyErrors, PrincipalRules,
+    Profile, Resolved, Suites, TlsPolicy, TlsRules, TlsSettings, TrustAnchors, Versions, resolve,
 };
 use transport::tls::Security;
+
+use crate::args::Elsewhere;
+use crate::exit::Failure;
 
 /// The three files that every component has.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +50,11 @@ pub(crate) fn of_daemon(
     mut notices: Vec<String>,
 ) -> anyhow::Result<Arc<Tls>> {
     let (security, more) = match protection {
-        // The settings have a notice of their own about it.
-        Protection::DangerPlaintext => (Security::DangerPlaintext, Vec::new()),
+        Protection::DangerPlaintext => {
+            // The settings have a notice of their own about it.
+            log(&Security::DangerPlaintext, &notices);
+            return Ok(Tls::danger_plaintext("--danger-plaintext", notices));
+        }
         Protection::Identities { certificate, key, trust_bundle } => {
             let files = Files { ca: trust_bundle, certificate, key };
             (identities(files)?, Vec::new())
@@ -77,6 +84,62 @@ pub(crate) fn of_variables(
     let security = Security::load(&resolved.policy)
         .context("cannot do what the variables LIBPROCESS_SSL_* ask for")?;
     Ok((security, notices))
+}
+
+/// What a client command was told about a cluster elsewhere: an identity of the cluster, or the
+/// original's kind of TLS with a certificate or without, or plaintext, as the URL says.
+pub(crate) fn of_client(told: &Elsewhere) -> anyhow::Result<Security> {
+    let Elsewhere { master, tls_ca, tls_certificate, tls_key, danger_unverified } = told;
+    let usage = |text: &str| anyhow::Error::from(Failure::Usage(text.to_owned()));
+    match master.as_deref().and_then(|url| url.split_once("://")) {
+        Some(("https", _)) => {}
+        Some(("http", _)) => {
+            let said = [tls_ca, tls_certificate, tls_key].into_iter().any(Option::is_some);
+            if said || *danger_unverified {
+                return Err(usage("--master says http://, and other options speak of TLS"));
+            }
+            return Ok(Security::DangerPlaintext);
+        }
+        _ => return Err(usage("--master is not a URL that begins with https:// or http://")),
+    }
+    let own = match (tls_certificate, tls_key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(usage("--tls-certificate and --tls-key need each other")),
+    };
+    if *danger_unverified && tls_ca.is_some() {
+        return Err(usage("--danger-unverified and --tls-ca contradict each other"));
+    }
+    if let (Some((certificate, key)), Some(ca)) = (own, tls_ca)
+        && pki::identity_of_pem(&read(certificate)?).is_ok()
+    {
+        return identities(Files { ca, certificate, key });
+    }
+    let outbound = if *danger_unverified {
+        Outbound::Unverified(DangerAccepted::asked_by("--danger-unverified"))
+    } else {
+        let anchors = match tls_ca {
+            Some(file) => TrustAnchors::Files { file: Some(file.clone()), dir: None },
+            None => TrustAnchors::System,
+        };
+        Outbound::Verified(ChainRules { anchors, depth: 4 }, NameCheck::Dialled { ip: true })
+    };
+    let materials = own.map(|(certificate, key)| MaterialPaths::one(certificate, key));
+    let rules = TlsRules {
+        inbound: Inbound::AnyClient(DangerAccepted::asked_by("nothing is served")),
+        outbound,
+        client_certificates: ClientCertificates::everywhere(Demand::None),
+        principals: PrincipalRules::default(),
+        revocation: None,
+        reload: None,
+        plaintext_peers: PlaintextPeers::Refused,
+        profile: Profile::Mesos,
+        versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+        suites: Suites::Compatible,
+        groups: None,
+        materials: materials.unwrap_or(MaterialPaths { pairs: Vec::new() }),
+    };
+    Ok(Security::load(&TlsPolicy::Tls(rules))?)
 }
 
 /// Writes notices to the log, and what the files themselves give reason to say.

@@ -38,7 +38,7 @@ const MOST_SETTLING: u32 = 20;
 #[derive(Debug)]
 pub struct Tls {
     security: Security,
-    notices: Vec<String>,
+    diagnosis: Diagnosis,
     /// Held while files are read: one reading after the other.
     reading: Mutex<()>,
     replaced: watch::Sender<u64>,
@@ -79,12 +79,31 @@ pub enum ReloadError {
 }
 
 impl Tls {
-    /// What `security` does. `notices` is what its operator was told at the start.
+    /// What `security` does; in plaintext because TLS is not switched on. `notices` is what its
+    /// operator was told at the start.
     #[must_use]
     pub fn new(security: Security, notices: Vec<String>) -> Arc<Self> {
+        let policy = match &security {
+            Security::Tls(contexts) => TlsPolicy::Tls(TlsRules::clone(contexts.rules())),
+            Security::DangerPlaintext => {
+                let silence = DangerAccepted::asked_by("LIBPROCESS_SSL_ENABLED");
+                TlsPolicy::Plaintext(WhyPlaintext::NotEnabled(silence))
+            }
+        };
+        Self::of(security, &policy, notices)
+    }
+
+    /// Plaintext, for which the flag `asked_by` asked.
+    #[must_use]
+    pub fn danger_plaintext(asked_by: &str, notices: Vec<String>) -> Arc<Self> {
+        let (policy, _) = TlsPolicy::danger_plaintext(DangerAccepted::asked_by(asked_by));
+        Self::of(Security::DangerPlaintext, &policy, notices)
+    }
+
+    fn of(security: Security, policy: &TlsPolicy, notices: Vec<String>) -> Arc<Self> {
         Arc::new(Self {
             security,
-            notices,
+            diagnosis: Diagnosis { notices, ..diagnose(policy, &[]) },
             reading: Mutex::new(()),
             replaced: watch::Sender::new(0),
             reloads: AtomicU64::new(0),
@@ -215,16 +234,9 @@ impl Tls {
     pub(crate) fn describe(&self) -> Answer {
         let mut out = Vec::new();
         json::object(&mut out, |o| {
+            diagnosis(o, &self.diagnosis);
             o.field("scheme", self.security.scheme());
-            let mut notices = self.notices.clone();
-            let policy = match self.contexts() {
-                Some(contexts) => TlsPolicy::Tls(TlsRules::clone(contexts.rules())),
-                None => {
-                    let danger = DangerAccepted::asked_by("LIBPROCESS_SSL_ENABLED");
-                    TlsPolicy::Plaintext(WhyPlaintext::NotEnabled(danger))
-                }
-            };
-            diagnosis(o, &diagnose(&policy, &[]));
+            let mut notices = self.diagnosis.notices.clone();
             if let Some(contexts) = self.contexts() {
                 rules(o, contexts.rules());
                 o.optional("certificate_expires_in_days", self.days_left());

@@ -17,9 +17,15 @@ pub(crate) struct Options {
     pub(crate) show: Show,
 }
 
-/// Shows the cluster: the whole `/state` as JSON, a summary as a table.
+/// Shows the cluster: the whole `/state` as JSON, a summary as a table. Both with what protects
+/// the master's connections, which `/state` itself, being the original's, does not tell.
 pub(crate) async fn run(client: &mut Client, printer: Printer) -> anyhow::Result<()> {
-    let state = client.get("/state").await?;
+    let mut state = client.get("/state").await?;
+    if let (Some(tls), Some(state)) =
+        (client.get_if_known("/alcazar/v1/tls").await?, state.as_object_mut())
+    {
+        state.insert("alcazar_tls".to_owned(), tls);
+    }
     printer.print(&state, || table(client.master(), &state))
 }
 
@@ -42,6 +48,9 @@ fn table(master: &str, state: &Value) -> Table {
     if let Some(start) = state["start_time"].as_f64() {
         table.row(["started".into(), when::moment(start).into()]);
     }
+    if let Some(tls) = state["alcazar_tls"].as_object() {
+        table.row(["security".into(), security(tls).into()]);
+    }
     let agents = format!(
         "{} active, {} deactivated, {} unreachable",
         count("activated_slaves"),
@@ -55,6 +64,34 @@ fn table(master: &str, state: &Value) -> Table {
     table
 }
 
+/// The posture, the versions, and when the certificate runs out.
+fn security(tls: &serde_json::Map<String, Value>) -> String {
+    let mut text = tls.get("posture").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    if tls.get("downgrade").and_then(Value::as_bool) == Some(true) {
+        text.push_str(", with downgrade");
+    }
+    let versions: Vec<&str> = tls
+        .get("versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if !versions.is_empty() {
+        text.push_str(&format!("; {}", versions.join(", ")));
+    }
+    if let Some(days) = tls.get("certificate_expires_in_days").and_then(Value::as_f64) {
+        text.push_str(&match days {
+            days if days < 0.0 => "; its certificate has run out".to_owned(),
+            days => format!("; its certificate is good for {} days", days.floor()),
+        });
+    }
+    if let Some(holes) = tls.get("holes").and_then(Value::as_array).filter(|h| !h.is_empty()) {
+        text.push_str(&format!("; open to attack in {} ways", holes.len()));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +101,8 @@ mod tests {
         let state = serde_json::json!({
             "id": "m", "version": "1.12.0", "start_time": 0.0, "activated_slaves": 1.0,
             "deactivated_slaves": 0.0, "unreachable_slaves": 0.0,
+            "alcazar_tls": {"posture": "identities", "versions": ["TLSv1.2", "TLSv1.3"],
+                            "certificate_expires_in_days": 89.7, "holes": []},
             "frameworks": [
                 {"tasks": [{"state": "TASK_RUNNING"}, {"state": "TASK_STAGING"}]},
                 {"tasks": [{"state": "TASK_RUNNING"}]},
@@ -76,6 +115,7 @@ mod tests {
              master id   m\n\
              version     1.12.0\n\
              started     1970-01-01T00:00:00Z\n\
+             security    identities; TLSv1.2, TLSv1.3; its certificate is good for 89 days\n\
              agents      1 active, 0 deactivated, 0 unreachable\n\
              frameworks  2\n\
              tasks       2 TASK_RUNNING, 1 TASK_STAGING\n"
