@@ -17,7 +17,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509Name};
-use tls_policy::{IdentityRules, MaterialPaths, TlsPolicy};
+use tls_policy::{IdentityRules, MaterialPaths, Profile, TlsPolicy};
 
 const TRUST_DOMAIN: &str = "bench.local";
 
@@ -75,13 +75,19 @@ impl Paths {
         }
     }
 
-    /// What a component with this leaf obeys: the posture of a cluster of ours.
+    /// What a component with this leaf obeys: the posture of a cluster of ours, in the profile that
+    /// has RSA leaves too.
     pub(crate) fn policy(&self) -> anyhow::Result<TlsPolicy> {
         let rules = IdentityRules {
             trust_bundle: self.roots.clone(),
             trust_domain: TrustDomain::new(TRUST_DOMAIN)?,
         };
-        Ok(TlsPolicy::identities(MaterialPaths::one(&self.chain, &self.key), rules))
+        let materials = MaterialPaths::one(&self.chain, &self.key);
+        let mut policy = TlsPolicy::identities(materials, rules);
+        if let TlsPolicy::Tls(rules) = &mut policy {
+            rules.profile = Profile::Intermediate;
+        }
+        Ok(policy)
     }
 }
 

@@ -27,14 +27,16 @@ fn context(paths: &Paths) -> anyhow::Result<SslContext> {
     builder.set_verify(SslVerifyMode::PEER);
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     builder.set_cipher_list("ECDHE+AESGCM:ECDHE+CHACHA20")?;
-    builder.set_mode(SslMode::RELEASE_BUFFERS | SslMode::AUTO_RETRY);
+    builder.set_mode(SslMode::RELEASE_BUFFERS | SslMode::AUTO_RETRY | SslMode::NO_AUTO_CHAIN);
     builder.set_options(
         SslOptions::NO_COMPRESSION
             | SslOptions::NO_RENEGOTIATION
             | SslOptions::CIPHER_SERVER_PREFERENCE
             | SslOptions::IGNORE_UNEXPECTED_EOF,
     );
+    builder.set_read_ahead(true);
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    builder.set_num_tickets(1)?;
     builder.set_session_id_context(b"bench")?;
     Ok(builder.build())
 }

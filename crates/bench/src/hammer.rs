@@ -60,7 +60,7 @@ impl Client {
     ) -> anyhow::Result<Series> {
         let mut series = Series::default();
         for _ in 0..count {
-            let session = self.take_session();
+            let session = self.newest_session();
             let stream = self.connect(address, session.filter(|_| resume).as_ref())?;
             series.handshakes += 1;
             series.resumed += usize::from(stream.ssl().session_reused());
@@ -69,8 +69,9 @@ impl Client {
         Ok(series)
     }
 
-    fn take_session(&self) -> Option<SslSession> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// It may be offered more than once: TLS 1.2 gives no new one for one that was taken.
+    fn newest_session(&self) -> Option<SslSession> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Opens one connection.
