@@ -1,11 +1,15 @@
 //! The body of a response.
 
+use std::fs::File;
+use std::io::{Error, ErrorKind, IoSliceMut};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, ReadBuf};
+use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::stream::{Ended, Records};
 
@@ -42,14 +46,18 @@ pub enum BodyError {
     Stream(#[from] Ended),
     /// The file could not be read, or is shorter than it was.
     #[error("the file could not be read to its end: {0}")]
-    File(#[from] std::io::Error),
+    File(#[from] Error),
 }
 
 /// The rest of a file, `left` bytes, in pieces of at most [`PIECE_BYTES`].
+///
+/// What the kernel has in memory is read at once, which takes less than to hand the work over to
+/// another thread; only what it must fetch from somewhere is read there.
 #[derive(Debug)]
 pub struct FileBody {
-    file: tokio::fs::File,
+    file: Arc<File>,
     left: u64,
+    reading: Option<JoinHandle<std::io::Result<BytesMut>>>,
 }
 
 /// How much of a file is in memory at a time.
@@ -58,8 +66,8 @@ pub const PIECE_BYTES: usize = 64 * 1024;
 impl FileBody {
     /// The next `length` bytes of `file`.
     #[must_use]
-    pub fn new(file: std::fs::File, length: u64) -> Self {
-        Self { file: tokio::fs::File::from_std(file), left: length }
+    pub fn new(file: File, length: u64) -> Self {
+        Self { file: Arc::new(file), left: length, reading: None }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
@@ -67,23 +75,43 @@ impl FileBody {
             return Poll::Ready(None);
         }
         let size = usize::try_from(self.left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        let mut piece = BytesMut::zeroed(size);
-        let mut buffer = ReadBuf::new(&mut piece);
-        match Pin::new(&mut self.file).poll_read(cx, &mut buffer) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(e)) => Poll::Ready(Some(Err(e.into()))),
-            Poll::Ready(Ok(())) => {
-                let read = buffer.filled().len();
-                if read == 0 {
-                    let end = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                    return Poll::Ready(Some(Err(end.into())));
-                }
-                piece.truncate(read);
-                self.left -= read as u64;
-                Poll::Ready(Some(Ok(piece.freeze())))
+        let read = match &mut self.reading {
+            Some(reading) => {
+                let done = ready!(Pin::new(reading).poll(cx));
+                self.reading = None;
+                // An error means that it panicked, or that the runtime ends.
+                done.unwrap_or_else(|e| Err(Error::other(e)))
             }
-        }
+            None => match read(&self.file, size, ReadWriteFlags::NOWAIT) {
+                Ok(piece) => Ok(piece),
+                // Also where the file system cannot say. What really fails fails there again.
+                Err(_) => {
+                    let file = Arc::clone(&self.file);
+                    let fetch = move || read(&file, size, ReadWriteFlags::empty());
+                    self.reading = Some(spawn_blocking(fetch));
+                    return self.poll_piece(cx);
+                }
+            },
+        };
+        Poll::Ready(Some(match read {
+            Ok(piece) if piece.is_empty() => Err(Error::from(ErrorKind::UnexpectedEof).into()),
+            Ok(piece) => {
+                self.left -= piece.len() as u64;
+                Ok(piece.freeze())
+            }
+            Err(error) => Err(error.into()),
+        }))
     }
+}
+
+/// Reads at most `size` bytes from where the last read of `file` ended.
+fn read(file: &File, size: usize, how: ReadWriteFlags) -> std::io::Result<BytesMut> {
+    const WHERE_IT_STANDS: u64 = u64::MAX;
+    let mut piece = BytesMut::zeroed(size);
+    let mut into = [IoSliceMut::new(&mut piece)];
+    let read = retry_on_intr(|| preadv2(file, &mut into, WHERE_IT_STANDS, how))?;
+    piece.truncate(read);
+    Ok(piece)
 }
 
 impl http_body::Body for Body {

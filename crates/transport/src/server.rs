@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::counters::Counters;
 use crate::messenger::Listeners;
-use crate::stream::KeepAlive;
+use crate::stream::{KeepAlive, prepare};
 use crate::tls::Security;
 use memory::Memory;
 
@@ -206,6 +206,7 @@ impl Server {
     /// Serves `listener` on tasks of the current runtime.
     pub fn start<H: Handler>(listener: TcpListener, parts: ServerParts<H>) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        prepare(&listener, parts.settings.keep_alive)?;
         let (stop, stopped) = watch::channel(false);
         let memory = Memory::new(parts.settings.memory, parts.settings.memory_per_peer);
         let shared = Arc::new(Shared { parts, memory, stopped });

@@ -1,6 +1,7 @@
 //! One connection, encrypted or not.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -303,14 +304,16 @@ impl Default for KeepAlive {
     }
 }
 
-/// Sets what every socket has: no delay for small writes, and keep-alive probes.
-pub(crate) fn prepare(socket: &TcpStream, keep_alive: KeepAlive) -> io::Result<()> {
-    socket.set_nodelay(true)?;
+/// Sets what every socket has: no delay for small writes, and keep-alive probes. The sockets that
+/// a listener accepts have what it has.
+pub(crate) fn prepare(socket: &impl AsFd, keep_alive: KeepAlive) -> io::Result<()> {
+    let socket = socket2::SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
     let probes = socket2::TcpKeepalive::new()
         .with_time(keep_alive.idle)
         .with_interval(keep_alive.interval)
         .with_retries(keep_alive.probes);
-    socket2::SockRef::from(socket).set_tcp_keepalive(&probes)
+    socket.set_tcp_keepalive(&probes)
 }
 
 #[cfg(test)]
@@ -329,6 +332,24 @@ mod tests {
         act(listener.accept().await.unwrap().0).await;
         while socket.read(&mut [0; 100]).await.unwrap() > 0 {}
         socket.speaks_no_tls()
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_have_what_their_listener_has() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        prepare(&listener, KeepAlive::default()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let of = |socket: &TcpStream| {
+            let socket = socket2::SockRef::from(socket);
+            let idle = socket.tcp_keepalive_time().unwrap();
+            let probes =
+                (socket.tcp_keepalive_interval().unwrap(), socket.tcp_keepalive_retries().unwrap());
+            (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap(), idle, probes)
+        };
+        let KeepAlive { idle, interval, probes } = KeepAlive::default();
+        assert_eq!(of(&accepted), (true, true, idle, (interval, probes)));
+        assert_ne!(of(&client), of(&accepted));
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::gate::{Admission, Doing, Gate, Ticket};
 use super::{Handler, Shared, told_to_stop};
 use crate::seldom;
-use crate::stream::{Enduring, Stream, prepare};
+use crate::stream::{Enduring, Stream};
 use crate::tls::{Contexts, Failure, Security};
 
 /// How long to wait when the system has no descriptor or memory for another connection.
@@ -108,10 +108,6 @@ async fn open<H: Handler>(
     let evicted = ticket.end();
     let mut stopped = shared.stopped.clone();
     let secured = async {
-        if let Err(error) = prepare(&socket, shared.parts.settings.keep_alive) {
-            tracing::debug!(%address, %error, "a connection ended before it began");
-            return None;
-        }
         match &shared.parts.security {
             Security::DangerPlaintext => {
                 Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
