@@ -4,11 +4,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use alcazar_transport::server::{Caps, Settings};
+use alcazar_transport::tls::Expected;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::fixture::{
-    Pki, Running, echo, local, message_bytes, read_answer, read_to_end, serve, serve_with, soon,
+    Pki, Running, echo, local, message_bytes, messenger, read_answer, read_to_end, serve,
+    serve_with, soon,
 };
 
 /// `openssl s_client` connected to the server, if it is installed.
@@ -79,6 +81,38 @@ async fn d8_tls_key_updates_without_end_end_the_connection_and_only_that() {
     assert!(soon(client.wait()).await.is_ok());
     server.until(|counts| counts.malformed == 1).await;
     is_served(&pki, &server).await;
+}
+
+#[tokio::test]
+async fn d8_a_server_that_sends_tls_key_updates_without_end_loses_its_link() {
+    let pki = Pki::new();
+    let dir = tempfile::tempdir().unwrap();
+    let leaf = pki.leaf(&["URI:spiffe://test.local/master/m", "IP:127.0.0.1"]);
+    let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+    std::fs::write(&chain, &leaf.chain_pem).unwrap();
+    std::fs::write(&key, &leaf.key_pem).unwrap();
+    let server = Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert_chain"])
+        .args([&chain, std::path::Path::new("-cert"), &chain, std::path::Path::new("-key"), &key])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    let Ok(mut server) = server else {
+        eprintln!("skipped: `openssl` cannot be run");
+        return;
+    };
+    let (mut input, mut output) = (server.stdin.take().unwrap(), server.stdout.take().unwrap());
+    wait_for(&mut output, "ACCEPT 127.0.0.1:").await;
+    let port = wait_for(&mut output, "\n").await.trim().parse().unwrap();
+    let (messenger, mut exits) = messenger(local("", 4000).address, pki.component("agent/a"));
+    messenger.link(&local("master", port), Expected::Member);
+    wait_for(&mut output, "BEGIN SSL SESSION PARAMETERS").await;
+    tokio::spawn(async move { tokio::io::copy(&mut output, &mut tokio::io::sink()).await });
+    tokio::spawn(async move { while input.write_all(&b"K\n".repeat(4096)).await.is_ok() {} });
+    let exited = soon(exits.recv()).await.unwrap();
+    assert_eq!(exited.upids, [local("master", port)]);
 }
 
 /// Only the patience of others ends a handshake here, not its deadline.
