@@ -9,6 +9,7 @@ mod openssl;
 mod tls_clients;
 mod tls_curl;
 mod tls_doctor;
+mod tls_flags;
 mod tls_levels;
 mod tls_matrix;
 mod tls_outgoing;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use endpoints::tls::Tls;
-use settings::Protection;
+use settings::{Protection, TlsFlag};
 use tls_policy::{
-    ChainRules, ClientCertificates, CryptoSupport, DangerAccepted, Demand, IdentityRules, Inbound,
-    MaterialPaths, NameCheck, Naming, Outbound, PlaintextPeers, PolicyErrors, PrincipalRules,
-    Profile, Resolved, Suites, TlsPolicy, TlsRules, TlsSettings, TrustAnchors, Versions, resolve,
+    ChainRules, ClientCertificates, CryptoSupport, DangerAccepted, Demand, Flag, IdentityRules,
+    Inbound, MaterialPair, MaterialPaths, NameCheck, Naming, Outbound, OwnIdentity, PlaintextPeers,
+    PolicyErrors, PrincipalRules, Profile, Resolved, Suites, TlsPolicy, TlsRules, TlsSettings,
+    TrustAnchors, Versions, resolve, resolve_identities,
 };
 use transport::tls::Security;
 
@@ -30,16 +31,47 @@ pub(crate) struct Files<'a> {
 
 /// Mutual TLS with these files; the trust domain is that of our own certificate.
 pub(crate) fn identities(files: Files<'_>) -> anyhow::Result<Security> {
-    let own = pki::identity_of_pem(&read(files.certificate)?)
-        .with_context(|| format!("{} names no component", files.certificate.display()))?;
     let policy = TlsPolicy::identities(
         MaterialPaths::one(files.certificate, files.key),
-        IdentityRules {
-            trust_bundle: files.ca.to_owned(),
-            trust_domain: own.trust_domain().clone(),
-        },
+        identity_rules(files.certificate, files.ca)?,
     );
     Ok(Security::load(&policy)?)
+}
+
+/// Whom to believe; the trust domain is that of our own certificate.
+fn identity_rules(certificate: &Path, trust_bundle: &Path) -> anyhow::Result<IdentityRules> {
+    let own = pki::identity_of_pem(&read(certificate)?)
+        .with_context(|| format!("{} names no component", certificate.display()))?;
+    Ok(IdentityRules {
+        trust_bundle: trust_bundle.to_owned(),
+        trust_domain: own.trust_domain().clone(),
+    })
+}
+
+/// What flags and variables say to a daemon that is called by a name of our own.
+fn own_settings(
+    flags: &[TlsFlag],
+    environment: &[(String, String)],
+) -> Result<TlsSettings, PolicyErrors> {
+    let flags = flags.iter().cloned();
+    let flags = flags.map(|TlsFlag { name, value, spelled }| Flag { name, value, spelled });
+    TlsSettings::read_with_flags(Naming::Alcazar, flags, environment.iter().cloned(), &read_text)
+}
+
+fn usage(errors: PolicyErrors) -> Failure {
+    Failure::Usage(errors.to_string())
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|e| e.to_string())
+}
+
+/// What a policy comes to, with the files that it names, and what is to be said about it.
+fn loaded(resolved: &Resolved) -> anyhow::Result<(Security, Vec<String>)> {
+    let notices = resolved.notices.iter().map(ToString::to_string).collect();
+    let security = Security::load(&resolved.policy)
+        .context("cannot do what the settings of TLS (LIBPROCESS_SSL_*, --tls-*) ask for")?;
+    Ok((security, notices))
 }
 
 /// What protects a daemon's connections. `notices` and what else its operator should know goes to
@@ -55,9 +87,21 @@ pub(crate) fn of_daemon(
             log(&Security::DangerPlaintext, &notices);
             return Ok(Tls::danger_plaintext("--danger-plaintext", notices));
         }
-        Protection::Identities { certificate, key, trust_bundle } => {
-            let files = Files { ca: trust_bundle, certificate, key };
-            (identities(files)?, Vec::new())
+        Protection::Identities { certificate, key, trust_bundle, flags } => {
+            let own = OwnIdentity {
+                materials: MaterialPair::new(certificate, key),
+                rules: identity_rules(certificate, trust_bundle)?,
+                said_by: "--tls_certificate",
+            };
+            let said = own_settings(flags, environment);
+            let resolved =
+                said.and_then(|said| resolve_identities(&said, &own, &CryptoSupport::EVERYTHING));
+            loaded(&resolved.map_err(usage)?)?
+        }
+        Protection::Given(flags) => {
+            let said = own_settings(flags, environment);
+            let resolved = said.and_then(|said| resolve(&said, &CryptoSupport::EVERYTHING));
+            loaded(&resolved.map_err(usage)?)?
         }
         Protection::Variables => of_variables(environment)?,
     };
@@ -70,7 +114,6 @@ pub(crate) fn of_daemon(
 pub(crate) fn resolve_variables(
     environment: &[(String, String)],
 ) -> Result<Resolved, PolicyErrors> {
-    let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
     let said = TlsSettings::read(Naming::Mesos, environment.iter().cloned(), &read_text)?;
     resolve(&said, &CryptoSupport::EVERYTHING)
 }
@@ -79,11 +122,7 @@ pub(crate) fn resolve_variables(
 pub(crate) fn of_variables(
     environment: &[(String, String)],
 ) -> anyhow::Result<(Security, Vec<String>)> {
-    let resolved = resolve_variables(environment)?;
-    let notices = resolved.notices.iter().map(ToString::to_string).collect();
-    let security = Security::load(&resolved.policy)
-        .context("cannot do what the variables LIBPROCESS_SSL_* ask for")?;
-    Ok((security, notices))
+    loaded(&resolve_variables(environment)?)
 }
 
 /// What a client command was told about a cluster elsewhere: an identity of the cluster, or the
@@ -188,5 +227,80 @@ mod tests {
         }
         let error = format!("{:#}", variables(&[("LIBPROCESS_SSL_ENABLED", "true")]).unwrap_err());
         assert!(error.contains("LIBPROCESS_SSL_KEY_FILE"), "{error}");
+    }
+
+    fn flag(name: &str, value: &str) -> TlsFlag {
+        let spelled = format!("--tls-{}", name.to_lowercase().replace('_', "-"));
+        TlsFlag { name: name.to_owned(), value: value.to_owned(), spelled }
+    }
+
+    fn given(flags: &[(&str, &str)], environment: &[(&str, &str)]) -> anyhow::Error {
+        let flags = flags.iter().map(|(name, value)| flag(name, value)).collect();
+        let environment: Vec<_> =
+            environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        of_daemon(&Protection::Given(flags), &environment, Vec::new()).unwrap_err()
+    }
+
+    #[test]
+    fn tls_settings_that_contradict_each_other_are_a_wrong_usage_of_our_commands() {
+        let files = [("ENABLED", "true"), ("CERT_FILE", "/c"), ("KEY_FILE", "/k")];
+        let with = |more: &[(&'static str, &'static str)]| [&files[..], more].concat();
+        let downgrade = with(&[("REQUIRE_CLIENT_CERT", "true"), ("SUPPORT_DOWNGRADE", "true")]);
+        let unprotected = with(&[]);
+        for (flags, environment, words) in [
+            (downgrade, &[][..], ["--tls-support-downgrade", "--tls-require-client-cert"]),
+            (unprotected, &[], ["LIBPROCESS_SSL_REQUIRE_CLIENT_CERT", "VERIFY_SERVER_CERT"]),
+            (
+                with(&[("REQUIRE_CLIENT_CERT", "true")]),
+                &[("LIBPROCESS_SSL_KEY_FILE", "/other")],
+                ["--tls-key-file", "LIBPROCESS_SSL_KEY_FILE"],
+            ),
+            (
+                with(&[("REQUIRE_CLIENT_CERT", "true")]),
+                &[("LIBPROCESS_SSL_VERIFY_DEPT", "1")],
+                ["LIBPROCESS_SSL_VERIFY_DEPT", "did you mean"],
+            ),
+        ] {
+            let error = given(&flags, environment);
+            assert_eq!(crate::exit::status_of(&error), crate::exit::USAGE, "{error:#}");
+            let text = format!("{error:#}");
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        }
+    }
+
+    /// The table for people and the one that is read are two, in crates that do not know each
+    /// other; here both are known.
+    #[test]
+    fn the_tables_of_tls_settings_say_the_same() {
+        use settings::{Kind, Place, Program, SECTIONS, flags};
+        use tls_policy::{VARIABLES, ValueKind};
+        let rows: Vec<_> = SECTIONS
+            .iter()
+            .filter(|section| section.place == Place::Variables)
+            .flat_map(|section| section.rows)
+            .filter(|row| row.name.starts_with("LIBPROCESS_SSL_"))
+            .collect();
+        assert_eq!(rows.len(), VARIABLES.len());
+        for variable in VARIABLES {
+            let row = rows.iter().find(|row| row.name == variable.full);
+            let row = row.unwrap_or_else(|| panic!("no row {}", variable.full));
+            let kind = match variable.kind {
+                ValueKind::Bool => Kind::Bool,
+                ValueKind::Number => Kind::Size,
+                ValueKind::Path => Kind::Path,
+                ValueKind::Text => Kind::String,
+            };
+            assert_eq!(row.kind, kind, "{}", variable.full);
+            for spelling in variable.documented {
+                assert!(row.help.contains(spelling), "{}", variable.full);
+            }
+            let name = format!("tls_{}", variable.name.to_lowercase());
+            for program in [Program::Master, Program::Agent] {
+                let flag = flags(program).find(|(_, row)| row.name == name);
+                let flag = flag.map(|(section, row)| (section.place, row.kind));
+                let expected = (variable.name != "HELP").then_some((Place::OwnFlags, kind));
+                assert_eq!(flag, expected, "{name}");
+            }
+        }
     }
 }

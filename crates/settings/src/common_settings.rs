@@ -1,5 +1,6 @@
 //! What several programs have in common.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -90,6 +91,9 @@ impl LogSettings {
 pub enum Protection {
     /// Nothing; `--danger_plaintext` says so.
     DangerPlaintext,
+    /// TLS with names and roots as the original has it: what the flags say, and the variables
+    /// `LIBPROCESS_SSL_*` (the crate `tls-policy` reads both).
+    Given(Vec<TlsFlag>),
     /// Mutual TLS, every component with an identity of the cluster.
     Identities {
         /// PEM: our certificate, then the intermediates.
@@ -98,10 +102,30 @@ pub enum Protection {
         key: PathBuf,
         /// PEM: the cluster's roots.
         trust_bundle: PathBuf,
+        /// What else was said about TLS.
+        flags: Vec<TlsFlag>,
     },
     /// What the `LIBPROCESS_SSL_*` variables say (the crate `tls-policy` reads them): the
     /// program was called by a name of the original.
     Variables,
+}
+
+/// A setting of TLS on the command line, not read yet.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsFlag {
+    /// The name of the variable that means the same, behind `LIBPROCESS_SSL_`.
+    pub name: String,
+    /// The value, as it was written; booleans written out.
+    pub value: String,
+    /// The flag, for messages: `--tls_ca_file`.
+    pub spelled: String,
+}
+
+impl fmt::Debug for TlsFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A command that prints a passphrase may hold one.
+        f.debug_tuple("TlsFlag").field(&self.spelled).finish()
+    }
 }
 
 impl Protection {
@@ -111,6 +135,8 @@ impl Protection {
         }
         let names = ["tls_certificate", "tls_key", "tls_trust_bundle"];
         let paths = names.map(|name| reading.path(name));
+        let flags = reading.tls_flags();
+        let others = !flags.is_empty() || reading.is_tls_in_environment();
         let danger = reading.flag("danger_plaintext");
         if danger {
             let consequence = "connections are neither encrypted nor authenticated: whoever \
@@ -119,13 +145,14 @@ impl Protection {
         }
         match paths {
             [Some(certificate), Some(key), Some(trust_bundle)] if !danger => {
-                Some(Self::Identities { certificate, key, trust_bundle })
+                Some(Self::Identities { certificate, key, trust_bundle, flags })
             }
-            [None, None, None] if danger => Some(Self::DangerPlaintext),
+            [None, None, None] if danger && !others => Some(Self::DangerPlaintext),
             _ if danger => {
-                reading.invalid("danger_plaintext", "is given together with TLS files");
+                reading.invalid("danger_plaintext", "is given together with settings of TLS");
                 None
             }
+            [None, None, None] if others => Some(Self::Given(flags)),
             paths => {
                 for (name, path) in names.into_iter().zip(paths) {
                     if path.is_none() {

@@ -28,7 +28,7 @@ mod value;
 pub use agent_settings::{
     AgentSettings, MasterAddress, OwnTaskUsers, ReconfigurationPolicy, Recover, TaskUsers,
 };
-pub use common_settings::{Listen, LogLevel, LogSettings, Protection};
+pub use common_settings::{Listen, LogLevel, LogSettings, Protection, TlsFlag};
 pub use error::{Failure, Notice, SettingsError};
 pub use execute_settings::{ContentType, ExecuteSettings, What};
 pub use master_settings::{MasterSettings, RegistryKind};

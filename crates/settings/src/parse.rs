@@ -87,6 +87,8 @@ pub(crate) struct Values {
     pub(crate) naming: Naming,
     pub(crate) given: BTreeMap<&'static str, Given>,
     pub(crate) notices: Vec<Notice>,
+    /// Whether a variable switches TLS on.
+    pub(crate) tls_in_environment: bool,
 }
 
 const PREFIX: &str = "MESOS_";
@@ -115,7 +117,12 @@ pub(crate) fn read(
     reader.required();
     reader.effects();
     let Reader { given, notices, errors, .. } = reader;
-    (Values { program, naming, given, notices }, errors)
+    let tls_in_environment = sources.environment.iter().any(|(variable, value)| {
+        let name = variable.strip_prefix(LIBPROCESS_TLS_PREFIX);
+        let name = name.or_else(|| variable.strip_prefix("SSL_")).unwrap_or_default();
+        name.eq_ignore_ascii_case("enabled") && !["false", "0"].contains(&value.as_str())
+    });
+    (Values { program, naming, given, notices, tls_in_environment }, errors)
 }
 
 /// The values alone, or all that is wrong.

@@ -7,6 +7,7 @@ mod common;
 mod execute;
 mod master;
 mod own;
+mod tls;
 mod variables;
 
 use crate::row::{Place, Program, Row, Section};
@@ -30,10 +31,19 @@ pub const SECTIONS: &[Section] = &[
     agent::MISCELLANEOUS,
     execute::TASK,
     own::TLS,
+    tls::FLAGS,
+    tls::MORE_FLAGS,
     own::USERS,
     variables::LIBPROCESS,
-    variables::TLS,
+    tls::VARIABLES,
+    tls::MORE_VARIABLES,
+    tls::WITHOUT_EFFECT,
 ];
+
+/// The flags about TLS whose values the crate `tls-policy` reads.
+pub(crate) fn tls_flags() -> impl Iterator<Item = &'static Row> {
+    tls::FLAGS.rows.iter().chain(tls::MORE_FLAGS.rows)
+}
 
 /// The flags of `program`, those of our own names included.
 pub fn flags(program: Program) -> impl Iterator<Item = (&'static Section, &'static Row)> {

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::agent_settings::AgentSettings;
+use crate::common_settings::TlsFlag;
 use crate::error::{Failure, Notice, SettingsError};
 use crate::execute_settings::ExecuteSettings;
 use crate::master_settings::MasterSettings;
 use crate::page::usage;
-use crate::parse::{Naming, Sources, Values, checked, read};
+use crate::parse::{Naming, Origin, Sources, Values, checked, read};
 use crate::row::{Builds, Default, Place, Program, Row};
-use crate::rows::{SECTIONS, flags};
+use crate::rows::{SECTIONS, flags, tls_flags};
 use crate::value::{Value, parse};
 
 /// Every flag of a program with the text of its value, as `/flags` shows it: secrets removed,
@@ -97,6 +98,27 @@ impl Reading<'_> {
 
     pub(crate) fn is_given(&self, name: &str) -> bool {
         self.values.given.contains_key(name)
+    }
+
+    /// Whether the environment switches TLS on.
+    pub(crate) fn is_tls_in_environment(&self) -> bool {
+        self.values.tls_in_environment
+    }
+
+    /// What the command line says about TLS, for whoever reads it.
+    pub(crate) fn tls_flags(&self) -> Vec<TlsFlag> {
+        tls_flags()
+            .filter_map(|row| {
+                let given = self.values.given.get(row.name)?;
+                let value = match &given.value {
+                    Value::Bool(value) => value.to_string(),
+                    _ => given.text.clone(),
+                };
+                let name = row.name.strip_prefix("tls_")?.to_ascii_uppercase();
+                let Origin::Argument(spelled) = &given.origin else { return None };
+                Some(TlsFlag { name, value, spelled: format!("--{spelled}") })
+            })
+            .collect()
     }
 
     pub(crate) fn invalid(&mut self, name: &str, why: impl Into<String>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alcazar_settings::{
     ContentType, Listen, Loaded, LogLevel, Naming, Notice, OwnTaskUsers, Program, Protection,
-    ReconfigurationPolicy, Recover, RegistryKind, TaskUsers, What, agent, execute, master,
+    ReconfigurationPolicy, Recover, RegistryKind, TaskUsers, TlsFlag, What, agent, execute, master,
 };
 use common::Given;
 use proptest::prelude::*;
@@ -354,6 +354,7 @@ fn our_own_names_want_to_be_told_what_protects_them() {
         certificate: "/c".into(),
         key: "/k".into(),
         trust_bundle: "/t".into(),
+        flags: Vec::new(),
     };
     assert_eq!(load(&files).unwrap(), identities);
     assert_eq!(load(&["--danger-plaintext"]).unwrap(), Protection::DangerPlaintext);
@@ -445,4 +446,54 @@ proptest! {
         let given = Given { arguments, environment, ..Given::default() };
         let _ = given.with(|s| (master(Naming::Mesos, s), agent(Naming::Alcazar, s), execute(s)));
     }
+}
+
+#[test]
+fn tls_flags_of_our_own_names_are_handed_on_as_they_were_written() {
+    let load = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut all = vec!["--registry=in_memory"];
+        all.extend(arguments);
+        let given = variables.iter().fold(Given::arguments(&all), |g, (n, v)| g.variable(n, v));
+        given.with(|s| master(Naming::Alcazar, s)).map(|loaded| match loaded {
+            Loaded::Run { settings, .. } => settings.protection,
+            _ => panic!(),
+        })
+    };
+    let flag = |name: &str, value: &str, spelled: &str| TlsFlag {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        spelled: spelled.to_owned(),
+    };
+    let own = ["--tls-certificate=/c", "--tls-key=/k", "--tls-trust-bundle=/t"];
+    let with_profile = [own[0], own[1], own[2], "--tls-profile=modern"];
+    let Protection::Identities { flags, .. } = load(&with_profile, &[]).unwrap() else { panic!() };
+    assert_eq!(flags, [flag("PROFILE", "modern", "--tls-profile")]);
+    let given = load(
+        &[
+            "--tls_enabled",
+            "--no-tls-verify-server-cert",
+            "--tls-verification_depth=3",
+            "--tls_ca_file=/a",
+        ],
+        &[],
+    );
+    assert_eq!(
+        given.unwrap(),
+        Protection::Given(vec![
+            flag("ENABLED", "true", "--tls_enabled"),
+            flag("VERIFY_SERVER_CERT", "false", "--no-tls-verify-server-cert"),
+            flag("VERIFICATION_DEPTH", "3", "--tls-verification_depth"),
+            flag("CA_FILE", "/a", "--tls_ca_file"),
+        ])
+    );
+    // Variables count too, and nothing runs more open than one of them says.
+    for name in ["LIBPROCESS_SSL_ENABLED", "SSL_ENABLED", "LIBPROCESS_SSL_enabled"] {
+        let on = [(name, "true")];
+        assert_eq!(load(&[], &on).unwrap(), Protection::Given(Vec::new()), "{name}");
+        assert!(load(&["--danger-plaintext"], &on).is_err(), "{name}");
+        assert!(load(&["--danger-plaintext"], &[(name, "0")]).is_ok(), "{name}");
+    }
+    assert!(load(&["--danger-plaintext", "--tls-profile=modern"], &[]).is_err());
+    let secret = load(&["--tls-enabled", "--tls-key-passphrase-command=echo v3ry-s3cret"], &[]);
+    assert!(!format!("{secret:?}").contains("v3ry-s3cret"));
 }

@@ -423,7 +423,7 @@ fn every_variable_of_the_original_stands_in_the_table() {
     assert!(expected.len() > 25, "{expected:?}");
     let ours: BTreeSet<_> = SECTIONS
         .iter()
-        .filter(|s| s.place == Place::Variables)
+        .filter(|s| s.place == Place::Variables && !s.title.ends_with("unknown to the original"))
         .flat_map(|s| s.rows)
         .map(|row| row.name.to_owned())
         .collect();

@@ -29,19 +29,6 @@ pub struct CryptoSupport {
 }
 
 impl CryptoSupport {
-    /// OpenSSL 3 with a driver that does component identities and plaintext.
-    pub const IDENTITIES_ONLY: Self = Self {
-        oldest: Version::Tls12,
-        newest: Version::Tls13,
-        unidentified_peers: false,
-        downgrade: false,
-        required_client_certificates: false,
-        server_chains: false,
-        dialled_names: false,
-        reverse_dns_names: false,
-        missing_suites: BTreeSet::new(),
-    };
-
     /// OpenSSL 3 with a driver that does all that the settings can say.
     pub const EVERYTHING: Self = Self {
         oldest: Version::Tls10,

@@ -32,7 +32,10 @@ fn under_our_own_names_silence_protects_or_refuses() {
 fn verification_without_encryption_is_refused() {
     for name in ["REQUIRE_CERT", "REQUIRE_CLIENT_CERT", "VERIFY_CERT", "VERIFY_SERVER_CERT"] {
         let settings = settings(Naming::Mesos, &[(name, "true")]);
-        for support in [CryptoSupport::EVERYTHING, CryptoSupport::IDENTITIES_ONLY] {
+        for support in [
+            CryptoSupport::EVERYTHING,
+            CryptoSupport { server_chains: false, ..CryptoSupport::EVERYTHING },
+        ] {
             let errors = errors(resolve(&settings, &support));
             assert!(
                 matches!(&errors[..], [PolicyError::Contradiction { variable, .. }]

@@ -1,8 +1,7 @@
 //! `alcazar doctor tls`.
 
 use clap::Args;
-use serde_json::Value;
-use tls_policy::{DangerAccepted, PolicyErrors, TlsPolicy, diagnose};
+use tls_policy::{PolicyErrors, diagnose};
 use transport::tls::Security;
 
 use super::library::Library;
@@ -66,29 +65,18 @@ fn examined(environment: &[(String, String)]) -> Result<Found, Vec<String>> {
 
 /// Asks the daemons of a cluster.
 pub(crate) async fn from_cluster(client: &mut Client, printer: Printer) -> anyhow::Result<u8> {
-    let plaintext = client.cluster().tls.is_none();
-    let said = |value: Value| if plaintext { of_plaintext(value) } else { Found(value) };
     let master = client.get("/alcazar/v1/tls").await?;
     let mut components =
-        vec![Component { name: client.master().to_owned(), found: Ok(said(master)) }];
+        vec![Component { name: client.master().to_owned(), found: Ok(Found(master)) }];
     let agents: Vec<_> =
         client.cluster().agents.iter().map(|agent| (agent.name.clone(), agent.port)).collect();
     let host = client.master_place().0.to_owned();
     for (name, port) in agents {
         let found = client.get_from_agent((&host, port), "/alcazar/v1/tls").await;
-        let found = found.map(said).map_err(|error| vec![format!("{error:#}")]);
+        let found = found.map(Found).map_err(|error| vec![format!("{error:#}")]);
         components.push(Component { name, found });
     }
     finish(components, printer)
-}
-
-/// In plaintext a daemon does not know which of our flags told it so.
-fn of_plaintext(value: Value) -> Found {
-    let danger = DangerAccepted::asked_by("--danger-plaintext");
-    let (policy, _) = TlsPolicy::danger_plaintext(danger);
-    let Found(mut found) = Found::from(&diagnose(&policy, &[]));
-    found["notices"] = value["notices"].clone();
-    Found(found)
 }
 
 fn finish(components: Vec<Component>, printer: Printer) -> anyhow::Result<u8> {
