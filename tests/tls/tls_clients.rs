@@ -1,9 +1,11 @@
 //! Certificates of clients, row by row, and what a missing one means at a door.
 
+use rustix::process::Signal;
 use testkit::certificates::{Authority, Keys, Leaf};
+use testkit::process::eventually;
 
 use crate::fixture::{Folder, HERE};
-use crate::openssl::{Row, rows};
+use crate::openssl::{Row, rows, s_client};
 
 /// A realm that demands what the whole port demands.
 const TARGET: &str = "/master/state";
@@ -29,14 +31,13 @@ fn clients() -> (Folder, Authority) {
     folder.keep("one", one.issue(&client));
     folder.keep("two", two.issue(&client));
     folder.keep("three", three.issue(&client));
-    // A leaf is no authority.
     (folder, one)
 }
 
 /// What does not depend on demands: who presents something wrong never gets in.
-const WRONG: &[Row] = &[
+const WRONG: &[Row<'_>] = &[
     ("expired", "-cert expired.pem -key expired-key.pem", "refused: certificate_expired"),
-    ("not yet valid", "-cert early.pem -key early-key.pem", "refused: "),
+    ("not yet valid", "-cert early.pem -key early-key.pem", "refused: bad_certificate"),
     ("self-signed", "-cert self.pem -key self-key.pem", "refused: unknown_ca"),
     ("wrong authority", "-cert stranger.pem -key stranger-key.pem", "refused: unknown_ca"),
     ("authority of the same name", "-cert impostor.pem -key impostor-key.pem", "refused: "),
@@ -153,6 +154,57 @@ fn who_is_on_the_revocation_list_is_refused() {
             ),
         ],
     );
+}
+
+#[test]
+fn who_is_revoked_is_refused_although_there_is_a_session_to_resume() {
+    let (folder, _) = clients();
+    let revoked = folder.issue("revoked", &Leaf::host("client", Some(HERE)));
+    folder.write("crl.pem", &folder.root.revocation_list(&[]));
+    let master = folder.master(&[
+        ("CERT_FILE", "@rsa.pem"),
+        ("KEY_FILE", "@rsa-key.pem"),
+        ("CA_FILE", "@ca.pem"),
+        ("CRL_FILE", "@crl.pem"),
+        ("REQUIRE_CLIENT_CERT", "true"),
+        ("HOSTNAME_VALIDATION_SCHEME", "openssl"),
+        // When this test says so, and not before.
+        ("RELOAD", "false"),
+    ]);
+    let with = "-cert revoked.pem -key revoked-key.pem";
+    let first = |version: &str| format!("-{version} {with} -sess_out {version}.session");
+    let again = |version: &str| format!("-{version} {with} -sess_in {version}.session");
+    let without = |version: &str| format!("-{version} -sess_in {version}.session");
+    let versions = ["tls1_2", "tls1_3"];
+    for version in versions {
+        rows(
+            master.address,
+            TARGET,
+            folder.path(),
+            &[
+                ("the first time", &first(version), " 200"),
+                ("again", &again(version), " 200 resumed"),
+                ("with nothing but the session", &without(version), " 200 resumed"),
+            ],
+        );
+    }
+    folder.write("crl.pem", &folder.root.revocation_list(&[&revoked]));
+    master.process.signal(Signal::HUP);
+    eventually("the list is read", || {
+        let (outcome, _) = s_client(master.address, TARGET, folder.path(), with)?;
+        outcome.ends_with("certificate_revoked").then_some(())
+    });
+    for version in versions {
+        rows(
+            master.address,
+            TARGET,
+            folder.path(),
+            &[
+                ("who is revoked", &again(version), "refused: certificate_revoked"),
+                ("with nothing but the session", &without(version), " 401"),
+            ],
+        );
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::openssl::{Row, rows};
 const TARGET: &str = "/version";
 
 /// A stock peer's two suites, and what no profile offers.
-const NEVER: &[Row] = &[
+const NEVER: &[Row<'_>] = &[
     ("TLS 1.0", "-tls1 -cipher ALL:@SECLEVEL=0", "refused: protocol_version"),
     ("TLS 1.1", "-tls1_1 -cipher ALL:@SECLEVEL=0", "refused: protocol_version"),
     ("no encryption", "-tls1_2 -cipher eNULL:@SECLEVEL=0", "refused: "),
@@ -111,7 +111,8 @@ fn under_the_originals_names_a_stock_peer_and_a_modern_one_are_served_on_one_por
             ("X25519", "-tls1_3 -groups X25519", "X25519"),
             ("P-256", "-tls1_3 -groups P-256", "ECDH prime256v1"),
             ("X25519 rather than P-256", "-tls1_2 -groups P-256:X25519", "X25519"),
-            ("ALPN", "-alpn h2,http/1.1", "200"),
+            ("ALPN", "-alpn h2,http/1.1", "200 http/1.1"),
+            ("ALPN that we do not speak", "-alpn h2", "200"),
         ],
     );
 }
