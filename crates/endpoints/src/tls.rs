@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use model::time::Timestamp;
 use tls_policy::{
     DangerAccepted, Diagnosis, Inbound, NameCheck, Outbound, PlaintextPeers, Profile, TlsPolicy,
     TlsRules, WhyPlaintext, diagnose,
@@ -26,6 +27,8 @@ use crate::reply::{Answer, Reply};
 
 /// How long before the end of a certificate of ours the log begins to speak of it.
 pub const WARN_BEFORE: Duration = Duration::from_secs(30 * DAY);
+/// Revocation lists live for days only.
+const LISTS_WARN_BEFORE: Duration = Duration::from_secs(2 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 /// How often the log speaks of it.
 const WARN_EVERY: Duration = Duration::from_secs(DAY);
@@ -197,6 +200,16 @@ impl Tls {
     }
 
     fn warn_of_the_end(&self) {
+        match self.lists_days_left() {
+            Some(days) if days <= 0.0 => {
+                tracing::error!("a revocation list has run out: no peer is believed any more");
+            }
+            Some(days) if days * DAY as f64 <= LISTS_WARN_BEFORE.as_secs_f64() => {
+                let days = days.floor();
+                tracing::warn!(days, "a revocation list runs out soon: put a new one in its place");
+            }
+            Some(_) | None => {}
+        }
         let Some(days) = self.days_left() else { return };
         if days <= 0.0 {
             tracing::error!("a certificate of ours has run out: peers that verify refuse it");
@@ -209,9 +222,14 @@ impl Tls {
     /// Until the first of our own certificates runs out, in days; negative afterwards.
     #[must_use]
     pub fn days_left(&self) -> Option<f64> {
-        let end = self.contexts()?.first_expiry()?.since_epoch();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some((end.as_secs_f64() - now.as_secs_f64()) / DAY as f64)
+        Some(days_until(self.contexts()?.first_expiry()?))
+    }
+
+    /// Until the first of the revocation lists runs out, in days; negative afterwards. `None` if
+    /// there are none.
+    #[must_use]
+    pub fn lists_days_left(&self) -> Option<f64> {
+        Some(days_until(self.contexts()?.lists_expiry()?))
     }
 
     /// What is counted, for `/metrics/snapshot`; nothing in plaintext.
@@ -226,6 +244,9 @@ impl Tls {
         all.insert("alcazar/tls/reloads/failed".to_owned(), count(&self.failed_reloads));
         if let Some(days) = self.days_left() {
             all.insert("alcazar/tls/certificate_expires_in_days".to_owned(), days);
+        }
+        if let Some(days) = self.lists_days_left() {
+            all.insert("alcazar/tls/revocation_list_expires_in_days".to_owned(), days);
         }
         all
     }
@@ -266,6 +287,11 @@ impl Tls {
         });
         Ok(Reply::Json(out.into()))
     }
+}
+
+fn days_until(end: Timestamp) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (end.since_epoch().as_secs_f64() - now.as_secs_f64()) / DAY as f64
 }
 
 /// An error with its causes, in one line.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use libprocess::sender::{Binding, PeerFacts};
@@ -11,14 +12,12 @@ use model::identity::{Identity, TrustDomain};
 use model::time::Timestamp;
 use openssl::ssl::{Ssl, SslContext, SslRef};
 use openssl::x509::{X509PurposeId, X509Ref};
-use tls_policy::{
-    Demand, IdentityRules, Inbound, MESSAGES, MaterialPaths, NameCheck, PrincipalRules, TlsRules,
-};
+use tls_policy::{Demand, IdentityRules, Inbound, MESSAGES, MaterialPaths, NameCheck, TlsRules};
 use tokio_openssl::SslStream;
 
 use super::counters::{Role, TlsCounters};
 use super::dialler::Dialler;
-use super::failure::HandshakeError;
+use super::failure::{Failure, HandshakeError};
 use super::inputs::{Inputs, Judge};
 use super::load::LoadError;
 use super::names::{self, Names};
@@ -26,6 +25,7 @@ use super::notice::LoadNotice;
 use super::recheck::{self, Recheck};
 use super::reverse::{self, ReverseDns};
 use super::{Expected, MaterialError, TlsMaterial, context};
+use crate::seldom;
 use crate::stream::{Enduring, Stream};
 
 /// The TLS contexts of a program, for both roles. They can be replaced while connections are
@@ -48,16 +48,22 @@ pub enum Reloaded {
     Replaced,
 }
 
+/// How long tickets are encrypted with the same key: whoever learns it can open the sessions of
+/// that time.
+const TICKET_KEYS: Duration = Duration::from_secs(12 * 3600);
+
 /// All that is made from one reading of the files.
 #[derive(Debug)]
 pub(super) struct Built {
+    inputs: Inputs,
+    made: Instant,
     server: SslContext,
     client: Dialler,
     inbound: Option<Peers>,
     outbound: Option<Peers>,
-    principals: PrincipalRules,
     own: Option<Identity>,
     first_expiry: Option<Timestamp>,
+    lists_expiry: Option<Timestamp>,
     notices: Vec<LoadNotice>,
     digest: [u8; 32],
     /// PEM: the roots of servers that are believed.
@@ -146,6 +152,13 @@ impl Contexts {
         self.current.load().first_expiry
     }
 
+    /// When the first of the revocation lists runs out: then nobody is believed any more. `None`
+    /// if there are none.
+    #[must_use]
+    pub fn lists_expiry(&self) -> Option<Timestamp> {
+        self.current.load().lists_expiry
+    }
+
     /// What is counted about handshakes.
     #[must_use]
     pub fn counters(&self) -> &TlsCounters {
@@ -157,6 +170,26 @@ impl Contexts {
     #[must_use]
     pub fn own_identity(&self) -> Option<Identity> {
         self.current.load().own.clone()
+    }
+
+    /// The contexts, made anew from the same inputs if they are older than `most`: the keys of
+    /// tickets change with them.
+    fn fresh(&self, most: Duration) -> Arc<Built> {
+        let built = self.current.load_full();
+        if built.made.elapsed() < most {
+            return built;
+        }
+        match Built::new(built.inputs.clone()) {
+            Ok(renewed) => {
+                // A reload that came first stays.
+                self.current.compare_and_swap(&built, Arc::new(renewed));
+                self.current.load_full()
+            }
+            Err(error) => {
+                seldom!(warn, %error, "the keys of TLS tickets cannot be changed");
+                built
+            }
+        }
     }
 
     /// How the senders of messages are bound on encrypted connections.
@@ -185,7 +218,7 @@ impl Contexts {
         socket: Enduring,
         address: SocketAddr,
     ) -> Result<(Stream, PeerFacts), HandshakeError> {
-        let built = self.current.load_full();
+        let built = self.fresh(TICKET_KEYS);
         let mut stream = SslStream::new(Ssl::new(&built.server)?, socket)?;
         let outcome = Pin::new(&mut stream).accept().await;
         outcome.map_err(|error| HandshakeError::of(&error, stream.ssl().verify_result()))?;
@@ -237,7 +270,9 @@ impl Contexts {
         name: Option<&str>,
         expected: &Expected,
     ) -> Result<(Stream, PeerFacts), HandshakeError> {
+        let waiting = Waiting(Some(&self.counters));
         let outcome = self.try_connect(socket, address, name, expected).await;
+        waiting.end();
         self.count(&outcome, Role::Client);
         outcome
     }
@@ -317,6 +352,23 @@ impl Contexts {
     }
 }
 
+/// Counts a handshake that is given up because nobody waits for it any more.
+struct Waiting<'a>(Option<&'a TlsCounters>);
+
+impl Waiting<'_> {
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(counters) = self.0 {
+            counters.failed(Failure::Deadline);
+        }
+    }
+}
+
 /// The host name that is known of the other end; an address is none.
 fn host_name<'a>(dialled: Option<&'a str>, expected: &'a Expected) -> Option<&'a str> {
     let name = match expected {
@@ -362,12 +414,14 @@ impl Built {
             let recheck = Recheck::new(believed, inputs.revocation.as_deref(), purpose, level)?;
             Ok(Some(Peers { judge: believed.judge.clone(), recheck }))
         };
+        let seconds = |end: i64| Timestamp::new(Duration::from_secs(end.try_into().unwrap_or(0)));
         let mut first_expiry = None;
         for leaf in inputs.leaves.iter().filter_map(|leaf| leaf.chain.first()) {
             let end = recheck::unix(leaf.not_after()).map_err(MaterialError::Chain)?;
-            let end = Timestamp::new(std::time::Duration::from_secs(end.try_into().unwrap_or(0)));
+            let end = seconds(end);
             first_expiry = Some(first_expiry.map_or(end, |first: Timestamp| first.min(end)));
         }
+        let lists_until = recheck::lists_until(inputs.revocation.as_deref());
         let mut roots_pem = Vec::new();
         for root in inputs.outbound.iter().flat_map(|believed| &believed.roots) {
             roots_pem.extend(root.to_pem().map_err(MaterialError::Roots)?);
@@ -379,7 +433,9 @@ impl Built {
             own,
             first_expiry,
             digest: inputs.digest().map_err(MaterialError::Setting)?,
-            principals: inputs.principals,
+            lists_expiry: lists_until.map_err(MaterialError::Roots)?.map(seconds),
+            made: Instant::now(),
+            inputs,
             notices,
             server,
             client,
@@ -424,7 +480,7 @@ impl Built {
         PeerFacts {
             address,
             identity,
-            principal: self.principals.principal(&names.texts),
+            principal: self.inputs.principals.principal(&names.texts),
             certified: true,
             vouched_addresses: names.addresses,
             encrypted: true,
@@ -440,4 +496,44 @@ fn own_identity(inputs: &Inputs) -> Result<Option<Identity>, MaterialError> {
         own.get_or_insert(identity);
     }
     Ok(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::x509::{X509, X509Name};
+
+    use super::super::Offer;
+    use super::*;
+
+    #[test]
+    fn tls_tickets_get_new_keys_when_contexts_are_old() {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let name = X509Name::builder().unwrap().build();
+        let mut root = X509::builder().unwrap();
+        root.set_subject_name(&name).unwrap();
+        root.set_issuer_name(&name).unwrap();
+        root.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        root.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        root.set_pubkey(&key).unwrap();
+        root.sign(&key, MessageDigest::sha256()).unwrap();
+        let contexts = Contexts::new(&TlsMaterial {
+            leaves: Vec::new(),
+            roots_pem: root.build().to_pem().unwrap(),
+            trust_domain: TrustDomain::new("test.local").unwrap(),
+            offer: Offer::default(),
+        })
+        .unwrap();
+        let first = contexts.fresh(TICKET_KEYS);
+        assert!(Arc::ptr_eq(&first, &contexts.fresh(TICKET_KEYS)));
+        let second = contexts.fresh(Duration::ZERO);
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!(first.digest, second.digest);
+        assert!(Arc::ptr_eq(&second, &contexts.fresh(TICKET_KEYS)));
+    }
 }

@@ -1,5 +1,7 @@
 //! Everything that contexts are made from, in memory and checked piece by piece.
 
+use std::fmt;
+
 use model::identity::TrustDomain;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
@@ -15,6 +17,7 @@ use super::{Leaf, MaterialError, Offer, TlsMaterial};
 const MAX_INTERMEDIATES: u32 = 4;
 
 /// Everything that contexts are made from.
+#[derive(Clone)]
 pub(super) struct Inputs {
     /// What we present.
     pub(super) leaves: Vec<OwnLeaf>,
@@ -29,7 +32,14 @@ pub(super) struct Inputs {
     pub(super) notices: Vec<LoadNotice>,
 }
 
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("offer", &self.offer).finish_non_exhaustive()
+    }
+}
+
 /// A certificate of ours with its chain and its key.
+#[derive(Clone)]
 pub(super) struct OwnLeaf {
     /// The leaf, then its intermediates.
     pub(super) chain: Vec<X509>,
@@ -37,6 +47,7 @@ pub(super) struct OwnLeaf {
 }
 
 /// Who is believed.
+#[derive(Clone)]
 pub(super) struct Believed {
     pub(super) roots: Vec<X509>,
     /// How many certificates may stand between a leaf and a root.

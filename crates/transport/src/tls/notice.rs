@@ -22,8 +22,6 @@ pub enum LoadNotice {
     LoweredSecurity,
     /// The strictest profile presents no RSA certificates: this one is left out.
     RsaLeaf(PathBuf),
-    /// Suites are named, and only TLS 1.3 is offered, whose suites are the library's.
-    SuitesUnused,
 }
 
 impl fmt::Display for LoadNotice {
@@ -64,7 +62,6 @@ impl fmt::Display for LoadNotice {
                     path.display()
                 )
             }
-            Self::SuitesUnused => f.write_str("suites are named, but only TLS 1.3 is offered"),
         }
     }
 }

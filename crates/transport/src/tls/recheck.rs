@@ -73,6 +73,18 @@ pub(super) fn lists(pem: &[u8]) -> Result<Vec<X509Crl>, ErrorStack> {
     starts.into_iter().map(|at| X509Crl::from_pem(&pem[at..])).collect()
 }
 
+/// When the first of the revocation lists runs out; `None` if there are none.
+pub(super) fn lists_until(revocation: Option<&[u8]>) -> Result<Option<i64>, ErrorStack> {
+    let mut first = None;
+    for list in revocation.map(lists).transpose()?.iter().flatten() {
+        if let Some(next) = list.next_update() {
+            let next = unix(next)?;
+            first = Some(first.map_or(next, |first: i64| first.min(next)));
+        }
+    }
+    Ok(first)
+}
+
 /// Seconds since the epoch.
 pub(super) fn unix(time: &Asn1TimeRef) -> Result<i64, ErrorStack> {
     let since = Asn1Time::from_unix(0)?.diff(time)?;
@@ -99,14 +111,8 @@ impl Recheck {
         parameters.set_auth_level(level.try_into().unwrap_or(i32::MAX));
         parameters.set_purpose(purpose).map_err(MaterialError::Roots)?;
         store.set_param(&parameters).map_err(MaterialError::Roots)?;
-        let mut lists_until = i64::MAX;
-        for list in
-            revocation.map(lists).transpose().map_err(MaterialError::Roots)?.iter().flatten()
-        {
-            if let Some(next) = list.next_update() {
-                lists_until = lists_until.min(unix(next).map_err(MaterialError::Roots)?);
-            }
-        }
+        let lists_until =
+            lists_until(revocation).map_err(MaterialError::Roots)?.unwrap_or(i64::MAX);
         Ok(Self {
             store: store.build(),
             intermediates: Mutex::default(),

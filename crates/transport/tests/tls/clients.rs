@@ -1,10 +1,12 @@
 //! What a client of ours demands of a server.
 
-use alcazar_transport::client::DialError;
+use std::time::{Duration, SystemTime};
+
+use alcazar_transport::client::{DialError, Settings};
 use tls_policy::{NameCheck, Outbound, TrustAnchors};
 
 use crate::authority::{Authority, DAY, Wanted, names};
-use crate::fixture::{Folder, Ours, file};
+use crate::fixture::{Folder, Ours, file, load};
 
 const BY_NAME: NameCheck = NameCheck::Dialled { ip: false };
 const BY_ADDRESS: NameCheck = NameCheck::Dialled { ip: true };
@@ -209,7 +211,7 @@ async fn tls_the_roots_of_the_system_are_believed_and_nobody_else() {
     let mut rules = folder.verifying(&root, BY_ADDRESS);
     let Outbound::Verified(chain, _) = &mut rules.outbound else { panic!() };
     chain.anchors = TrustAnchors::System;
-    match crate::fixture::load(&rules) {
+    match load(&rules) {
         Ok(_) => {
             Ours::new(&rules).dial(server.address, None).await.unwrap_err();
         }
@@ -252,6 +254,35 @@ async fn tls_a_peer_that_speaks_none_is_told_from_one_whose_handshake_failed() {
     }
 }
 
+#[tokio::test]
+async fn tls_a_peer_that_never_answers_is_left_at_the_deadline_and_counted() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings { connect_deadline: Duration::from_millis(50), ..Settings::default() };
+    let client = Ours::with(&Folder::new().rules(Vec::new()), settings);
+    let error = client.dial(listener.local_addr().unwrap(), None).await.unwrap_err();
+    assert!(matches!(error, DialError::Deadline { .. }), "{error}");
+    assert_eq!(client.contexts.counters().get("tls/failures/deadline"), 1);
+}
+
+#[test]
+fn tls_the_first_end_of_a_revocation_list_is_known() {
+    let (folder, root) = (Folder::new(), Authority::root("root"));
+    let mut rules = folder.verifying(&root, BY_NAME);
+    let ends =
+        |rules: &tls_policy::TlsRules| load(rules).unwrap().contexts().unwrap().lists_expiry();
+    assert_eq!(ends(&rules), None);
+    let lists = [root.revocations(&[], 5 * DAY), root.revocations(&[], 3 * DAY)].concat();
+    rules.revocation = Some(folder.write("lists.pem", lists));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let left = (ends(&rules).unwrap().since_epoch() - now).as_secs() as i64;
+    assert!((3 * DAY - 60..=3 * DAY).contains(&left), "{left}");
+    // A file without a list is not taken for lists without entries.
+    for text in ["", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"] {
+        folder.write("lists.pem", text);
+        assert!(load(&rules).unwrap_err().to_string().contains("lists.pem"));
+    }
+}
+
 #[test]
 fn tls_roots_that_cannot_be_read_are_named() {
     let (folder, root) = (Folder::new(), Authority::root("root"));
@@ -259,7 +290,7 @@ fn tls_roots_that_cannot_be_read_are_named() {
         let mut rules = folder.verifying(&root, BY_ADDRESS);
         let Outbound::Verified(chain, _) = &mut rules.outbound else { panic!() };
         chain.anchors = anchors;
-        let error = crate::fixture::load(&rules).unwrap_err();
+        let error = load(&rules).unwrap_err();
         std::error::Error::source(&error).unwrap().to_string()
     };
     assert!(reason(file(folder.path("missing.pem"))).contains("missing.pem"));

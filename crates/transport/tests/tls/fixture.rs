@@ -205,9 +205,13 @@ pub(crate) struct Ours {
 
 impl Ours {
     pub(crate) fn new(rules: &TlsRules) -> Self {
+        Self::with(rules, ClientSettings::default())
+    }
+
+    pub(crate) fn with(rules: &TlsRules, settings: ClientSettings) -> Self {
         let security = load(rules).unwrap();
         let contexts = Arc::clone(security.contexts().unwrap());
-        Self { client: Client::new(security, ClientSettings::default()), contexts }
+        Self { client: Client::new(security, settings), contexts }
     }
 
     /// Dials the address, known by this name if any.
