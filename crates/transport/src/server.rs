@@ -29,6 +29,7 @@ mod memory;
 mod output;
 mod pace;
 mod response;
+mod unanswered;
 
 pub use body::{Body, BodyError};
 pub use gate::Caps;

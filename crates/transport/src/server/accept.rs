@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::gate::{Admission, Doing, Gate, Ticket};
+use super::unanswered::Unanswered;
 use super::{Handler, Shared, told_to_stop};
 use crate::seldom;
 use crate::stream::{Enduring, Stream};
@@ -40,6 +41,9 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
                         Admission::Full => {
                             counters.connections_evicted.increment();
                             seldom!(warn, %address, "too many connections: this one is closed");
+                            if let Security::Tls(_) = &shared.parts.security {
+                                drop(Unanswered::new(socket));
+                            }
                         }
                         Admission::Admitted { ticket, evicted } => {
                             counters.connections_evicted.add(evicted);
@@ -113,6 +117,7 @@ async fn open<H: Handler>(
                 Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
             }
             Security::Tls(contexts) => {
+                let socket = Unanswered::new(socket);
                 secure(socket, address, contexts, &shared, &mut ticket).await
             }
         }
@@ -147,24 +152,20 @@ impl Opening {
 
 /// Waits for the first byte and secures the connection as it shows.
 async fn secure<H: Handler>(
-    socket: TcpStream,
+    socket: Unanswered,
     address: SocketAddr,
     contexts: &Contexts,
     shared: &Shared<H>,
     ticket: &mut Ticket,
 ) -> Option<(Stream, PeerFacts)> {
     // Silence is legitimate; the deadline runs from the first byte.
-    let mut first = [0_u8];
-    match socket.peek(&mut first).await {
-        Ok(0) | Err(_) => return None,
-        Ok(_) => {}
-    }
-    match Opening::of(first[0]) {
+    let first = socket.first().await?;
+    match Opening::of(first) {
         Opening::Tls => handshake(socket, address, contexts, shared, ticket).await,
         Opening::Plain if accepts_plaintext(contexts) => {
             contexts.counters().downgrade_accepted();
             seldom!(info, %address, "a peer speaks no TLS: served in plaintext");
-            Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
+            Some((Stream::Plain(Enduring::new(socket.answer()?)), PeerFacts::plaintext(address)))
         }
         Opening::Plain => {
             contexts.counters().failed(Failure::NoTls);
@@ -172,7 +173,7 @@ async fn secure<H: Handler>(
             seldom!(info, %address, "a connection does not speak TLS, as it must on this port");
             let deadline = shared.parts.settings.handshake_deadline;
             // Who does not read the explanation is not waited for.
-            let _ = timeout(deadline, explain(socket, first[0])).await;
+            let _ = timeout(deadline, explain(socket.answer()?, first)).await;
             None
         }
     }
@@ -188,7 +189,7 @@ fn accepts_plaintext(contexts: &Contexts) -> bool {
 
 /// Waits for its turn and makes the handshake.
 async fn handshake<H: Handler>(
-    socket: TcpStream,
+    socket: Unanswered,
     address: SocketAddr,
     contexts: &Contexts,
     shared: &Shared<H>,
@@ -213,7 +214,7 @@ async fn handshake<H: Handler>(
             return None;
         }
     }
-    let mut accepting = pin!(contexts.accept(Enduring::new(socket), address));
+    let mut accepting = pin!(contexts.accept(Enduring::new(socket.answer()?), address));
     let outcome = match timeout(patience, &mut accepting).await {
         Ok(outcome) => Ok(outcome),
         Err(_) if ticket.overdue().is_err() => {

@@ -217,3 +217,28 @@ async fn d8_hundreds_of_tls_connections_of_every_bad_kind_cost_only_themselves()
     drop(held);
     is_served(&pki, &server).await;
 }
+
+/// A server without room closes: a peer that may fall back to plaintext must not take that for a
+/// sign that TLS is not spoken here.
+#[tokio::test]
+async fn d3_who_finds_no_room_on_a_tls_port_is_told_so_in_tls() {
+    const ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 80];
+    let pki = Pki::new();
+    let caps = Caps { connections: 1, per_address: 1, ..Caps::default() };
+    let settings = Settings { caps, ..Settings::default() };
+    let mut server = serve_with(pki.component("master/m"), settings, echo());
+    let mut silent = server.connect().await;
+    // Takes the place of the silent one, and keeps it by what it proves and says.
+    let leaf = pki.leaf(&["URI:spiffe://test.local/agent/a", "IP:127.0.0.1"]);
+    let mut link = server.connect_tls(&pki.raw_client(Some(&leaf))).await;
+    let mut told = Vec::new();
+    soon(silent.read_to_end(&mut told)).await.unwrap();
+    assert_eq!(told, ALERT);
+    link.write_all(&message_bytes(&local("slave(1)", 1), &local("master", 2), 1)).await.unwrap();
+    assert_eq!(server.message().await.name, "m1");
+
+    let mut late = server.connect().await;
+    let mut told = [0; 7];
+    soon(late.read_exact(&mut told)).await.unwrap();
+    assert_eq!(told, ALERT);
+}
