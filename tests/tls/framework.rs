@@ -37,20 +37,26 @@ struct Seen {
 impl Framework {
     /// Subscribes a new framework and runs `script` on the first agent that offers something.
     pub(crate) fn run(master: SocketAddrV4, variables: &Variables, script: &str) -> Self {
-        Self::start(master, variables, None, Some(script.to_owned()))
+        Self::start(master, variables, framework_info(), Some(script.to_owned()))
+    }
+
+    /// Subscribes a new framework that calls itself `principal`.
+    pub(crate) fn run_as(master: SocketAddrV4, variables: &Variables, principal: &str) -> Self {
+        let info = FrameworkInfo { principal: Some(principal.to_owned()), ..framework_info() };
+        Self::start(master, variables, info, None)
     }
 
     /// Another instance takes the place of this one.
     pub(crate) fn replaced(self, master: SocketAddrV4, variables: &Variables) -> Self {
         let id = self.id();
         drop(self);
-        Self::start(master, variables, Some(id), None)
+        Self::start(master, variables, FrameworkInfo { id: Some(id), ..framework_info() }, None)
     }
 
     fn start(
         master: SocketAddrV4,
         variables: &Variables,
-        id: Option<FrameworkId>,
+        framework: FrameworkInfo,
         script: Option<String>,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,14 +70,7 @@ impl Framework {
             port: master.port(),
             expected: Expected::Kind(Kind::Master),
             content_type: ContentType::Protobuf,
-            framework: FrameworkInfo {
-                user: user_name(),
-                name: "one task".to_owned(),
-                id,
-                checkpoint: Some(true),
-                failover_timeout: Some(3600.0),
-                ..FrameworkInfo::default()
-            },
+            framework,
             suppressed_roles: Vec::new(),
         };
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -210,6 +209,16 @@ fn answer(offer: &Offer, script: Option<String>) -> Call {
         filters: Some(Filters { refuse_seconds: Some(3600.0) }),
     };
     Call { r#type: Some(call::Type::Accept as i32), accept: Some(accept), ..Call::default() }
+}
+
+fn framework_info() -> FrameworkInfo {
+    FrameworkInfo {
+        user: user_name(),
+        name: "one task".to_owned(),
+        checkpoint: Some(true),
+        failover_timeout: Some(3600.0),
+        ..FrameworkInfo::default()
+    }
 }
 
 fn user_name() -> String {

@@ -8,6 +8,7 @@ use testkit::certificates::{Authority, Keys, Leaf};
 use testkit::process::{Process, eventually};
 use transport::client::Call;
 
+use crate::framework::Framework;
 use crate::nodes::{Asking, Certificates, Node, Variables};
 
 /// Our `mesos-execute`, by that name: what it prints, line by line, and whether it succeeds.
@@ -227,6 +228,70 @@ fn level_three_clients_present_certificates() {
     stranger.start(&without);
     eventually("the handshake fails", || (failures() > before).then_some(()));
     assert_eq!(agents(&Asking::with(&variables), &master), Some(1));
+}
+
+/// Row A7: where rules say so, a certificate is a principal, and nobody subscribes as another.
+#[test]
+fn a7_a_framework_is_the_principal_that_its_certificate_names() {
+    let certificates = Certificates::make();
+    let mut variables = certificates.mutual();
+    variables.push(("LIBPROCESS_SSL_PRINCIPAL_RULES", "cn".to_owned()));
+    let mut master = Node::master();
+    master.start(&variables);
+    let asking = Asking::with(&variables);
+    let subscribe = |principal: &str| {
+        let body = format!(
+            "{{\"type\":\"SUBSCRIBE\",\"subscribe\":{{\"framework_info\":{{\"user\":\"nobody\",\
+             \"name\":\"f\",\"principal\":\"{principal}\"}}}}}}"
+        );
+        Call::post("/api/v1/scheduler", "application/json", body)
+    };
+    let (status, body) = asking.ask(master.address(), subscribe("somebody")).expect("an answer");
+    assert_eq!(status, 400, "{body}");
+    let words = "Authenticated principal 'localhost' does not match principal 'somebody'";
+    assert!(body.contains(words), "{body}");
+    let framework = Framework::run_as(master.address(), &variables, "localhost");
+    let state = asking.json(master.address(), "/state").expect("the state");
+    let shown = &state["frameworks"][0];
+    assert_eq!(shown["principal"], "localhost", "{shown}");
+    assert_eq!(shown["id"], framework.id().value);
+}
+
+/// A key that is encrypted at rest.
+#[test]
+fn a_daemon_opens_an_encrypted_key_with_a_passphrase_from_a_file_or_a_command() {
+    let certificates = Certificates::make();
+    let issued = certificates.authority.issue(&crate::nodes::loopback());
+    std::fs::write(certificates.path("node.pem"), issued.chain_pem()).expect("our own folder");
+    let key = issued.encrypted_key_pem("open sesame");
+    std::fs::write(certificates.path("node-key.pem"), key).expect("our own folder");
+    let secret = certificates.path("secret");
+    std::fs::write(&secret, "open sesame\n").expect("our own folder");
+    for (variable, value) in [
+        ("LIBPROCESS_SSL_KEY_PASSPHRASE_FILE", secret.display().to_string()),
+        ("LIBPROCESS_SSL_KEY_PASSPHRASE_COMMAND", format!("cat {}", secret.display())),
+    ] {
+        let mut variables = certificates.encrypted();
+        variables.push((variable, value));
+        let mut master = Node::master();
+        master.start(&variables);
+        let asked = Asking::with(&variables).get(master.address(), "/health");
+        assert_eq!(asked.map(|got| got.0), Ok(200), "{variable}");
+    }
+}
+
+/// Row D3: under a name of the original the pair starts, and says what it is worth.
+#[test]
+fn d3_tls_verification_with_downgrade_starts_under_a_mesos_name_with_a_notice() {
+    let certificates = Certificates::make();
+    let mut variables = certificates.mutual();
+    variables.push(("LIBPROCESS_SSL_SUPPORT_DOWNGRADE", "true".to_owned()));
+    let mut master = Node::master();
+    master.start(&variables);
+    let line = master.process().wait_for_line("LIBPROCESS_SSL_SUPPORT_DOWNGRADE");
+    assert!(line.contains("gets around every verification"), "{line}");
+    let plain = Asking::with(&Variables::new()).get(master.address(), "/health");
+    assert_eq!(plain.map(|got| got.0), Ok(200));
 }
 
 /// Row D9: at level three, one realm is open to those without a certificate.

@@ -94,6 +94,45 @@ fn a_signal_has_certificates_read_again_and_old_connections_go_on() {
     assert_eq!(metric(&asking, &master, "alcazar/tls/reloads/failed"), 1.0);
 }
 
+/// Row D5: whoever is revoked is refused from the next connection on, by master and agent.
+#[test]
+fn a_signal_has_revocation_lists_read_again_and_the_revoked_are_refused() {
+    let certificates = Certificates::make();
+    let client = certificates.authority.issue(&loopback());
+    let list = certificates.path("revoked.pem");
+    std::fs::write(&list, certificates.authority.revocation_list(&[])).expect("our own folder");
+    let mut variables = certificates.mutual();
+    variables.push(("LIBPROCESS_SSL_RELOAD", "false".to_owned()));
+    let (certificate, key) = client.write(list.parent().expect("a folder"), "client");
+    let as_client = variables
+        .iter()
+        .map(|(name, value)| match *name {
+            "LIBPROCESS_SSL_CERT_FILE" => (*name, certificate.display().to_string()),
+            "LIBPROCESS_SSL_KEY_FILE" => (*name, key.display().to_string()),
+            _ => (*name, value.clone()),
+        })
+        .collect();
+    variables.push(("LIBPROCESS_SSL_CRL_FILE", list.display().to_string()));
+    let mut master = Node::master();
+    master.start(&variables);
+    let mut agent = Node::agent(&master);
+    agent.start(&variables);
+    let (others, asking) = (Asking::with(&variables), Asking::with(&as_client));
+    for node in [&mut master, &mut agent] {
+        let empty = certificates.authority.revocation_list(&[]);
+        std::fs::write(&list, empty).expect("our own folder");
+        assert_eq!(asking.get(node.address(), "/health").map(|got| got.0), Ok(200));
+        let revoked = certificates.authority.revocation_list(&[&client]);
+        std::fs::write(&list, revoked).expect("our own folder");
+        node.process().signal(Signal::HUP);
+        node.process().wait_for_line("new connections use new certificates");
+        let refused = asking.get(node.address(), "/health");
+        assert!(refused.is_err(), "{refused:?}");
+        assert_eq!(others.get(node.address(), "/health").map(|got| got.0), Ok(200));
+        assert!(metric(&others, node, "alcazar/tls/failures/revoked") >= 1.0);
+    }
+}
+
 #[test]
 fn a_request_has_certificates_read_again_and_says_what_came_of_it() {
     let certificates = Certificates::make();

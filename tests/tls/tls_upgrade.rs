@@ -181,6 +181,13 @@ fn a_cluster_goes_from_plaintext_to_tls_and_back_and_loses_nothing() {
     cluster.restart_one_at_a_time(&both);
     assert_eq!(speaks_plaintext(&cluster), [true; 3]);
     assert_eq!(speaks_tls(&cluster, &certificates), [true; 3]);
+    // The agents were still in plaintext when the master was not any more.
+    let asking = Asking::with(&only);
+    let metrics = asking.json(cluster.master.address(), "/metrics/snapshot").expect("metrics");
+    for way in ["accepted", "dialled"] {
+        let metric = format!("alcazar/tls/downgrades/{way}");
+        assert!(metrics[&metric].as_f64().is_some_and(|n| n > 0.0), "{metric}: {metrics}");
+    }
     let mut cluster = cluster.replace_framework(&only);
 
     cluster.restart_one_at_a_time(&only);

@@ -30,7 +30,7 @@ impl Authority {
         Self(pki::Authority::create(domain, now()).unwrap())
     }
 
-    fn bundle(&self) -> Vec<u8> {
+    pub(crate) fn bundle(&self) -> Vec<u8> {
         self.0.trust_bundle_pem().unwrap()
     }
 
@@ -113,12 +113,21 @@ impl Handler for Api {
 
 impl Agent {
     pub(crate) fn start(security: Security, address: SocketAddr) -> Self {
-        let (sender, calls) = mpsc::unbounded_channel();
-        let stream = Arc::new(Mutex::new(None));
         let authorization = match &security {
             Security::Tls(_) => Some(format!("Bearer {TOKEN}")),
             Security::DangerPlaintext => None,
         };
+        Self::start_with(security, address, authorization)
+    }
+
+    /// An agent that hears those who have no token, and nobody else.
+    pub(crate) fn start_without_token(security: Security, address: SocketAddr) -> Self {
+        Self::start_with(security, address, None)
+    }
+
+    fn start_with(security: Security, address: SocketAddr, authorization: Option<String>) -> Self {
+        let (sender, calls) = mpsc::unbounded_channel();
+        let stream = Arc::new(Mutex::new(None));
         let parts = ServerParts {
             security,
             handler: Api { authorization, calls: sender, stream: Arc::clone(&stream) },

@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         stories::updates_survive_the_agent,
         stories::without_checkpointing_the_task_dies_with_the_agent,
         stories::another_agent_is_told_nothing,
+        stories::an_executor_that_was_started_in_plaintext_follows_its_agent_to_tls_and_back,
+        stories::an_executor_that_verifies_its_agent_over_tls_never_follows_it_to_plaintext,
         stories::an_executor_without_the_right_token_is_refused,
         stories::a_task_of_the_same_user_cannot_look_into_the_executor,
     ];

@@ -1,6 +1,8 @@
 //! What an agent sees of an executor, and what a task sees of it.
 
 use launch::User;
+use tls_policy::{NameCheck, Recognize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport::tls::Security;
 use wire::v1;
 use wire::v1::TaskState::{
@@ -289,6 +291,59 @@ pub(crate) fn another_agent_is_told_nothing() {
         assert!(said.contains("agent/b, expected spiffe://alcazar.local/agent/a"), "{said}");
         let nothing = tokio::time::timeout(std::time::Duration::ZERO, agent.call()).await;
         assert!(nothing.is_err(), "{nothing:?}");
+    });
+}
+
+/// What an agent did not verify when it started the executor is not held against it later.
+pub(crate) fn an_executor_that_was_started_in_plaintext_follows_its_agent_to_tls_and_back() {
+    run(async {
+        let authority = Authority::new();
+        let mut agent = Agent::start(Security::DangerPlaintext, ([127, 0, 0, 1], 0).into());
+        let address = agent.address();
+        let mut executor = Executor::start(address, Options::default());
+        agent.subscribed(framework()).await;
+        agent.launch(&task("mkfifo go; echo ready; read x < go"));
+        agent.updates_until(TaskRunning).await;
+        for security in [authority.security("a"), Security::DangerPlaintext] {
+            agent.die().await;
+            agent = Agent::start_without_token(security, address);
+            agent.subscribed(framework()).await;
+        }
+        while !executor.output("stdout").contains("ready") {
+            tokio::task::yield_now().await;
+        }
+        executor.go();
+        agent.updates_until(TaskFinished).await;
+        assert!(executor.end().await.success());
+    });
+}
+
+/// Row D3: an executor that verifies its agent tells nobody its token in plaintext.
+pub(crate) fn an_executor_that_verifies_its_agent_over_tls_never_follows_it_to_plaintext() {
+    run(async {
+        let authority = Authority::new();
+        let chain = Recognize::Chain {
+            roots: Some(authority.bundle()),
+            depth: 4,
+            names: NameCheck::ChainOnly,
+        };
+        for trust in [authority.trust(), chain] {
+            let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
+            let address = agent.address();
+            let options = Options { trust: Some(trust), ..Options::default() };
+            let _executor = Executor::start(address, options);
+            agent.subscribed(framework()).await;
+            agent.die().await;
+            // Somebody who speaks no TLS takes its place, again and again.
+            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+            for _ in 0..4 {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut first = [0];
+                socket.read_exact(&mut first).await.unwrap();
+                assert_eq!(first, [0x16], "it says something that is not a TLS handshake");
+                socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            }
+        }
     });
 }
 

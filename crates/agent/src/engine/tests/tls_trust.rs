@@ -50,6 +50,21 @@ fn tls_without_identities_hears_a_frameworks_own_executor_by_the_ids_it_states()
     }
 }
 
+/// Row D5: new roots reach the executors that are started from then on.
+#[test]
+fn tls_trust_that_has_changed_is_what_the_next_executor_gets() {
+    let mut agent = Agent::running();
+    let new = trust(Recognize::Identity {
+        roots: b"NEW".to_vec(),
+        identity: "spiffe://test/agent/a".parse().unwrap(),
+    });
+    agent.runs(command_task("before"), true);
+    assert_ne!(agent.launch().secrets.as_ref().unwrap().trust, new);
+    agent.handle(Event::TrustChanged(new.clone()));
+    agent.runs(command_task("after"), true);
+    assert_eq!(agent.launch().secrets.as_ref().unwrap().trust, new);
+}
+
 /// An agent that finds an executor of ours that an earlier run started, with a token or without.
 fn recovering(now: Option<Recognize>, token: Option<TokenDigest>) -> (Agent, Container) {
     let mut info = Agent::running().engine.info().clone();
