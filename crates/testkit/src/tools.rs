@@ -38,7 +38,10 @@ pub fn browser() -> Option<Command> {
 pub fn python() -> Option<Command> {
     let python = std::env::var_os("ALCAZAR_TEST_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        crate::skipped("no Python with packages (`cargo xtask test` makes it where it can)");
+        crate::skipped(
+            "no Python with our packages: `cargo xtask test` makes it where there is one with venv \
+             (on Debian: apt-get install python3-venv)",
+        );
     }
     python.map(limited)
 }
