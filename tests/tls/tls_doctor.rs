@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use testkit::certificates::{Keys, Leaf};
 use testkit::cluster::Cluster;
+use testkit::process::eventually;
 
-use crate::nodes::{Certificates, Variables};
+use crate::nodes::{Certificates, Node, Variables};
 
 fn doctor(variables: &Variables, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_alcazar"))
@@ -111,7 +112,7 @@ fn an_environment_that_would_not_start_is_told_apart_from_one_with_holes() {
     ] {
         let (status, value) = examined(&variables);
         assert_eq!(status, 2, "{value}");
-        assert_eq!(value["components"][0]["starts"], false);
+        assert_eq!(value["components"][0]["trouble"], "does not start");
         let errors = value["components"][0]["errors"].to_string();
         assert!(errors.contains(part), "{errors}");
         let output = doctor(&variables, &[]);
@@ -148,5 +149,56 @@ fn the_tls_of_a_running_cluster_is_that_of_identities() {
         assert_eq!(component["downgrade"], false);
         assert_eq!(ids(component, "holes"), [""; 0]);
     }
+    let connection = &components[0]["connection"];
+    assert_eq!(connection["version"], "TLSv1.3", "{value}");
+    assert!(connection["suite"].is_string() && connection["group"].is_string(), "{value}");
     assert!(value["tls_library"]["line"].is_string(), "{value}");
+}
+
+#[test]
+fn the_tls_of_a_cluster_elsewhere_is_what_its_daemons_say() {
+    let certificates = Certificates::make();
+    let path = |name: &str| certificates.path(name).display().to_string();
+    let believed = ["--tls-ca".to_owned(), path("ca.pem")];
+    let own = [
+        "--tls-certificate".to_owned(),
+        path("node.pem"),
+        "--tls-key".to_owned(),
+        path("node-key.pem"),
+    ];
+    let unverified = ["--danger-unverified".to_owned()];
+    for (variables, posture, scheme, arguments) in [
+        (Vec::new(), "plaintext", "http", Vec::new()),
+        (certificates.encrypted(), "server certificate", "https", unverified.to_vec()),
+        (certificates.verified(), "verified outgoing", "https", believed.to_vec()),
+        (
+            certificates.mutual(),
+            "client certificates required",
+            "https",
+            [&believed[..], &own[..]].concat(),
+        ),
+    ] {
+        let mut master = Node::master();
+        master.start(&variables);
+        let mut agent = Node::agent(&master);
+        agent.start(&variables);
+        let url = format!("{scheme}://{}", master.address());
+        let value = eventually("the agent is there", || {
+            let output = Command::new(env!("CARGO_BIN_EXE_alcazar"))
+                .args(["doctor", "tls", "--json", "--master", &url])
+                .args(&arguments)
+                .output()
+                .expect("the binary starts");
+            let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+                panic!("{error}: {output:?}");
+            });
+            assert_eq!(output.status.code().map(Into::into), value["status"].as_i64());
+            (value["components"].as_array().map(Vec::len) == Some(2)).then_some(value)
+        });
+        for component in value["components"].as_array().expect("components") {
+            assert_eq!(component["posture"], posture, "{value}");
+            let none = posture == "client certificates required";
+            assert_eq!(ids(component, "holes").is_empty(), none, "{value}");
+        }
+    }
 }

@@ -4,17 +4,19 @@ use std::process::Command;
 
 use serde_json::Value;
 use testkit::daemon::address_in;
-use testkit::process::Process;
+use testkit::process::{Process, eventually};
 
 use crate::nodes::{Asking, Certificates};
 
-fn master(arguments: &[String]) -> Command {
+fn alcazar(daemon: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alcazar"));
+    command.env_clear().arg(daemon).args(["--ip=127.0.0.1", "--port=0", "--hostname=127.0.0.1"]);
     command
-        .env_clear()
-        .arg("master")
-        .args(["--registry=in_memory", "--ip=127.0.0.1", "--port=0", "--hostname=127.0.0.1"])
-        .args(arguments);
+}
+
+fn master(arguments: &[String]) -> Command {
+    let mut command = alcazar("master");
+    command.arg("--registry=in_memory").args(arguments);
     command
 }
 
@@ -29,7 +31,7 @@ fn files(certificates: &Certificates) -> Vec<String> {
 }
 
 #[test]
-fn a_master_is_told_by_flags_what_protects_it() {
+fn master_and_agent_are_told_by_flags_what_protects_them() {
     let certificates = Certificates::make();
     let mut arguments = files(&certificates);
     arguments.push("--tls-require-client-cert".to_owned());
@@ -45,6 +47,19 @@ fn a_master_is_told_by_flags_what_protects_it() {
     let holes = said["holes"].as_array().expect("holes");
     assert_eq!(holes.len(), 1, "{said}");
     assert_eq!(holes[0]["id"], "open-doors");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = alcazar("agent");
+    command
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .arg(format!("--master={address}"))
+        .arg(format!("--work_dir={}", directory.path().join("work").display()))
+        .args(["--resources=cpus:1;mem:256;disk:256"])
+        .args(&arguments);
+    let _agent = Process::start(command);
+    eventually("the agent registers", || {
+        let agents = asking.json(address, "/slaves")?;
+        agents["slaves"].get(0).is_some_and(|agent| agent["active"] == true).then_some(())
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::state_dir::StateDir;
 pub(crate) struct Client {
     cluster: Cluster,
     transport: client::Client,
+    security: Security,
     master: Api,
     master_host: String,
     master_port: u16,
@@ -42,7 +43,7 @@ impl Client {
                 (cluster, security)
             }
         };
-        let transport = client::Client::new(security, Settings::default());
+        let transport = client::Client::new(security.clone(), Settings::default());
         let (master_host, master_port) = cluster
             .master
             .split_once("//")
@@ -57,7 +58,7 @@ impl Client {
             })?;
         let expected = Expected::Kind(Kind::Master);
         let master = Api::new(transport.clone(), &master_host, master_port, expected);
-        Ok(Self { cluster, transport, master, master_host, master_port })
+        Ok(Self { cluster, transport, security, master, master_host, master_port })
     }
 
     /// What `cluster.json` says.
@@ -73,6 +74,11 @@ impl Client {
     /// The master's host and port.
     pub(crate) fn master_place(&self) -> (&str, u16) {
         (&self.master_host, self.master_port)
+    }
+
+    /// What our own connections have negotiated so far: names and counts.
+    pub(crate) fn negotiated(&self) -> Vec<(String, u64)> {
+        self.security.contexts().map(|c| c.counters().entries()).unwrap_or_default()
     }
 
     /// For connections of one's own.

@@ -281,6 +281,8 @@ mod tests {
             .filter(|row| row.name.starts_with("LIBPROCESS_SSL_"))
             .collect();
         assert_eq!(rows.len(), VARIABLES.len());
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/user/tls.md");
+        let page = std::fs::read_to_string(page).unwrap();
         for variable in VARIABLES {
             let row = rows.iter().find(|row| row.name == variable.full);
             let row = row.unwrap_or_else(|| panic!("no row {}", variable.full));
@@ -301,6 +303,8 @@ mod tests {
                 let expected = (variable.name != "HELP").then_some((Place::OwnFlags, kind));
                 assert_eq!(flag, expected, "{name}");
             }
+            let shown = page.contains(&format!("`{}`", variable.name));
+            assert_eq!(shown, variable.name != "HELP", "{} in tls.md", variable.name);
         }
     }
 }

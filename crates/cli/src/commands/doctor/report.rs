@@ -27,7 +27,16 @@ pub(crate) struct Component {
     /// Its name: `environment`, or the URL of a daemon.
     pub(crate) name: String,
     /// What is to be said about it, or why it would not start or answer.
-    pub(crate) found: Result<Found, Vec<String>>,
+    pub(crate) found: Result<Found, Trouble>,
+}
+
+/// Why there is nothing to say about a component.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// `does not start`, for example.
+    pub(crate) what: &'static str,
+    /// Why.
+    pub(crate) lines: Vec<String>,
 }
 
 /// What is to be said about one component, in the words of its JSON form: daemons say it
@@ -81,12 +90,13 @@ impl Report {
                 Ok(Found(value)) => {
                     let mut value = value.clone();
                     value["component"] = json!(component.name);
-                    value["starts"] = json!(true);
                     value
                 }
-                Err(errors) => {
-                    json!({"component": component.name, "starts": false, "errors": errors})
-                }
+                Err(trouble) => json!({
+                    "component": component.name,
+                    "trouble": trouble.what,
+                    "errors": trouble.lines,
+                }),
             })
             .collect();
         json!({
@@ -101,10 +111,10 @@ impl Report {
         for component in &self.components {
             match &component.found {
                 Ok(found) => found.text(&mut out, &component.name, color),
-                Err(errors) => {
-                    let word = Tone::Bad.paint("does not start", color);
+                Err(Trouble { what, lines }) => {
+                    let word = Tone::Bad.paint(what, color);
                     let _ = writeln!(out, "{}: {word}", printable(&component.name));
-                    for error in errors {
+                    for error in lines {
                         paragraph(&mut out, error, 2);
                     }
                 }
@@ -125,12 +135,7 @@ impl Found {
             if value["downgrade"].as_bool() == Some(true) { ", with downgrade" } else { "" };
         let posture = format!("{}{downgrade}", text(value, "posture"));
         let _ = writeln!(out, "{}: {}", printable(name), tone.paint(&printable(&posture), color));
-        let facts = [
-            ("version", "negotiated"),
-            ("suite", "suite"),
-            ("group", "key exchange"),
-            ("certificate_expires", "certificate ends"),
-        ];
+        let facts = [("version", "negotiated"), ("suite", "suite"), ("group", "key exchange")];
         for (key, label) in facts {
             let fact = text(&value["connection"], key);
             if !fact.is_empty() {
@@ -191,7 +196,7 @@ fn paragraph(out: &mut String, text: &str, indent: usize) {
 mod tests {
     use super::*;
 
-    fn report(found: Result<Found, Vec<String>>) -> Report {
+    fn report(found: Result<Found, Trouble>) -> Report {
         Report {
             components: vec![Component { name: "environment".to_owned(), found }],
             library: Library::of("OpenSSL 3.5.1 1 Jul 2025"),
@@ -204,7 +209,8 @@ mod tests {
         let hole = json!({"id": "x", "what": "Do it.", "closed_by": "A=b"});
         let none = report(Ok(Found(json!({"posture": "identities", "holes": []}))));
         let some = report(Ok(Found(json!({"posture": "plaintext", "holes": [hole]}))));
-        let broken = report(Err(vec!["no key".to_owned()]));
+        let broken =
+            report(Err(Trouble { what: "does not start", lines: vec!["no key".to_owned()] }));
         assert_eq!([none.status(), some.status(), broken.status()], [0, 1, 2]);
         let mut all = none.clone();
         all.components.extend(broken.components.clone());

@@ -1,13 +1,17 @@
 //! `alcazar doctor tls`.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use clap::Args;
+use serde_json::{Value, json};
 use tls_policy::{PolicyErrors, diagnose};
 use transport::tls::Security;
 
 use super::library::Library;
-use super::report::{Component, Found, Report};
+use super::report::{Component, Found, Report, Trouble};
 use crate::args::Show;
 use crate::client::Client;
+use crate::commands::{list, text};
 use crate::printer::{Format, Printer};
 use crate::security;
 use crate::when;
@@ -19,6 +23,11 @@ Exit status:
   1  holes: somebody on the network could do what is listed (or the command failed)
   2  the configuration would not start, or a daemon did not answer (or wrong arguments)
   3  no cluster there, or it does not answer";
+
+/// Where a daemon says what protects it.
+const TARGET: &str = "/alcazar/v1/tls";
+/// A certificate that ends within this time is spoken of.
+const SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -50,37 +59,80 @@ pub(crate) fn from_environment(printer: Printer) -> anyhow::Result<u8> {
 }
 
 /// What the variables come to, files included: only what would start has a posture.
-fn examined(environment: &[(String, String)]) -> Result<Found, Vec<String>> {
+fn examined(environment: &[(String, String)]) -> Result<Found, Trouble> {
+    let not_started = |lines| Trouble { what: "does not start", lines };
     let resolved = security::resolve_variables(environment).map_err(|PolicyErrors(errors)| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        not_started(errors.iter().map(ToString::to_string).collect())
     })?;
     let security = Security::load(&resolved.policy)
-        .map_err(|error| vec![format!("{:#}", anyhow::Error::new(error))])?;
+        .map_err(|error| not_started(vec![format!("{:#}", anyhow::Error::new(error))]))?;
     let mut diagnosis = diagnose(&resolved.policy, &resolved.notices);
-    if let Some(contexts) = security.contexts() {
-        diagnosis.notices.extend(contexts.notices().iter().map(ToString::to_string));
+    let Some(contexts) = security.contexts() else { return Ok(Found::from(&diagnosis)) };
+    diagnosis.notices.extend(contexts.notices().iter().map(ToString::to_string));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = contexts.first_expiry().map(|end| end.as_secs_f64() - now.as_secs_f64());
+    match left {
+        Some(left) if left <= 0.0 => diagnosis
+            .notices
+            .push("a certificate of ours has run out: peers that verify refuse it".to_owned()),
+        Some(left) if left < SOON.as_secs_f64() => diagnosis
+            .notices
+            .push("a certificate of ours runs out soon: put a new one in its place".to_owned()),
+        _ => {}
     }
-    Ok(Found::from(&diagnosis))
+    let Found(mut value) = Found::from(&diagnosis);
+    if let Some(left) = left {
+        value["certificate_expires_in_days"] = (left / SOON.as_secs_f64() * 30.0).into();
+    }
+    Ok(Found(value))
 }
 
 /// Asks the daemons of a cluster.
 pub(crate) async fn from_cluster(client: &mut Client, printer: Printer) -> anyhow::Result<u8> {
-    let master = client.get("/alcazar/v1/tls").await?;
-    let mut components =
-        vec![Component { name: client.master().to_owned(), found: Ok(Found(master)) }];
-    let agents: Vec<_> =
-        client.cluster().agents.iter().map(|agent| (agent.name.clone(), agent.port)).collect();
-    let host = client.master_place().0.to_owned();
-    for (name, port) in agents {
-        let found = client.get_from_agent((&host, port), "/alcazar/v1/tls").await;
-        let found = found.map(Found).map_err(|error| vec![format!("{error:#}")]);
-        components.push(Component { name, found });
+    let found = match client.get_if_known(TARGET).await? {
+        None => Err(Trouble {
+            what: "does not say",
+            lines: vec!["it is a master that tells nobody what protects it".to_owned()],
+        }),
+        Some(mut said) => {
+            said["connection"] = connection(&client.negotiated());
+            Ok(Found(said))
+        }
+    };
+    let mut components = vec![Component { name: client.master().to_owned(), found }];
+    let agents = client.get("/slaves").await?;
+    for agent in list(&agents, "slaves") {
+        let place = text(&agent, "pid").split_once('@').map_or("", |(_, place)| place);
+        let Some((host, port)) =
+            place.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        else {
+            continue;
+        };
+        let found = client.get_from_agent((host, port), TARGET).await;
+        let found = found.map(Found).map_err(|error| Trouble {
+            what: "does not answer",
+            lines: vec![format!("{error:#}")],
+        });
+        components.push(Component { name: format!("agent at {place}"), found });
     }
     finish(components, printer)
 }
 
+/// What our own connection to the master came to, from our counters.
+fn connection(counters: &[(String, u64)]) -> Value {
+    let counted = |prefix: &str| {
+        let names = counters.iter().filter(|(_, count)| *count > 0);
+        names.filter_map(|(name, _)| name.strip_prefix(prefix)).find(|name| *name != "resumed")
+    };
+    json!({
+        "version": counted("tls/handshakes/"),
+        "suite": counted("tls/suites/"),
+        "group": counted("tls/groups/"),
+    })
+}
+
 fn finish(components: Vec<Component>, printer: Printer) -> anyhow::Result<u8> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let today = when::moment(now.as_secs_f64()).chars().take(10).collect();
     let library = Library::of(transport::tls::library_version());
     let report = Report { components, library, today };
