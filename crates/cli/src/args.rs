@@ -56,7 +56,7 @@ pub(crate) struct Global {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "A cluster elsewhere")]
 pub(crate) struct Elsewhere {
-    /// The master, such as https://master.example:5050; http:// for a cluster in plaintext
+    /// The master, such as `https://master.example:5050`; `http://` for a cluster in plaintext
     #[arg(
         long,
         global = true,
