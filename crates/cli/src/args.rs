@@ -56,7 +56,8 @@ pub(crate) struct Global {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "A cluster elsewhere")]
 pub(crate) struct Elsewhere {
-    /// The master, such as `https://master.example:5050`; `http://` for a cluster in plaintext
+    /// The master, such as https://master.example:5050; http:// for a cluster in plaintext
+    #[allow(rustdoc::bare_urls, reason = "the text is shown in a terminal")]
     #[arg(
         long,
         global = true,
