@@ -49,7 +49,7 @@ pub(crate) struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { parts: Vec::new(), runs: 7, connections: 8_000 }
+        Self { parts: Vec::new(), runs: 5, connections: 8_000 }
     }
 }
 

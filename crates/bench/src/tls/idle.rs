@@ -21,6 +21,8 @@ const REST: Duration = Duration::from_secs(5);
 /// Descriptors that a process needs for other things.
 const OTHERS: u64 = 100;
 const MEMORY_GOAL: Goal = Goal::AtMost(20.0);
+/// None: that it is asked what it has used costs it about a tenth of this.
+const CPU_GOAL: Goal = Goal::AtMost(0.2);
 
 pub(super) fn measure(plan: &Plan, directory: &Path) -> anyhow::Result<()> {
     // Client and server are processes of their own: each has the whole limit.
@@ -55,10 +57,11 @@ fn one(directory: &Path, count: usize, version: SslVersion, used: bool) -> anyho
     let memory = rested.memory.saturating_sub(before.memory) as f64 / 1024.0 / count as f64;
     let busy = (rested.cpu - opened.cpu).as_secs_f64() * 1e3 / REST.as_secs_f64();
     println!(
-        "  {} {}   {memory:5.1} KiB  goal {}    CPU {busy:.2} ms/s  goal none",
+        "  {} {}   {memory:5.1} KiB  goal {}    CPU {busy:.2} ms/s  goal none, {}",
         if version == SslVersion::TLS1_3 { "TLS 1.3" } else { "TLS 1.2" },
         if used { "after one request  " } else { "after the handshake" },
         MEMORY_GOAL.verdict(memory),
+        CPU_GOAL.verdict(busy),
     );
     drop(connections);
     Ok(())

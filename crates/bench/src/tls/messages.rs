@@ -1,5 +1,6 @@
 //! Messages over one link.
 
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use model::identity::Kind;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use transport::counters::Counters;
-use transport::messenger::{Listeners, Messenger, MessengerParts, Settings};
+use transport::messenger::{Exited, Listeners, Messenger, MessengerParts, Settings};
 use transport::tls::{Expected, Security};
 
 use super::Plan;
@@ -21,10 +22,10 @@ use crate::figures::{Goal, Samples};
 use crate::proc;
 use crate::serve::How;
 
-/// Messages in one run.
-const COUNT: usize = 200_000;
-/// Messages that wait at a time at most: what a busy component hands over before it looks again.
-const BURST: usize = 10_000;
+/// Messages in one slice, handed over at once.
+const COUNT: usize = 10_000;
+/// Slices of each side in one run, by turns.
+const SLICES: usize = 16;
 /// Bytes of the body of a message.
 const BODY: usize = 300;
 const GOAL: Goal = Goal::AtLeast(0.7);
@@ -36,18 +37,23 @@ pub(super) fn measure(plan: &Plan, directory: &Path) -> anyhow::Result<()> {
     println!("per write to the socket, and CPU in µs per message.");
     let runtime = Runtime::new()?;
     let paths = Paths::of(directory, Key::P256);
+    let _guard = runtime.enter();
     let mut sides = [
         Side::new("TLS", How::Ours, directory, Security::load(&paths.policy()?)?)?,
         Side::new("plaintext", How::OursPlain, directory, Security::DangerPlaintext)?,
     ];
+    // The first turn opens the links and does not count.
     for run in 0..=plan.runs {
-        for side in &mut sides {
-            side.run(&runtime, run > 0)?;
+        for _ in 0..SLICES {
+            for side in &mut sides {
+                side.slice(&runtime)?;
+            }
         }
+        sides.iter_mut().for_each(|side| side.end_run(run > 0));
     }
     for side in &sides {
         println!(
-            "  {:10} {:32} per write {:16} CPU of sender {:16} of receiver {}",
+            "  {:10} {:32} per write {:18} CPU of sender {:18} of receiver {}",
             side.name, side.speed, side.per_write, side.sender, side.receiver
         );
     }
@@ -60,11 +66,26 @@ pub(super) fn measure(plan: &Plan, directory: &Path) -> anyhow::Result<()> {
 struct Side {
     name: &'static str,
     server: Server,
-    security: Security,
+    messenger: Messenger,
+    counters: Arc<Counters>,
+    exited: mpsc::Receiver<Exited>,
+    to: Upid,
+    /// In the run that is under way.
+    now: Cost,
+    /// What the counters said when it began: messages, and writes.
+    counted: (u64, u64),
     speed: Samples,
     per_write: Samples,
     sender: Samples,
     receiver: Samples,
+}
+
+/// What a number of messages took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    time: Duration,
+    sender: Duration,
+    receiver: Duration,
 }
 
 impl Side {
@@ -75,62 +96,75 @@ impl Side {
         security: Security,
     ) -> anyhow::Result<Self> {
         let server = Server::start(how, directory, Key::P256)?;
-        let none = Samples::default;
-        let (speed, per_write, sender, receiver) = (none(), none(), none(), none());
-        Ok(Self { name, server, security, speed, per_write, sender, receiver })
-    }
-
-    fn run(&mut self, runtime: &Runtime, counts: bool) -> anyhow::Result<()> {
         let counters = Arc::new(Counters::default());
-        let (exits, mut exited) = mpsc::channel(1);
+        let (exits, exited) = mpsc::channel(1);
         let messenger = Messenger::new(MessengerParts {
             own: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1),
-            security: self.security.clone(),
+            security,
             settings: Settings::default(),
             counters: Arc::clone(&counters),
             listeners: Arc::new(Listeners::default()),
             exits,
         });
-        let to = Upid::new("master", self.server.address);
-        let (took, cpu, before) = runtime.block_on(async {
-            messenger.link(&to, Expected::Kind(Kind::Master));
-            send(&messenger, &to, 1).await?;
-            let before = self.server.usage()?;
-            let (cpu, start) = (proc::own_cpu(), Instant::now());
-            send(&messenger, &to, COUNT).await?;
-            let took = start.elapsed();
-            anyhow::Ok((took, proc::own_cpu() - cpu, before))
-        })?;
+        let to = Upid::new("master", server.address);
+        messenger.link(&to, Expected::Kind(Kind::Master));
+        let (now, counted) = (Cost::default(), (0, 0));
+        let none = Samples::default;
+        let (speed, per_write, sender, receiver) = (none(), none(), none(), none());
+        Ok(Self {
+            name,
+            server,
+            messenger,
+            counters,
+            exited,
+            to,
+            now,
+            counted,
+            speed,
+            per_write,
+            sender,
+            receiver,
+        })
+    }
+
+    fn slice(&mut self, runtime: &Runtime) -> anyhow::Result<()> {
+        let before = self.server.usage()?;
+        let (cpu, start) = (proc::own_cpu(), Instant::now());
+        runtime.block_on(send(&self.messenger, &self.to, COUNT))?;
+        self.now.time += start.elapsed();
+        self.now.sender += proc::own_cpu() - cpu;
         let after = self.server.usage()?;
-        if let Ok(exited) = exited.try_recv() {
+        self.now.receiver += after.cpu - before.cpu;
+        if let Ok(exited) = self.exited.try_recv() {
             bail!("the link ended: {}", exited.reason);
         }
         let received = after.messages - before.messages;
         ensure!(received == COUNT as u64, "{received} of {COUNT} messages were received");
-        if counts {
-            let count = COUNT as f64;
-            let snapshot = counters.snapshot();
-            self.speed.push(count / took.as_secs_f64());
-            self.per_write.push(snapshot.messages_sent as f64 / snapshot.message_writes as f64);
-            self.sender.push(cpu.as_secs_f64() * 1e6 / count);
-            self.receiver.push((after.cpu - before.cpu).as_secs_f64() * 1e6 / count);
-        }
         Ok(())
+    }
+
+    fn end_run(&mut self, counts: bool) {
+        let cost = mem::take(&mut self.now);
+        let snapshot = self.counters.snapshot();
+        let counted = (snapshot.messages_sent, snapshot.message_writes);
+        let before = mem::replace(&mut self.counted, counted);
+        if counts {
+            let count = (COUNT * SLICES) as f64;
+            self.speed.push(count / cost.time.as_secs_f64());
+            let (messages, writes) = (counted.0 - before.0, counted.1 - before.1);
+            self.per_write.push(messages as f64 / writes as f64);
+            self.sender.push(cost.sender.as_secs_f64() * 1e6 / count);
+            self.receiver.push(cost.receiver.as_secs_f64() * 1e6 / count);
+        }
     }
 }
 
 /// Sends `count` messages and waits until all are answered.
 async fn send(messenger: &Messenger, to: &Upid, count: usize) -> anyhow::Result<()> {
     let body = [0; BODY];
-    let mut left = count;
-    while left > 0 {
-        let burst = left.min(BURST);
-        for _ in 0..burst {
-            let expected = Expected::Kind(Kind::Master);
-            messenger.send("bench", to, expected, "bench.Message", &body)?;
-        }
-        ensure!(messenger.drain(PATIENCE).await, "messages are not answered");
-        left -= burst;
+    for _ in 0..count {
+        messenger.send("bench", to, Expected::Kind(Kind::Master), "bench.Message", &body)?;
     }
+    ensure!(messenger.drain(PATIENCE).await, "messages are not answered");
     Ok(())
 }
