@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
     use std::io::{Seek, Write};
+    use std::pin::pin;
 
     #[tokio::test]
     async fn a_file_is_sent_in_pieces_and_a_shrunk_one_is_an_error() {
@@ -167,5 +168,16 @@ mod tests {
         file.rewind().unwrap();
         let body = Body::File(FileBody::new(file, 200_001));
         assert!(matches!(body.collect().await, Err(BodyError::File(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_yet_is_waited_for_on_another_thread() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(reader));
+        let mut body = pin!(Body::File(FileBody::new(file, 5)).collect());
+        let first = body.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+        assert!(first.is_pending());
+        writer.write_all(b"hello").unwrap();
+        assert_eq!(body.await.unwrap().to_bytes(), "hello");
     }
 }
