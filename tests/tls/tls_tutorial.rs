@@ -113,7 +113,9 @@ fn master_and_agent_of_the_tutorial_find_each_other() {
         return;
     }
     let variables = tutorial.variables("localhost", &[]);
-    let master = tutorial.master(&variables);
+    let mut master = tutorial.master(&variables);
+    let notice = master.process.wait_for_line("openssl rehash");
+    assert!(notice.contains("ca.pem"), "{notice}");
     let _agent = Tutorial::agent(&master, &variables);
     eventually("the agent registers", || tutorial.registered(&master).then_some(()));
     // Who asks for plain HTTP is told what is spoken here.

@@ -31,7 +31,7 @@ impl fmt::Display for LoadNotice {
                 let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
                 write!(
                     f,
-                    "{} in {} are believed, but a stock peer would not find them: run \
+                    "{} in {} are read, but a stock peer would not find them: run \
                      `openssl rehash` there",
                     names.join(", "),
                     directory.display()
