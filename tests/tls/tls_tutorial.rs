@@ -113,9 +113,7 @@ fn master_and_agent_of_the_tutorial_find_each_other() {
         return;
     }
     let variables = tutorial.variables("localhost", &[]);
-    let mut master = tutorial.master(&variables);
-    let notice = master.process.wait_for_line("openssl rehash");
-    assert!(notice.contains("ca.pem"), "{notice}");
+    let master = tutorial.master(&variables);
     let _agent = Tutorial::agent(&master, &variables);
     eventually("the agent registers", || tutorial.registered(&master).then_some(()));
     // Who asks for plain HTTP is told what is spoken here.
@@ -140,6 +138,8 @@ fn the_certificate_of_localhost_met_at_an_address_is_refused_naming_both() {
     let variables = tutorial.variables("localhost", VERIFIED);
     let master = tutorial.master(&variables);
     let mut agent = Tutorial::agent(&master, &variables);
+    let notice = agent.process.wait_for_line("openssl rehash");
+    assert!(notice.contains("ca.pem"), "{notice}");
     let line = agent.process.wait_for_line("the certificate is for localhost");
     assert!(line.contains("not for 127.0.0.1"), "{line}");
     assert!(!tutorial.registered(&master));
