@@ -203,6 +203,20 @@ fn a_cluster_goes_from_plaintext_to_tls_and_back_and_loses_nothing() {
     cluster.finishes();
 }
 
+/// All the way: what was started in plaintext still runs where certificates are demanded. It
+/// proves itself by its token.
+#[test]
+fn a_task_that_was_started_in_plaintext_survives_the_way_to_tls_with_demanded_certificates() {
+    let certificates = Certificates::make();
+    let mut cluster = Cluster::start(&Variables::new());
+    cluster.restart_one_at_a_time(&certificates.beside_plaintext());
+    let mut cluster = cluster.replace_framework(&certificates.mutual());
+    cluster.restart_one_at_a_time(&certificates.verified());
+    cluster.restart_one_at_a_time(&certificates.mutual());
+    assert_eq!(speaks_plaintext(&cluster), [false; 3]);
+    cluster.finishes();
+}
+
 /// The other way round: what was started under TLS is not lost in plaintext.
 #[test]
 fn a_task_that_was_started_under_tls_survives_the_way_to_plaintext() {

@@ -101,8 +101,8 @@ pub struct LaunchRequest {
     /// The sandbox: an absolute path that does not exist yet. The implementation makes it, owned
     /// by the user, and points the link `latest` beside it here.
     pub sandbox: PathBuf,
-    /// What the executor gets through an inherited sealed memory file; `None` only where the
-    /// agent serves in plaintext.
+    /// What the executor gets through an inherited sealed memory file; `None` for a framework's
+    /// own where the agent serves in plaintext.
     pub secrets: Option<ExecutorSecrets>,
     /// Where the pid (decimal digits) must be written, durably, before the executor's program
     /// runs. `None` if the framework does not checkpoint.

@@ -226,7 +226,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         command_executor: settings.command_executor,
         executor_environment: std::collections::BTreeMap::new(),
         task_users: settings.task_users,
-        executor_trust: trust::of(&security)?,
+        executor_trust: Some(trust::of(&security)?),
         reconfiguration: Reconfiguration::default(),
         recover: Recover::default(),
         max_completed_frameworks: 50,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use launch::material::{BearerToken, Material};
 use model::identity::Kind;
-use tls_policy::{Recognize, ServerTrust, Suites, Versions};
+use tls_policy::{Recognize, ServerTrust};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use transport::client::{Client as Transport, Connection, Reply, Settings};
@@ -122,7 +122,9 @@ impl Client {
             })
         };
         let (way, expected, token) = match material {
-            None => (following(&unverified(), false)?, Expected::Member, None),
+            None => {
+                (following(&ServerTrust::plaintext(), false)?, Expected::Kind(Kind::Agent), None)
+            }
             Some(Material { token, trust }) => {
                 let fixed = || -> Result<Way, MaterialError> {
                     let contexts = Arc::new(Contexts::carried(&trust, false)?);
@@ -133,6 +135,9 @@ impl Client {
                         (fixed()?, Expected::Identity(identity.clone()))
                     }
                     Recognize::Chain { .. } => (fixed()?, Expected::Kind(Kind::Agent)),
+                    Recognize::Plaintext => {
+                        (following(&trust, false)?, Expected::Kind(Kind::Agent))
+                    }
                     Recognize::Unverified => {
                         (following(&trust, true)?, Expected::Kind(Kind::Agent))
                     }
@@ -219,16 +224,6 @@ async fn send_all(
         if report.send(answer).await.is_err() || lost {
             return;
         }
-    }
-}
-
-/// What an executor speaks, if need be, to an agent that served in plaintext when it started it.
-fn unverified() -> ServerTrust {
-    ServerTrust {
-        recognize: Recognize::Unverified,
-        versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
-        suites: Suites::Compatible,
-        groups: None,
     }
 }
 

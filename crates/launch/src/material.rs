@@ -87,7 +87,7 @@ struct Encoded {
     /// Without it: those of the operating system.
     #[prost(bytes = "vec", optional, tag = "2")]
     roots: Option<Vec<u8>>,
-    #[prost(oneof = "How", tags = "3, 4, 5")]
+    #[prost(oneof = "How", tags = "3, 4, 5, 9")]
     how: Option<How>,
     /// One bit for each version of TLS, 1.0 first.
     #[prost(uint32, tag = "6")]
@@ -110,6 +110,8 @@ enum How {
     Chain(Chain),
     #[prost(bool, tag = "5")]
     Unverified(bool),
+    #[prost(bool, tag = "9")]
+    Plaintext(bool),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -152,6 +154,7 @@ impl Material {
             Recognize::Identity { roots, identity } => {
                 (How::Identity(identity.to_string()), Some(roots.clone()))
             }
+            Recognize::Plaintext => (How::Plaintext(true), None),
             Recognize::Unverified => (How::Unverified(true), None),
         };
         let all = [versions.tls10, versions.tls11, versions.tls12, versions.tls13];
@@ -202,6 +205,7 @@ impl Material {
                 roots: roots.ok_or(MaterialError::Form)?,
                 identity: identity.parse()?,
             },
+            How::Plaintext(_) => Recognize::Plaintext,
             How::Unverified(_) => Recognize::Unverified,
         };
         let offers = |bit: u32| encoded.versions & (1 << bit) != 0;
@@ -268,6 +272,7 @@ mod tests {
             chain(None, NameCheck::ReverseDns { ip: false }),
             chain(Some(b"PEM".to_vec()), NameCheck::Dialled { ip: true }),
             chain(Some(Vec::new()), NameCheck::ChainOnly),
+            Recognize::Plaintext,
             Recognize::Unverified,
         ] {
             let trust = ServerTrust { recognize, groups: None, ..material().trust };

@@ -20,6 +20,19 @@ pub struct ServerTrust {
     pub groups: Option<String>,
 }
 
+impl ServerTrust {
+    /// The server speaks plaintext. What is offered counts should it speak TLS one day.
+    #[must_use]
+    pub fn plaintext() -> Self {
+        Self {
+            recognize: Recognize::Plaintext,
+            versions: Versions { tls10: false, tls11: false, tls12: true, tls13: true },
+            suites: Suites::Compatible,
+            groups: None,
+        }
+    }
+}
+
 /// How a client recognizes its server.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Recognize {
@@ -39,6 +52,8 @@ pub enum Recognize {
         /// The identity.
         identity: Identity,
     },
+    /// Not at all, and it speaks plaintext. Should it speak TLS one day, any certificate will do.
+    Plaintext,
     /// Not at all: any certificate will do.
     Unverified,
 }
@@ -56,6 +71,7 @@ impl fmt::Debug for Recognize {
             Self::Identity { identity, .. } => {
                 f.debug_struct("Identity").field("identity", identity).finish_non_exhaustive()
             }
+            Self::Plaintext => f.write_str("Plaintext"),
             Self::Unverified => f.write_str("Unverified"),
         }
     }

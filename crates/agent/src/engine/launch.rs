@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
+use tls_policy::Recognize;
 use wire::internal::{
     ExitedExecutorMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage,
 };
@@ -343,7 +344,13 @@ impl Engine {
             container: container.clone(),
         };
         let sandbox = paths::sandbox(&self.rules.work_dir, &place);
-        let secrets = self.rules.executor_trust.clone().map(|trust| {
+        // In plaintext a framework's own executor finds its standard input as in the original.
+        let trust = self
+            .rules
+            .executor_trust
+            .clone()
+            .filter(|trust| new.generated || !matches!(trust.recognize, Recognize::Plaintext));
+        let secrets = trust.map(|trust| {
             let mut bytes = [0; 32];
             self.rng.fill_bytes(&mut bytes);
             ExecutorSecrets { token: ExecutorToken::new(bytes), trust }

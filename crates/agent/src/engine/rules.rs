@@ -45,9 +45,10 @@ pub struct Rules {
     pub executor_environment: BTreeMap<String, String>,
     /// As whom tasks run.
     pub task_users: TaskUserPolicy,
-    /// What executors need to recognize the agent; `None` only where it serves in plaintext. With
-    /// it every container gets a token. Where it names an identity no executor is heard without
-    /// its own token; elsewhere none of ours is that got one.
+    /// What executors need to recognize the agent. With it every container gets a token, those of
+    /// a framework's own executors only where the agent speaks TLS. Where it names an identity no
+    /// executor is heard without its own token; elsewhere none of ours is that got one. `None`:
+    /// there are no tokens.
     pub executor_trust: Option<ServerTrust>,
     /// Which changes of the agent's own description an agent id survives.
     pub reconfiguration: Reconfiguration,

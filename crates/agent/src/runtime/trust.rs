@@ -10,13 +10,12 @@ use super::AgentError;
 use super::inbox::Inbox;
 use crate::engine::event::Event;
 
-/// What an executor that is started now gets; nothing in plaintext.
-pub(super) fn of(security: &Security) -> Result<Option<ServerTrust>, AgentError> {
+/// What an executor that is started now gets. In plaintext it has nothing to recognize the agent
+/// by; its token lets it prove itself all the same, also after a restart with TLS.
+pub(super) fn of(security: &Security) -> Result<ServerTrust, AgentError> {
     match security {
-        Security::DangerPlaintext => Ok(None),
-        Security::Tls(contexts) => {
-            contexts.server_trust().map(Some).ok_or(AgentError::NoExecutorTrust)
-        }
+        Security::DangerPlaintext => Ok(ServerTrust::plaintext()),
+        Security::Tls(contexts) => contexts.server_trust().ok_or(AgentError::NoExecutorTrust),
     }
 }
 
@@ -25,8 +24,7 @@ pub(super) async fn follow(tls: Arc<Tls>, inbox: Inbox) {
     let mut replaced = tls.replaced();
     while replaced.changed().await.is_ok() {
         let trust = match of(tls.security()) {
-            Ok(Some(trust)) => trust,
-            Ok(None) => continue,
+            Ok(trust) => trust,
             Err(error) => {
                 tracing::error!(%error, "new executors get what they got before");
                 continue;

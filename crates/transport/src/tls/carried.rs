@@ -20,7 +20,9 @@ impl Contexts {
         let by_value = || PathBuf::from("by value");
         let asked = |by: &str| DangerAccepted::asked_by(by);
         let (outbound, believed) = match &trust.recognize {
-            Recognize::Unverified => (Outbound::Unverified(asked("the agent's rules")), None),
+            Recognize::Plaintext | Recognize::Unverified => {
+                (Outbound::Unverified(asked("the agent's rules")), None)
+            }
             Recognize::Identity { roots, identity } => {
                 let trust_domain = identity.trust_domain().clone();
                 let believed = Believed::members(bundle(roots)?, trust_domain.clone());
@@ -42,7 +44,8 @@ impl Contexts {
                 (Outbound::Verified(ChainRules { anchors, depth: *depth }, *names), Some(believed))
             }
         };
-        let follow = follow && trust.recognize == Recognize::Unverified;
+        let unverified = matches!(trust.recognize, Recognize::Plaintext | Recognize::Unverified);
+        let follow = follow && unverified;
         let rules = TlsRules {
             inbound: Inbound::AnyClient(asked("no server")),
             outbound,

@@ -50,6 +50,22 @@ fn tls_without_identities_hears_a_frameworks_own_executor_by_the_ids_it_states()
     }
 }
 
+/// A token also in plaintext, so that what runs now can prove itself when TLS demands proof; but
+/// nothing that the original does not give goes to executors that are not ours.
+#[test]
+fn before_tls_our_own_executors_get_a_token_and_others_get_nothing() {
+    let mut agent = Agent::running_with(ruled_by(Some(Recognize::Plaintext)));
+    agent.runs(executor_task("t", "e"), true);
+    assert_eq!(agent.launch().secrets, None);
+    let theirs = agent.started("e");
+    assert!(is_heard(&mut agent, Caller::Unproven, &theirs));
+    agent.runs(command_task("ours"), true);
+    assert!(agent.launch().secrets.is_some());
+    let ours = agent.started("ours");
+    assert!(!is_heard(&mut agent, Caller::Unproven, &ours));
+    assert!(is_heard(&mut agent, ours.caller(), &ours));
+}
+
 /// Row D5: new roots reach the executors that are started from then on.
 #[test]
 fn tls_trust_that_has_changed_is_what_the_next_executor_gets() {
