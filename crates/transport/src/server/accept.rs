@@ -37,13 +37,13 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
                 Ok((socket, address)) => {
                     let counters = &shared.parts.counters;
                     counters.connections_accepted.increment();
+                    let tls = matches!(shared.parts.security, Security::Tls(_));
+                    let socket = Unanswered::new(socket, tls);
                     match gate.admit(address.ip()) {
                         Admission::Full => {
                             counters.connections_evicted.increment();
                             seldom!(warn, %address, "too many connections: this one is closed");
-                            if let Security::Tls(_) = &shared.parts.security {
-                                drop(Unanswered::new(socket));
-                            }
+                            drop(socket);
                         }
                         Admission::Admitted { ticket, evicted } => {
                             counters.connections_evicted.add(evicted);
@@ -89,7 +89,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 /// and what serves it are on the heap, one after the other, so that an idle connection has the
 /// size of neither a handshake nor an answer.
 fn attend<H: Handler>(
-    socket: TcpStream,
+    socket: Unanswered,
     address: SocketAddr,
     shared: Arc<Shared<H>>,
     ticket: Ticket,
@@ -104,7 +104,7 @@ fn attend<H: Handler>(
 
 /// Prepares and secures a connection, unless it has to make room or the server is stopped.
 async fn open<H: Handler>(
-    socket: TcpStream,
+    socket: Unanswered,
     address: SocketAddr,
     shared: Arc<Shared<H>>,
     mut ticket: Ticket,
@@ -114,10 +114,10 @@ async fn open<H: Handler>(
     let secured = async {
         match &shared.parts.security {
             Security::DangerPlaintext => {
-                Some((Stream::Plain(Enduring::new(socket)), PeerFacts::plaintext(address)))
+                let socket = Enduring::new(socket.answer()?);
+                Some((Stream::Plain(socket), PeerFacts::plaintext(address)))
             }
             Security::Tls(contexts) => {
-                let socket = Unanswered::new(socket);
                 secure(socket, address, contexts, &shared, &mut ticket).await
             }
         }
@@ -299,7 +299,7 @@ mod tests {
         else {
             panic!("full")
         };
-        let task = attend(socket, address, shared, ticket);
+        let task = attend(Unanswered::new(socket, true), address, shared, ticket);
         drop(client);
         assert!(size_of_val(&task) < 1280, "{}", size_of_val(&task));
     }
