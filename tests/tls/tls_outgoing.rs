@@ -4,7 +4,7 @@ use std::process::Command;
 
 use testkit::certificates::{Authority, Keys, Leaf};
 use testkit::process::Process;
-use testkit::tools::tool;
+use testkit::tools::server;
 use tls_policy::{CryptoSupport, Naming, TlsSettings, resolve};
 use transport::client::{Call, Client, Settings};
 use transport::tls::{Expected, Security};
@@ -26,14 +26,14 @@ fn check(folder: &Folder, settings: &[(&str, &str)], rows: &[Row<'_>]) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let own = [("ENABLED", "true"), ("CERT_FILE", "@ecdsa.pem"), ("KEY_FILE", "@ecdsa-key.pem")];
     let mut wrong = Vec::new();
-    for (what, server, host, more, expected) in rows {
-        let Some(command) = tool("openssl") else { return };
-        let (_running, port) = s_server(command, folder, server);
+    for (what, arguments, host, more, expected) in rows {
+        let Some(command) = server("openssl") else { return };
+        let (_running, port) = s_server(command, folder, arguments);
         let security = security(folder, &[&own, settings, more].concat());
         let outcome = runtime.block_on(ask(security, host, port));
-        eprintln!("{what} ({server}): {outcome}");
+        eprintln!("{what} ({arguments}): {outcome}");
         if !outcome.contains(expected) {
-            wrong.push(format!("{what} ({server}): {outcome}, expected {expected}"));
+            wrong.push(format!("{what} ({arguments}): {outcome}, expected {expected}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use testkit::daemon::Daemon;
 use testkit::process::Process;
-use testkit::tools::{run, tool};
+use testkit::tools::{run, server, tool};
 
 use crate::fixture::{ALCAZAR, Folder};
 
@@ -55,7 +55,7 @@ fn a_stock_peers_message_is_taken() {
 #[test]
 fn our_agent_speaks_to_a_stock_master() {
     let folder = Folder::new();
-    let Some(mut python) = tool("python3") else { return };
+    let Some(mut python) = server("python3") else { return };
     python
         .arg(format!("{SCRIPTS}/stock_server.py"))
         .args([folder.file("rsa.pem"), folder.file("rsa-key.pem")])

@@ -10,17 +10,28 @@ const PACKAGES: &[(&str, &str)] =
 /// How long any of them may take, in seconds: as long as [`crate::process::PATIENCE`].
 const LIMIT: &str = "60";
 
-/// A command that starts `program`. `None`, and a notice that names the line which would install
-/// it, where it is missing.
+/// A command that runs `program` to its end, which comes in time. `None`, and a notice that names
+/// the line which would install it, where it is missing.
 #[must_use]
 pub fn tool(program: &str) -> Option<Command> {
+    path(program).map(limited)
+}
+
+/// The same for a program that goes on until it is killed, which
+/// [`crate::process::Process`] does.
+#[must_use]
+pub fn server(program: &str) -> Option<Command> {
+    path(program).map(Command::new)
+}
+
+fn path(program: &str) -> Option<PathBuf> {
     let there = find(&[program]);
     if there.is_none() {
         let package = PACKAGES.iter().find(|(name, _)| *name == program);
         let package = package.map_or(program, |(_, package)| package);
         crate::skipped(&format!("no {program} (on Debian: apt-get install {package})"));
     }
-    there.map(limited)
+    there
 }
 
 /// A browser without a window, in whichever packaging.
