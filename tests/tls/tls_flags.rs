@@ -1,8 +1,11 @@
 //! TLS of daemons that are called by names of our own and told by flags.
 
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use testkit::certificates::{Authority, Keys, Leaf};
 use testkit::daemon::address_in;
 use testkit::process::{Process, eventually};
 
@@ -76,5 +79,39 @@ fn flags_that_would_let_somebody_around_tls_are_refused_with_the_status_of_wrong
         let stderr = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(words), "{stderr}");
+    }
+}
+
+#[test]
+fn a_revocation_list_beside_an_identity_of_tls_keeps_the_revoked_out() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let authority = Authority::root("a cluster", Keys::Ecdsa);
+    let ca = authority.write(&path("ca.pem"));
+    let loopback = || Leaf::host("localhost", Some(Ipv4Addr::LOCALHOST.into()));
+    let master_pair =
+        authority.issue(&loopback().uri("spiffe://d/master/m")).write(directory.path(), "m");
+    let operators = ["o", "p"]
+        .map(|name| authority.issue(&Leaf::new(name).uri(&format!("spiffe://d/operator/{name}"))));
+    let list = path("crl.pem");
+    std::fs::write(&list, authority.revocation_list(&[&operators[0]])).expect("a file");
+    let file = |flag: &str, path: &Path| format!("{flag}={}", path.display());
+    let mut process = Process::start(master(&[
+        file("--tls-certificate", &master_pair.0),
+        file("--tls-key", &master_pair.1),
+        file("--tls-trust-bundle", &ca),
+        file("--tls-crl-file", &list),
+    ]));
+    let address = address_in(&process.wait_for_line("listening on "));
+    for (name, operator, status) in [("o", &operators[0], Some(3)), ("p", &operators[1], Some(0))] {
+        let (certificate, key) = operator.write(directory.path(), name);
+        let output = Command::new(env!("CARGO_BIN_EXE_alcazar"))
+            .args(["state", "--master", &format!("https://{address}")])
+            .arg(file("--tls-ca", &ca))
+            .arg(file("--tls-certificate", &certificate))
+            .arg(file("--tls-key", &key))
+            .output()
+            .expect("the binary starts");
+        assert_eq!(output.status.code(), status, "{name}: {output:?}");
     }
 }

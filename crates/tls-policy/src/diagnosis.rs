@@ -10,7 +10,7 @@ use crate::policy::{
     WhyPlaintext,
 };
 use crate::posture::Posture;
-use crate::resolve::suites::{elements, proves_or_hides_nothing};
+use crate::resolve::suites::{elements, lowers, proves_or_hides_nothing};
 
 /// What is to be said about a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +194,9 @@ impl Diagnosis {
         match (of_servers, of_clients) {
             (Some(NameCheck::ReverseDns { .. }), _) | (_, Some(NameCheck::ReverseDns { .. })) => {
                 let what = "Answer our reverse lookups, which nobody protects, and so decide \
-                            under which name a certificate is accepted.";
+                            under which name a certificate is accepted. (Components dial addresses: after \
+                            this line they need LIBPROCESS_SSL_VERIFY_IPADD=true and certificates \
+                            with their addresses.)";
                 self.hole("reverse-dns", what, scheme);
             }
             (Some(NameCheck::ChainOnly), _) => {
@@ -229,6 +231,13 @@ impl Diagnosis {
             let what = "Read what is sent, or stand in between: suites without encryption or \
                         without authentication are allowed.";
             self.hole("null-suites", what, better_suites(&rules.suites));
+        }
+        if let Suites::Named(string) = &rules.suites
+            && elements(string).filter_map(|e| e.strip_prefix("@SECLEVEL=")).any(lowers)
+        {
+            let what = "Forge certificates or break into connections: short keys and broken \
+                        hashes are believed.";
+            self.hole("lowered-security", what, better_suites(&rules.suites));
         }
         let recorded = match &rules.suites {
             Suites::Compatible | Suites::Obsolete => true,

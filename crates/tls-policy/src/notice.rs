@@ -63,6 +63,13 @@ pub enum Notice {
         /// The variable that implies it.
         by: String,
     },
+    /// A restriction under which a cluster, as it usually is, does not work.
+    Impractical {
+        /// The setting that would let it work.
+        setting: &'static str,
+        /// What does not work.
+        consequence: &'static str,
+    },
     /// Both spellings are set and differ; the first wins.
     Mismatch {
         /// The variable that is used.
@@ -97,6 +104,9 @@ impl fmt::Display for Notice {
             }
             Self::Ignored { variable, reason } => write!(f, "`{variable}` has no effect: {reason}"),
             Self::Implied { setting, by } => write!(f, "`{by}` turns on `{setting}`"),
+            Self::Impractical { setting, consequence } => {
+                write!(f, "`{setting}` is not on: {consequence}")
+            }
             Self::Mismatch { used, ignored } => {
                 write!(f, "`{used}` and `{ignored}` have different values, `{used}` is used")
             }

@@ -197,15 +197,4 @@ impl TlsSettings {
     ) -> Result<Self, PolicyErrors> {
         Self::read_with_flags(naming, [], environment, read_file)
     }
-
-    /// The single suites that are asked for by name or by a word of OpenSSL's for several, without
-    /// operators. Those that the library does not have belong into
-    /// [`crate::CryptoSupport::missing_suites`].
-    #[must_use]
-    pub fn named_suites(&self) -> Vec<&str> {
-        let said = self.ciphers.as_ref().map_or("", |said| said.value.as_str());
-        crate::resolve::suites::elements(said)
-            .filter(|element| !crate::resolve::suites::is_operator(element))
-            .collect()
-    }
 }

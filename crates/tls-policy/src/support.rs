@@ -1,12 +1,10 @@
 //! What the TLS library and the driver can do, as data.
 
-use std::collections::BTreeSet;
-
 use crate::policy::Version;
 
 /// What the driver and its TLS library can honour. An argument of [`crate::resolve()`], so that
 /// the function can be tested for several of them and nothing is promised that is not kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CryptoSupport {
     /// The oldest protocol version that can be negotiated.
     pub oldest: Version,
@@ -24,8 +22,6 @@ pub struct CryptoSupport {
     pub dialled_names: bool,
     /// Host names can be checked by looking up the peer's address (`legacy` scheme).
     pub reverse_dns_names: bool,
-    /// Of [`crate::TlsSettings::named_suites`] those that the library does not have.
-    pub missing_suites: BTreeSet<String>,
 }
 
 impl CryptoSupport {
@@ -39,7 +35,6 @@ impl CryptoSupport {
         server_chains: true,
         dialled_names: true,
         reverse_dns_names: true,
-        missing_suites: BTreeSet::new(),
     };
 
     /// Whether `version` can be negotiated.

@@ -71,6 +71,12 @@ impl Resolving<'_> {
             let variable = scheme.map_or(SCHEME, |s| &s.variable).to_owned();
             self.errors.push(PolicyError::NotHonoured { variable, what });
         }
+        if servers && check == (NameCheck::Dialled { ip: false }) {
+            let setting = "LIBPROCESS_SSL_VERIFY_IPADD";
+            let consequence = "components are dialled by their addresses, and with the scheme \
+                               `openssl` each such connection fails";
+            self.notices.push(Notice::Impractical { setting, consequence });
+        }
         Some(check)
     }
 }

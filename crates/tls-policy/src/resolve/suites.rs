@@ -4,6 +4,7 @@ use super::Resolving;
 use crate::error::PolicyError;
 use crate::notice::Notice;
 use crate::policy::{Profile, Suites, Versions};
+use crate::settings::Said;
 
 /// The elements of an OpenSSL cipher string.
 pub(crate) fn elements(string: &str) -> impl Iterator<Item = &str> {
@@ -32,15 +33,25 @@ impl Resolving<'_> {
         }
         let Some(said) = &self.settings.ciphers else { return silence };
         let variable = &said.variable;
+        self.printable(said);
         if versions.is_some_and(|v| !(v.tls12 || v.tls11 || v.tls10)) {
             let reason = "only TLS 1.3 is spoken, and its suites are the library's";
             self.notices.push(Notice::Ignored { variable: variable.clone(), reason });
             return silence;
         }
         let mut kept = Vec::new();
-        let mut selects = false;
+        let (mut selects, mut lowered) = (false, false);
         for element in elements(&said.value) {
-            if is_operator(element) {
+            if let Some(level) = element.strip_prefix("@SECLEVEL=") {
+                if self.strict() {
+                    let (variable, element) = (variable.clone(), element.to_owned());
+                    let reason = "is not left to the list in the profile";
+                    self.notices.push(Notice::Dropped { variable, element, reason });
+                    continue;
+                }
+                lowered |= lowers(level);
+                kept.push(element);
+            } else if is_operator(element) {
                 kept.push(element);
             } else if let Some(reason) = self.unusable(element) {
                 let (variable, element) = (variable.clone(), element.to_owned());
@@ -56,23 +67,38 @@ impl Resolving<'_> {
         if kept.iter().copied().any(proves_or_hides_nothing) {
             self.weak(variable, "it allows suites without encryption or authentication");
         }
+        if lowered {
+            let consequence = "it lowers the security level of the library: short keys and \
+                               broken hashes are believed";
+            self.weak(variable, consequence);
+        }
         Suites::Named(kept.join(":"))
     }
 
+    /// Whether a profile was asked for that says which suites there are.
+    fn strict(&self) -> bool {
+        matches!(self.profile, Some((Profile::Intermediate | Profile::Modern, _)))
+    }
+
     fn unusable(&self, element: &str) -> Option<&'static str> {
-        if self.support.missing_suites.contains(element) {
-            return Some("this TLS library does not have");
-        }
         if element.contains("-DSS-") {
             return Some("needs a DSA key, and nobody here has one");
         }
-        let strict = matches!(self.profile, Some((Profile::Intermediate | Profile::Modern, _)));
+        let strict = self.strict();
         let outside = !elements(Suites::Modern.openssl_string()).any(|suite| suite == element);
         (strict && outside).then_some("is not among those of the profile")
     }
 
+    /// The library takes these texts as C has them.
+    fn printable(&mut self, said: &Said<String>) {
+        if said.value.contains(char::is_control) {
+            self.text_error(&said.variable, "holds a line break or another control character");
+        }
+    }
+
     pub(super) fn groups(&mut self) -> Option<String> {
         let said = self.settings.ecdh_curves.as_ref()?;
+        self.printable(said);
         if said.value.trim().is_empty() {
             self.errors.push(PolicyError::Value {
                 variable: said.variable.clone(),
@@ -82,6 +108,11 @@ impl Resolving<'_> {
         }
         (said.value != "auto").then(|| said.value.clone())
     }
+}
+
+/// Whether a security level is below what OpenSSL has by default today.
+pub(crate) fn lowers(level: &str) -> bool {
+    level.parse::<u32>().map_or(true, |level| level < 2)
 }
 
 /// Whether an element of a cipher string adds suites with no encryption or no authentication.

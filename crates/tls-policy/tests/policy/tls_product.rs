@@ -332,7 +332,6 @@ proptest! {
             Just(CryptoSupport::EVERYTHING),
             Just(CryptoSupport { downgrade: false, ..CryptoSupport::EVERYTHING }),
             Just(CryptoSupport { server_chains: false, ..CryptoSupport::EVERYTHING }),
-            Just(CryptoSupport { missing_suites: ["NULL-SHA".into()].into(), ..CryptoSupport::EVERYTHING }),
         ],
     ) {
         let build = |strict: bool| {

@@ -34,25 +34,56 @@ fn dropped(resolved: &Resolved) -> Vec<&str> {
 fn the_documented_default_list_of_tls_suites_works_and_says_what_is_left_out() {
     let list = "AES128-SHA:AES256-SHA:RC4-SHA:DHE-RSA-AES128-SHA:DHE-DSS-AES128-SHA:\
                 DHE-RSA-AES256-SHA:DHE-DSS-AES256-SHA";
-    let mut all = vec![("ENABLED", "true"), ("CERT_FILE", "/c"), ("KEY_FILE", "/k")];
-    all.push(("CIPHERS", list));
-    let said = settings(Naming::Mesos, &all);
-    assert_eq!(said.named_suites().len(), 7);
-    let support = CryptoSupport {
-        missing_suites: ["RC4-SHA".to_owned()].into(),
-        ..CryptoSupport::EVERYTHING
-    };
-    let resolved = resolve(&said, &support).unwrap();
-    assert_eq!(dropped(&resolved), ["RC4-SHA", "DHE-DSS-AES128-SHA", "DHE-DSS-AES256-SHA"]);
+    let resolved = with(Naming::Mesos, &[("CIPHERS", list)]).unwrap();
+    assert_eq!(dropped(&resolved), ["DHE-DSS-AES128-SHA", "DHE-DSS-AES256-SHA"]);
+    // What the library does not have only the library knows: it says so when it is told.
     assert_eq!(
         resolved.policy.rules().unwrap().suites.openssl_string(),
-        "AES128-SHA:AES256-SHA:DHE-RSA-AES128-SHA:DHE-RSA-AES256-SHA"
+        "AES128-SHA:AES256-SHA:RC4-SHA:DHE-RSA-AES128-SHA:DHE-RSA-AES256-SHA"
     );
-    let nothing = settings(Naming::Mesos, &[all[0], all[1], all[2], ("CIPHERS", "RC4-SHA:!MD5")]);
+    let nothing = with(Naming::Mesos, &[("CIPHERS", "DHE-DSS-AES128-SHA:!MD5")]);
     assert_eq!(
-        errors(resolve(&nothing, &support)),
+        errors(nothing),
         [PolicyError::NoSuite { variable: "LIBPROCESS_SSL_CIPHERS".into() }]
     );
+}
+
+#[test]
+fn a_list_of_tls_suites_that_lowers_the_security_level_says_so_or_is_not_followed() {
+    let list = |level| format!("ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL={level}");
+    let name = "LIBPROCESS_SSL_CIPHERS";
+    for (level, weak) in [("0", true), ("1", true), ("x", true), ("2", false), ("3", false)] {
+        let resolved = with(Naming::Mesos, &[("CIPHERS", &list(level))]).unwrap();
+        assert_eq!(weakened_by(&resolved, name), weak, "{level}");
+        let diagnosis = alcazar_tls_policy::diagnose(&resolved.policy, &[]);
+        let hole = diagnosis.holes.iter().any(|hole| hole.id == "lowered-security");
+        assert_eq!(hole, weak, "{level}");
+    }
+    let strict = [("PROFILE", "intermediate"), ("CIPHERS", &list("0"))];
+    let resolved = with(Naming::Mesos, &strict).unwrap();
+    assert_eq!(dropped(&resolved), ["@SECLEVEL=0"]);
+    assert!(!resolved.policy.rules().unwrap().suites.openssl_string().contains('@'));
+}
+
+#[test]
+fn control_characters_in_tls_lists_are_refused() {
+    for variable in [("CIPHERS", "AES128-SHA\0"), ("ECDH_CURVES", "X25519\nP-256")] {
+        let errors = errors(with(Naming::Mesos, &[variable]));
+        assert!(matches!(&errors[..], [PolicyError::Text { .. }]), "{errors:?}");
+    }
+}
+
+#[test]
+fn tls_names_that_no_component_can_have_are_told() {
+    let told = |variables: &[(&str, &str)]| {
+        let resolved = with(Naming::Mesos, variables).unwrap();
+        resolved.notices.iter().any(|n| matches!(n, Notice::Impractical { .. }))
+    };
+    let openssl = ("HOSTNAME_VALIDATION_SCHEME", "openssl");
+    assert!(told(&[REQUIRED, openssl]));
+    assert!(told(&[REQUIRED, ("PROFILE", "modern")]));
+    assert!(!told(&[REQUIRED, openssl, ("VERIFY_IPADD", "true")]));
+    assert!(!told(&[REQUIRED]) && !told(&[openssl]));
 }
 
 #[test]
@@ -62,8 +93,6 @@ fn operators_in_a_list_of_tls_suites_stay_where_they_are() {
         rules(&[("CIPHERS", list)]).suites,
         Suites::Named("HIGH:!aNULL:-SHA:+AES256:@STRENGTH".into())
     );
-    let said = settings(Naming::Mesos, &[("CIPHERS", list)]);
-    assert_eq!(said.named_suites(), ["HIGH"]);
 }
 
 #[test]
