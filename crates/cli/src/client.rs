@@ -48,7 +48,10 @@ impl Client {
             .master
             .split_once("//")
             .and_then(|(_, place)| place.trim_end_matches('/').rsplit_once(':'))
-            .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
+            .and_then(|(host, port)| {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                Some((host.to_owned(), port.parse().ok()?))
+            })
             .with_context(|| {
                 let place = match &elsewhere.master {
                     Some(_) => "--master".to_owned(),

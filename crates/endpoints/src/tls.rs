@@ -8,8 +8,8 @@ mod files;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::time::Timestamp;
@@ -17,7 +17,7 @@ use tls_policy::{
     DangerAccepted, Diagnosis, Inbound, NameCheck, Outbound, PlaintextPeers, Profile, TlsPolicy,
     TlsRules, WhyPlaintext, diagnose,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use transport::tls::{Contexts, Reloaded, Security};
 use wire::json;
@@ -43,7 +43,7 @@ pub struct Tls {
     security: Security,
     diagnosis: Diagnosis,
     /// Held while files are read: one reading after the other.
-    reading: Mutex<()>,
+    reading: Arc<Mutex<()>>,
     replaced: watch::Sender<u64>,
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
@@ -73,6 +73,9 @@ impl fmt::Display for Cause {
 /// Why files were not read again with success. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
+    /// They are being read already, because of somebody else.
+    #[error("the certificates are being read already")]
+    Busy,
     /// What they say cannot be used.
     #[error("the certificates of before stay in use: {0}")]
     Files(String),
@@ -107,7 +110,7 @@ impl Tls {
         Arc::new(Self {
             security,
             diagnosis: Diagnosis { notices, ..diagnose(policy, &[]) },
-            reading: Mutex::new(()),
+            reading: Arc::default(),
             replaced: watch::Sender::new(0),
             reloads: AtomicU64::new(0),
             failed_reloads: AtomicU64::new(0),
@@ -133,24 +136,35 @@ impl Tls {
         self.replaced.subscribe()
     }
 
-    /// Reads all files again, and says in the log what came of it.
+    /// Reads all files again, and says in the log what came of it. Goes on if the future is
+    /// dropped.
     ///
     /// # Errors
     /// If what they say cannot be used: the old certificates stay.
     pub async fn reload(self: &Arc<Self>, cause: Cause) -> Result<Reloaded, ReloadError> {
+        let reading = Arc::clone(&self.reading);
+        // However many ask, there is one reading at a time, and nobody waits for a thread.
+        let alone = match cause {
+            Cause::Request => reading.try_lock_owned().map_err(|_| ReloadError::Busy)?,
+            Cause::Change | Cause::Signal => reading.lock_owned().await,
+        };
         let this = Arc::clone(self);
         // Reads from disks, and may run a command for a passphrase.
-        let reading = tokio::task::spawn_blocking(move || this.read_again(cause)).await;
-        reading.unwrap_or_else(|error| Err(ReloadError::Files(error.to_string())))
+        let reading = tokio::task::spawn_blocking(move || {
+            let outcome = this.read_again(cause);
+            drop(alone);
+            outcome
+        });
+        reading.await.unwrap_or_else(|error| Err(ReloadError::Files(error.to_string())))
     }
 
     fn read_again(&self, cause: Cause) -> Result<Reloaded, ReloadError> {
         let contexts = self.contexts().ok_or(ReloadError::Plaintext)?;
-        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         match contexts.reload() {
             Ok(reloaded) => {
                 self.reloads.fetch_add(1, Ordering::Relaxed);
                 match reloaded {
+                    Reloaded::Unchanged if cause == Cause::Change => {}
                     Reloaded::Unchanged => tracing::info!(%cause, "the certificates are the same"),
                     Reloaded::Replaced => {
                         let days = self.days_left();
@@ -180,6 +194,8 @@ impl Tls {
         let look = async {
             let Some(interval) = rules.reload else { return std::future::pending().await };
             let mut seen = files::look(&rules).await;
+            // What has changed since the start, before anybody looked.
+            let _ = self.reload(Cause::Change).await;
             loop {
                 sleep(interval).await;
                 if files::look(&rules).await == seen {

@@ -203,8 +203,10 @@ pub(crate) async fn told_to_end(mut signals: Signals, lifeline: Option<Lifeline>
         loop {
             match signals.next().await {
                 End::Hangup if matches!(tls.security(), Security::Tls(_)) => {
-                    // What came of it is in the log.
-                    let _ = tls.reload(Cause::Signal).await;
+                    let tls = Arc::clone(&tls);
+                    // What came of it is in the log. Nothing waits for it: the next signal may
+                    // be the end.
+                    tokio::spawn(async move { tls.reload(Cause::Signal).await });
                 }
                 end => return end,
             }
