@@ -20,6 +20,7 @@ use tls_policy::{
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use transport::tls::{Contexts, Reloaded, Security};
+use transport::with_causes;
 use wire::json;
 
 use crate::refusal::Refusal;
@@ -179,7 +180,7 @@ impl Tls {
             }
             Err(error) => {
                 self.failed_reloads.fetch_add(1, Ordering::Relaxed);
-                let error = ReloadError::Files(chain(&error));
+                let error = ReloadError::Files(with_causes(&error));
                 tracing::error!(%cause, "cannot use the new certificates: {error}");
                 Err(error)
             }
@@ -308,18 +309,6 @@ impl Tls {
 fn days_until(end: Timestamp) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (end.since_epoch().as_secs_f64() - now.as_secs_f64()) / DAY as f64
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// What the policy is called, what it leaves open and what closes it.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use transport::client::{Client as Transport, Connection, Reply, Settings};
 use transport::tls::{Contexts, Expected, MaterialError, Security};
+use transport::with_causes;
 use wire::v1::executor::{Call, Event, call};
 use wire::{Limits, check, recordio};
 
@@ -231,7 +232,7 @@ impl Agent {
     async fn dial(&self, transport: &Transport) -> Result<Connection, CallFailure> {
         let host = self.address.ip().to_string();
         let connecting = transport.connect(&host, self.address.port(), &self.expected);
-        connecting.await.map_err(|error| CallFailure::Lost(chain(&error)))
+        connecting.await.map_err(|error| CallFailure::Lost(with_causes(&error)))
     }
 
     async fn connect(&self) -> Result<Connection, CallFailure> {
@@ -272,7 +273,7 @@ impl Agent {
     }
 
     async fn post(&self, connection: &mut Connection, call: &Call) -> Result<Reply, CallFailure> {
-        let lost = |error: transport::client::CallError| CallFailure::Lost(chain(&error));
+        let lost = |error: transport::client::CallError| CallFailure::Lost(with_causes(&error));
         let mut request = transport::client::Call::post(
             self.path.clone(),
             PROTOBUF,
@@ -289,7 +290,7 @@ impl Agent {
         let status = reply.status;
         let text = match reply.body.collect(MAX_REFUSAL_BYTES).await {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-            Err(error) => chain(&error),
+            Err(error) => with_causes(&error),
         };
         if status.is_client_error() {
             Err(CallFailure::Refused(status, text))
@@ -308,7 +309,7 @@ impl Agent {
             .body
             .collect(MAX_REFUSAL_BYTES)
             .await
-            .map_err(|error| CallFailure::Lost(chain(&error)))?;
+            .map_err(|error| CallFailure::Lost(with_causes(&error)))?;
         *kept = Some(connection);
         Ok(())
     }
@@ -323,7 +324,7 @@ impl Agent {
         let mut records = recordio::Decoder::new(MAX_EVENT_BYTES);
         let limits = Limits { max_bytes: MAX_EVENT_BYTES, ..Limits::default() };
         while let Some(bytes) = reply.body.next().await {
-            records.push(&bytes.map_err(|error| CallFailure::Lost(chain(&error)))?);
+            records.push(&bytes.map_err(|error| CallFailure::Lost(with_causes(&error)))?);
             loop {
                 let record =
                     records.next().map_err(|error| CallFailure::Lost(error.to_string()))?;
@@ -337,16 +338,4 @@ impl Agent {
         }
         Ok(())
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

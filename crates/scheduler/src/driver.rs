@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use transport::client::{self, Client};
 use transport::tls::Expected;
+use transport::with_causes;
 use wire::v1::FrameworkInfo;
 use wire::v1::scheduler::Call;
 use wire::{Limits, recordio};
@@ -300,13 +301,13 @@ async fn read_stream(
     };
     let mut connection = match config.client.connect(host, port, &config.expected).await {
         Ok(connection) => connection,
-        Err(error) => return Input::Unreachable { reason: chain(&error) },
+        Err(error) => return Input::Unreachable { reason: with_causes(&error) },
     };
     let media = config.content_type.media_type();
     let request = client::Call::post(PATH, media, config.content_type.encode(call)).accept(media);
     let reply = match connection.call(request).await {
         Ok(reply) => reply,
-        Err(error) => return Input::Unreachable { reason: chain(&error) },
+        Err(error) => return Input::Unreachable { reason: with_causes(&error) },
     };
     if reply.status != StatusCode::OK {
         let (status, location) = (reply.status.as_u16(), location(&reply));
@@ -322,7 +323,7 @@ async fn read_stream(
     while let Some(piece) = body.next().await {
         match piece {
             Ok(piece) => records.push(&piece),
-            Err(error) => return ended(chain(&error)),
+            Err(error) => return ended(with_causes(&error)),
         }
         loop {
             let record = match records.next() {
@@ -365,7 +366,7 @@ async fn send_call(
         _ => {
             let (host, port) = place(config, master.as_deref()).map_err(CallError::Unanswered)?;
             let opened = config.client.connect(host, port, &config.expected).await;
-            opened.map_err(|e| CallError::Unanswered(chain(&e)))?
+            opened.map_err(|e| CallError::Unanswered(with_causes(&e)))?
         }
     };
     let stream_id = HeaderValue::from_str(&stream_id)
@@ -373,7 +374,8 @@ async fn send_call(
     let body = config.content_type.encode(&call);
     let request = client::Call::post(PATH, config.content_type.media_type(), body)
         .header(STREAM_ID, stream_id);
-    let reply = connection.call(request).await.map_err(|e| CallError::Unanswered(chain(&e)))?;
+    let reply =
+        connection.call(request).await.map_err(|e| CallError::Unanswered(with_causes(&e)))?;
     let status = reply.status;
     if !status.is_success() {
         return Err(CallError::Refused { status: status.as_u16(), text: refusal(reply).await });
@@ -391,16 +393,4 @@ fn place<'a>(config: &'a Config, master: Option<&'a str>) -> Result<(&'a str, u1
     let (host, port) = master.rsplit_once(':').ok_or_else(wrong)?;
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     Ok((host, port.parse().map_err(|_| wrong())?))
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

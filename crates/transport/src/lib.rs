@@ -16,5 +16,8 @@ pub mod seldom;
 pub mod server;
 pub mod tls;
 
+mod causes;
 mod dial;
 mod stream;
+
+pub use causes::with_causes;

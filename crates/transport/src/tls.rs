@@ -27,7 +27,7 @@ mod passphrase;
 mod recheck;
 mod reverse;
 
-pub use anchors::RootsError;
+pub use anchors::{MOST_ENTRIES, RootsError};
 pub use contexts::{Contexts, Reloaded};
 pub use counters::TlsCounters;
 pub use failure::Failure;

@@ -11,9 +11,6 @@ use tls_policy::{
     ChainRules, Inbound, MaterialPair, Outbound, PassphraseSource, TlsRules, TrustAnchors,
 };
 
-/// Entries of a directory that are looked at.
-const MOST_ENTRIES: usize = 20_000;
-
 /// What files looked like at one moment.
 pub(super) type Look = BTreeMap<PathBuf, Option<Mark>>;
 
@@ -70,7 +67,7 @@ fn marks(rules: &TlsRules) -> Look {
     for directory in directories(rules) {
         add(directory);
         let Ok(entries) = std::fs::read_dir(directory) else { continue };
-        for entry in entries.flatten().take(MOST_ENTRIES) {
+        for entry in entries.flatten().take(transport::tls::MOST_ENTRIES) {
             add(&entry.path());
         }
     }

@@ -24,8 +24,8 @@ const SYSTEM_FILES: [&str; 5] = [
 /// Where systems keep them one by one.
 const SYSTEM_DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
-/// Entries of a directory that are looked at; more is an error.
-const MOST_ENTRIES: usize = 20_000;
+/// Entries of a directory of roots that are looked at; more is an error.
+pub const MOST_ENTRIES: usize = 20_000;
 
 /// Why there are no roots.
 #[derive(Debug, thiserror::Error)]

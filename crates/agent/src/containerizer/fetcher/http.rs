@@ -10,6 +10,7 @@ use ::http::{StatusCode, header};
 use model::identity::TrustDomain;
 use transport::client::{Call, Client, Connection, Reply, Settings};
 use transport::tls::{Contexts, Expected, Offer, Security, TlsMaterial};
+use transport::with_causes;
 
 use super::uri::Remote;
 
@@ -44,7 +45,7 @@ impl Downloader {
         for _ in 0..=MAX_REDIRECTIONS {
             let mut connection = self.connect(&remote).await?;
             let call = Call::get(remote.target.clone());
-            let reply = connection.call(call).await.map_err(|error| chain(&error))?;
+            let reply = connection.call(call).await.map_err(|error| with_causes(&error))?;
             if reply.status.is_redirection() && reply.status != StatusCode::NOT_MODIFIED {
                 remote = redirected(&remote, &reply)?;
             } else if reply.status == StatusCode::OK {
@@ -69,7 +70,7 @@ impl Downloader {
         let expected = Expected::Host(remote.host.clone());
         let client = Client::new(security, settings);
         let connecting = client.connect(&remote.host, remote.port, &expected);
-        connecting.await.map_err(|error| chain(&error))
+        connecting.await.map_err(|error| with_causes(&error))
     }
 
     /// Belief in the servers that the roots vouch for, without an identity of our own.
@@ -87,7 +88,7 @@ impl Downloader {
         let trust_domain = TrustDomain::new("invalid").map_err(|error| error.to_string())?;
         let offer = Offer::default();
         let material = TlsMaterial { leaves: Vec::new(), roots_pem, trust_domain, offer };
-        let contexts = Contexts::new(&material).map_err(|error| chain(&error))?;
+        let contexts = Contexts::new(&material).map_err(|error| with_causes(&error))?;
         Ok(Security::Tls(Arc::new(contexts)))
     }
 
@@ -99,7 +100,7 @@ impl Downloader {
                 .await
                 .map_err(|_| format!("nothing came for {:?}", self.stall_timeout))?;
             let Some(piece) = piece else { return Ok(()) };
-            let piece = piece.map_err(|error| chain(&error))?;
+            let piece = piece.map_err(|error| with_causes(&error))?;
             written += piece.len() as u64;
             if written > self.max_bytes {
                 return Err(super::run::too_large(self.max_bytes));
@@ -116,16 +117,4 @@ fn redirected(from: &Remote, reply: &Reply) -> Result<Remote, String> {
         .and_then(|location| location.to_str().ok())
         .ok_or_else(|| format!("the server answered {} without a location", reply.status))?;
     from.redirected(location).map_err(|error| error.to_string())
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
