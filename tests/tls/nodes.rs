@@ -95,11 +95,12 @@ pub(crate) fn loopback() -> Leaf {
 /// A daemon that keeps its directory and its port.
 #[derive(Debug)]
 pub(crate) struct Node {
+    // It ends before its directory goes.
+    process: Option<Process>,
     name: &'static str,
     flags: Vec<String>,
     directory: TempDir,
     address: Option<SocketAddrV4>,
-    process: Option<Process>,
 }
 
 impl Node {
@@ -113,6 +114,9 @@ impl Node {
         let flags = vec![
             format!("--master={}", master.address()),
             "--resources=cpus:1;mem:256;disk:256".to_owned(),
+            // An executor waits up to two seconds before it comes back, as long as the default
+            // here: on a busy machine that would be a matter of chance.
+            "--executor_reregistration_timeout=15secs".to_owned(),
         ];
         Self::new("mesos-agent", flags)
     }

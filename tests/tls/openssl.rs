@@ -44,8 +44,8 @@ pub(crate) fn rows(server: SocketAddrV4, target: &str, folder: &Path, rows: &[Ro
 }
 
 /// Asks a server for `target`. The outcome in one line is `<version> <suite> <key exchange>
-/// <status>`, with the protocol if one was chosen by ALPN and `resumed` if the session was, or `refused: <why>`; and everything that the command printed. `None` where there is
-/// no openssl.
+/// <status>`, with the protocol if one was chosen by ALPN and `resumed` if the session was, or
+/// `refused: <why>`; and everything that the command printed. `None` where there is no openssl.
 pub(crate) fn s_client(
     server: SocketAddrV4,
     target: &str,
@@ -56,6 +56,8 @@ pub(crate) fn s_client(
         .args(["s_client", "-connect", &server.to_string(), "-ign_eof", "-CAfile", "ca.pem"])
         .args(arguments.split_whitespace())
         .current_dir(folder)
+        // Some systems forbid in theirs what is to be tried here.
+        .env("OPENSSL_CONF", "/dev/null")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -83,7 +85,9 @@ fn outcome(text: &str) -> String {
         .find_map(|line| line.strip_prefix("New, ").or_else(|| line.strip_prefix("Reused, ")));
     let (_, suite) = spoken.and_then(|line| line.split_once(", Cipher is ")).unwrap_or_default();
     let version = after("Protocol  : ").or_else(|| spoken.and_then(|line| line.split(',').next()));
-    let key = after("Server Temp Key: ").map(|key| key.replace(", ", " "));
+    // The word depends on the version of the command.
+    let words = ["Server Temp Key: ", "Peer Temp Key: ", "Negotiated TLS1.3 group: "];
+    let key = words.iter().find_map(|word| after(word)).map(|key| key.replace(", ", " "));
     let protocol = after("ALPN protocol: ").unwrap_or_default();
     let resumed = if text.contains("\nReused, ") { "resumed" } else { "" };
     let (version, key) = (version.unwrap_or("?"), key.unwrap_or("RSA".to_owned()));

@@ -46,7 +46,7 @@ fn modern(folder: &Folder) -> Daemon {
 fn sslyze(folder: &Folder, master: &Daemon, configuration: &str) {
     let Some(mut python) = python() else { return };
     let (output, text) = run(python
-        .args(["-W", "ignore", "-m", "sslyze"])
+        .args(["-W", "ignore", "-m", "sslyze", "--slow_connection"])
         .arg(format!("--mozilla_config={configuration}"))
         .arg(format!("--certinfo_ca_file={}", folder.file("ca.pem")))
         .arg(format!("localhost:{}", master.address.port())));
@@ -71,7 +71,8 @@ fn sslyze_would_tell_the_profile_mesos_from_an_intermediate_one() {
     let master = both(&folder, "mesos");
     let Some(mut python) = python() else { return };
     let (output, text) = run(python
-        .args(["-W", "ignore", "-m", "sslyze", "--mozilla_config=intermediate"])
+        .args(["-W", "ignore", "-m", "sslyze", "--slow_connection"])
+        .arg("--mozilla_config=intermediate")
         .arg(format!("--certinfo_ca_file={}", folder.file("ca.pem")))
         .arg(format!("localhost:{}", master.address.port())));
     assert!(!output.status.success(), "{text}");
@@ -95,7 +96,7 @@ fn sslscan_finds_what_the_profiles_say_and_nothing_weaker() {
     ] {
         let Some(mut sslscan) = tool("sslscan") else { return };
         let (_, text) = run(sslscan
-            .args(["--no-colour", "--show-certificate"])
+            .args(["--no-colour", "--timeout=30", "--show-certificate"])
             .arg(master.address.to_string()));
         let found: BTreeSet<String> = text.lines().filter_map(accepted).collect();
         let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
@@ -141,7 +142,8 @@ fn sslscan_sees_the_leaf_that_it_can_use() {
         let key = format!("@{name}-key.pem");
         let master = folder.master(&[("CERT_FILE", &certificate), ("KEY_FILE", &key)]);
         let Some(mut sslscan) = tool("sslscan") else { return };
-        let (_, text) = run(sslscan.arg("--no-colour").arg(master.address.to_string()));
+        let (_, text) =
+            run(sslscan.args(["--no-colour", "--timeout=30"]).arg(master.address.to_string()));
         let found: BTreeSet<String> = text.lines().filter_map(accepted).collect();
         let other = if keys == Keys::Rsa { "-ECDSA-" } else { "-RSA-" };
         assert!(!found.is_empty() && !found.iter().any(|suite| suite.contains(other)), "{text}");

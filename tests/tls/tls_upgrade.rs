@@ -2,6 +2,7 @@
 //! plaintext to TLS beside plaintext, from there to TLS only. One daemon at a time, and nothing is
 //! lost.
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -39,7 +40,7 @@ impl Cluster {
         });
         ids.sort();
         let script = format!(
-            "echo $$ >> {0}/began; while ! test -e {0}/go-on; do sleep 0.1; done",
+            "echo $$ >> {0}/began; while test -d {0} && ! test -e {0}/go-on; do sleep 0.1; done",
             directory.path().display()
         );
         let framework = Framework::run(master.address(), variables, &script);
@@ -63,12 +64,12 @@ impl Cluster {
         self.framework.wait_for_subscriptions(subscriptions + 1);
         self.is_whole(&asking);
         for agent in 0..self.agents.len() {
-            let before = self.registered(&asking);
+            let address = self.agents[agent].address();
+            let registered = || registered(&asking, &self.master, address);
+            let before = registered();
             self.agents[agent].restart(variables);
             eventually("the agent has come back", || {
-                let now = registered(&asking, &self.master)?;
-                let came_back = now.iter().filter(|time| !before.contains(time)).count();
-                (came_back == 1).then_some(())
+                registered().filter(|now| before.as_ref() != Some(now))
             });
             self.is_whole(&asking);
         }
@@ -78,10 +79,6 @@ impl Cluster {
     fn replace_framework(mut self, variables: &Variables) -> Self {
         self.framework = self.framework.replaced(self.master.address(), variables);
         self
-    }
-
-    fn registered(&self, asking: &Asking) -> Vec<String> {
-        registered(asking, &self.master).expect("the master answers")
     }
 
     /// The same agents, the framework connected, the task running at its agent too, nothing lost.
@@ -136,14 +133,13 @@ fn active_agents(asking: &Asking, master: &Node) -> Option<Vec<String>> {
     Some(agents.filter_map(|agent| Some(agent["id"].as_str()?.to_owned())).collect())
 }
 
-/// When each agent registered last.
-fn registered(asking: &Asking, master: &Node) -> Option<Vec<String>> {
+/// When the agent at `address` registered last.
+fn registered(asking: &Asking, master: &Node, address: SocketAddrV4) -> Option<String> {
     let state = asking.json(master.address(), "/slaves")?;
-    let agents = state["slaves"].as_array()?.iter().filter(|agent| agent["active"] == true);
-    let times = agents.map(|agent| {
-        format!("{} {} {}", agent["id"], agent["registered_time"], agent["reregistered_time"])
-    });
-    Some(times.collect())
+    let pid = format!("slave(1)@{address}");
+    let mut agents = state["slaves"].as_array()?.iter();
+    let agent = agents.find(|agent| agent["active"] == true && agent["pid"] == pid.as_str())?;
+    Some(format!("{} {}", agent["registered_time"], agent["reregistered_time"]))
 }
 
 fn open_to_others(directory: &Path) {

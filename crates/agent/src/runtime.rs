@@ -196,6 +196,7 @@ pub const ACTOR: &str = "slave(1)";
 pub async fn start(settings: Settings) -> Result<Running, AgentError> {
     let Settings { listen, work_dir, tls, strict, .. } = settings;
     let security = tls.security().clone();
+    let replaced = tls.replaced();
     let posture = Posture::of(&security);
     make_directories(&work_dir)?;
     users::check(&settings.task_users, &work_dir)?;
@@ -291,7 +292,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         stopped,
     });
     let driver = tokio::spawn(driver.run(effects));
-    tokio::spawn(trust::follow(tls, agent.inbox.clone()));
+    tokio::spawn(trust::follow(tls, replaced, agent.inbox.clone()));
     let server = Server::start(
         listener,
         ServerParts { security, handler, settings: settings.server, counters, listeners },

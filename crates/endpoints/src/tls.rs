@@ -194,7 +194,7 @@ impl Tls {
         let rules = Arc::clone(contexts.rules());
         let look = async {
             let Some(interval) = rules.reload else { return std::future::pending().await };
-            let mut seen = files::look(&rules).await;
+            let mut seen = files::settled(&rules, SETTLE, MOST_SETTLING).await;
             // What has changed since the start, before anybody looked.
             let _ = self.reload(Cause::Change).await;
             loop {

@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 const PACKAGES: &[(&str, &str)] =
     &[("certutil", "libnss3-tools"), ("cfssl", "golang-cfssl"), ("cfssljson", "golang-cfssl")];
 
-/// How long any of them may take, in seconds: as long as [`crate::process::PATIENCE`].
-const LIMIT: &str = "60";
+/// How long any of them may take, in seconds: less than a test may.
+const LIMIT: &str = "150";
 
 /// A command that runs `program` to its end, which comes in time. `None`, and a notice that names
 /// the line which would install it, where it is missing.

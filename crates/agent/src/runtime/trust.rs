@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use endpoints::tls::Tls;
 use tls_policy::ServerTrust;
+use tokio::sync::watch;
 use transport::tls::Security;
 
 use super::AgentError;
@@ -20,8 +21,8 @@ pub(super) fn of(security: &Security) -> Result<ServerTrust, AgentError> {
 }
 
 /// Tells the engine when executors need something else: the agent has other roots now.
-pub(super) async fn follow(tls: Arc<Tls>, inbox: Inbox) {
-    let mut replaced = tls.replaced();
+/// `replaced` is older than what they get now, so that no change falls in between.
+pub(super) async fn follow(tls: Arc<Tls>, mut replaced: watch::Receiver<u64>, inbox: Inbox) {
     while replaced.changed().await.is_ok() {
         let trust = match of(tls.security()) {
             Ok(trust) => trust,
