@@ -2,7 +2,7 @@
 //! is next.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -57,7 +57,8 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// The number of the next connection, and of the next that waits for its handshake.
+    /// The number of the next connection, of the next that waits for its handshake, and of the
+    /// next place in the round.
     next: u64,
     entries: HashMap<u64, Entry>,
     origins: HashMap<IpAddr, Origin>,
@@ -68,9 +69,10 @@ struct Book {
     handshakes: usize,
     /// Connections whose handshake has taken longer than others shall wait for it.
     overdue: BTreeSet<u64>,
-    /// Addresses from which connections wait for their handshake and that are below their cap.
-    /// The first is next.
-    turns: VecDeque<IpAddr>,
+    /// Addresses from which connections wait for their handshake and that are below their cap, by
+    /// when they joined the round. The first is next. Each is in it once, and none from which
+    /// nobody waits.
+    turns: BTreeMap<u64, IpAddr>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,8 @@ struct Origin {
     handshakes: usize,
     /// Connections that wait for their handshake, in the order in which they began to.
     waiting: BTreeMap<u64, (u64, oneshot::Sender<()>)>,
-    has_turn: bool,
+    /// Its place in the round.
+    turn: Option<u64>,
 }
 
 /// What a connection does at the moment, as far as it matters here.
@@ -239,6 +242,11 @@ impl Book {
             if let Some(place) = entry.waits {
                 origin.waiting.remove(&place);
             }
+            if origin.waiting.is_empty()
+                && let Some(turn) = origin.turn.take()
+            {
+                self.turns.remove(&turn);
+            }
             origin.connections -= 1;
             if origin.connections == 0 {
                 self.origins.remove(&entry.origin);
@@ -286,10 +294,10 @@ impl Book {
     fn give_turns(&mut self, address: IpAddr, caps: Caps) {
         self.join_round(address, caps);
         while self.handshakes < caps.handshakes
-            && let Some(address) = self.turns.pop_front()
+            && let Some((_, address)) = self.turns.pop_first()
         {
             let Some(origin) = self.origins.get_mut(&address) else { continue };
-            origin.has_turn = false;
+            origin.turn = None;
             if origin.handshakes >= caps.handshakes_per_address {
                 // It comes back when one of them has ended.
                 continue;
@@ -306,13 +314,14 @@ impl Book {
     }
 
     fn join_round(&mut self, address: IpAddr, caps: Caps) {
+        let turn = self.number();
         if let Some(origin) = self.origins.get_mut(&address)
-            && !origin.has_turn
+            && origin.turn.is_none()
             && !origin.waiting.is_empty()
             && origin.handshakes < caps.handshakes_per_address
         {
-            origin.has_turn = true;
-            self.turns.push_back(address);
+            origin.turn = Some(turn);
+            self.turns.insert(turn, address);
         }
     }
 

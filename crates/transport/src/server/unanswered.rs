@@ -17,6 +17,9 @@ pub(super) struct Unanswered {
 /// A record of kind alert: fatal, `internal_error` (RFC 8446 §6.2).
 const ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50];
 
+/// How often is read before a socket is closed: 16 KiB in all, which is a whole record.
+const ROUNDS: usize = 8;
+
 impl Unanswered {
     pub(super) fn new(socket: TcpStream, tls: bool) -> Self {
         Self { socket: Some(socket), tls }
@@ -44,8 +47,38 @@ impl Drop for Unanswered {
             let socket = socket2::SockRef::from(socket);
             // Nobody is waited for: what does not fit, or meets a peer that is gone, is lost.
             let _ = socket.send(&ALERT);
-            // What is unread when a socket is closed resets the connection.
-            let _ = (&*socket).read(&mut [0; 2048]);
+            // What is unread when a socket is closed resets the connection, and the alert may go
+            // with it. What has come is read, as far as a hello goes; nothing is waited for.
+            let mut hello = [0; 2048];
+            for _ in 0..ROUNDS {
+                if !matches!((&*socket).read(&mut hello), Ok(read) if read > 0) {
+                    break;
+                }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn d3_a_large_tls_hello_does_not_reset_the_alert_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        client.write_all(&[0x16; 16_000]).await.unwrap();
+        let mut seen = vec![0; 16_000];
+        while socket.peek(&mut seen).await.unwrap() < seen.len() {
+            tokio::task::yield_now().await;
+        }
+        drop(Unanswered::new(socket, true));
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, ALERT);
     }
 }

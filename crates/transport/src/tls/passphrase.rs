@@ -4,11 +4,12 @@
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tls_policy::PassphraseSource;
 use zeroize::Zeroizing;
 
@@ -17,7 +18,7 @@ pub(super) type Passphrase = Zeroizing<Vec<u8>>;
 
 /// Longer ones are an error.
 const MOST: usize = 1024;
-/// How long a command may take.
+/// How long a command may take until it has ended.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why there is no passphrase.
@@ -27,7 +28,7 @@ pub enum PassphraseError {
     #[error("the command for the passphrase ended with {0}")]
     Command(std::process::ExitStatus),
     /// The command took too long and was killed.
-    #[error("the command for the passphrase gave none within {0:?}")]
+    #[error("the command for the passphrase did not end within {0:?}")]
     Deadline(Duration),
     /// The first line is empty.
     #[error("the passphrase is empty")]
@@ -93,10 +94,11 @@ fn first_line(mut from: impl Read) -> io::Result<Result<Passphrase, PassphraseEr
     Ok(if line.is_empty() { Err(PassphraseError::Empty) } else { Ok(line) })
 }
 
-/// Runs the command in a process group of its own, so that all of it can be killed. What it says
-/// on standard error goes where ours goes.
+/// Runs the command in a process group of its own, of which nothing is left when this returns. What
+/// it says on standard error goes where ours goes.
 fn from_command(command: &str, deadline: Duration) -> Result<Passphrase, PassphraseError> {
     let failed = |error| PassphraseError::Read("its command".to_owned(), error);
+    let until = Instant::now() + deadline;
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
@@ -104,58 +106,82 @@ fn from_command(command: &str, deadline: Duration) -> Result<Passphrase, Passphr
         .process_group(0)
         .spawn()
         .map_err(failed)?;
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let output = child.stdout.take();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let Some(mut output) = output else { return };
-        // Nobody waits any more: it took too long.
-        let _ = sender.send(first_line(&mut output));
-        // What else it writes must not end it before it says whether it succeeded.
-        let _ = io::copy(&mut output, &mut io::sink());
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let said = child.stdout.take().zip(pid).map(|(output, pid)| -> io::Result<_> {
+        let mut output = Output { from: output, until };
+        let line = first_line(&mut output)?;
+        output.until_end_of(pid)?;
+        Ok(line)
     });
-    let line = receiver.recv_timeout(deadline);
-    let kill = |child: &mut std::process::Child| {
-        if let Some(group) = group {
-            // An error means that it has ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        child.wait().map_err(failed)
-    };
-    match line {
-        Ok(Ok(Ok(line))) => {
-            let status = wait_or_kill(&mut child, kill)?;
-            if status.success() { Ok(line) } else { Err(PassphraseError::Command(status)) }
-        }
-        Ok(Ok(Err(error))) => {
-            let status = wait_or_kill(&mut child, kill)?;
-            Err(if status.success() { error } else { PassphraseError::Command(status) })
-        }
-        Ok(Err(error)) => {
-            kill(&mut child)?;
-            Err(failed(error))
-        }
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            kill(&mut child)?;
+    // What it left in the background goes, too. It has not been waited for yet, so that its number
+    // is still its own. An error means that nothing is left.
+    if let Some(pid) = pid {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    let status = child.wait().map_err(failed)?;
+    match said.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into())) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             Err(PassphraseError::Deadline(deadline))
+        }
+        Err(error) => Err(failed(error)),
+        Ok(_) if !status.success() => Err(PassphraseError::Command(status)),
+        Ok(line) => line,
+    }
+}
+
+/// What a command says, as long as it may take. After that reading is an error, `TimedOut`.
+struct Output {
+    from: ChildStdout,
+    until: Instant,
+}
+
+impl Output {
+    /// Waits until the process has ended, and leaves it to be waited for. What else it writes is
+    /// discarded: it must not be ended by that before it says whether it succeeded.
+    fn until_end_of(mut self, pid: Pid) -> io::Result<()> {
+        const STEP: Duration = Duration::from_millis(5);
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let mut discarded = Zeroizing::new([0; 1024]);
+        let mut open = true;
+        loop {
+            match waitid(WaitId::Pid(pid), ended) {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if Instant::now() >= self.until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if !open {
+                std::thread::sleep(STEP);
+            } else if self.is_readable(STEP)? {
+                open = self.from.read(&mut discarded[..])? > 0;
+            }
+        }
+    }
+
+    fn is_readable(&self, within: Duration) -> io::Result<bool> {
+        let within = Timespec::try_from(within).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&self.from, PollFlags::IN)], Some(&within)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// Waits a little for a command that has said its line, to learn whether it succeeded.
-fn wait_or_kill(
-    child: &mut std::process::Child,
-    kill: impl Fn(&mut std::process::Child) -> Result<std::process::ExitStatus, PassphraseError>,
-) -> Result<std::process::ExitStatus, PassphraseError> {
-    const STEP: Duration = Duration::from_millis(5);
-    for _ in 0..400 {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => std::thread::sleep(STEP),
-            Err(_) => break,
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if self.is_readable(left)? {
+                return self.from.read(buffer);
+            }
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
     }
-    kill(child)
 }
 
 #[cfg(test)]
@@ -192,5 +218,28 @@ mod tests {
         assert!(matches!(command("head -c 5000 /dev/zero"), Err(PassphraseError::TooLong)));
         let slow = from_command("sleep 600 & wait", Duration::from_millis(50));
         assert!(matches!(slow, Err(PassphraseError::Deadline(_))));
+        // Having said something is not having succeeded.
+        let slow = from_command("echo said; exec sleep 600", Duration::from_millis(50));
+        assert!(matches!(slow, Err(PassphraseError::Deadline(_))));
+        let slow = from_command("echo said; exec >&-; exec sleep 600", Duration::from_millis(50));
+        assert!(matches!(slow, Err(PassphraseError::Deadline(_))));
+        let endless = from_command("echo said; exec yes", Duration::from_millis(50));
+        assert!(matches!(endless, Err(PassphraseError::Deadline(_))));
+    }
+
+    #[test]
+    fn tls_nothing_is_left_of_a_command_for_a_passphrase_although_it_succeeded() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+        let reader = rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).unwrap();
+        let text = format!("exec 9>'{}'; sleep 600 & echo said", fifo.display());
+        assert_eq!(&command(&text).unwrap()[..], b"said");
+        // Ends when nobody holds the other side any more.
+        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+        assert_eq!(poll(&mut fds, Some(&patience)).unwrap(), 1);
+        assert_eq!(fds[0].revents(), PollFlags::HUP);
     }
 }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::nid::Nid;
 use openssl::x509::X509Ref;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::names::ip_address;
 use crate::seldom;
@@ -19,10 +19,13 @@ use crate::seldom;
 const MOST_KEPT: usize = 4096;
 /// How long a name counts.
 const KEPT: Duration = Duration::from_secs(60);
-/// How long a failure counts: long enough that a storm of peers asks once.
+/// How long a failure counts. A storm of peers of one address asks once: while a lookup runs all of
+/// them wait for it, and after it for so long none asks again.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
 /// Lookups under way at once. Each occupies a thread that cannot be interrupted.
 const MOST_LOOKUPS: usize = 16;
+/// Addresses that are looked up or wait for that at once.
+const MOST_RUNNING: usize = 4096;
 /// How long a handshake waits for a lookup; then there is no name.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A lookup that takes longer is worth a line in the log.
@@ -33,14 +36,32 @@ type Resolve = dyn Fn(IpAddr) -> io::Result<String> + Send + Sync;
 /// Names of addresses, looked up on threads of their own and kept for a while.
 pub(super) struct ReverseDns {
     resolve: Arc<Resolve>,
-    kept: Mutex<HashMap<IpAddr, Kept>>,
+    book: Arc<Mutex<Book>>,
     lookups: Arc<Semaphore>,
     deadline: Duration,
+}
+
+#[derive(Default)]
+struct Book {
+    kept: HashMap<IpAddr, Kept>,
+    /// Lookups that wait for a thread or have one. Whoever wants the same name waits with them.
+    running: HashMap<IpAddr, watch::Sender<Progress>>,
 }
 
 struct Kept {
     until: Instant,
     name: Option<String>,
+}
+
+/// How far a lookup is.
+#[derive(Clone, Debug)]
+enum Progress {
+    /// It waits for a thread.
+    Queued,
+    /// The system is asked.
+    Asking,
+    /// That is the answer, if there is one.
+    Done(Option<String>),
 }
 
 impl fmt::Debug for ReverseDns {
@@ -63,7 +84,7 @@ impl ReverseDns {
     fn new(resolve: impl Fn(IpAddr) -> io::Result<String> + Send + Sync + 'static) -> Self {
         Self {
             resolve: Arc::new(resolve),
-            kept: Mutex::default(),
+            book: Arc::default(),
             lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
             deadline: DEADLINE,
         }
@@ -73,54 +94,145 @@ impl ReverseDns {
     pub(super) async fn name(&self, ip: IpAddr) -> Option<String> {
         let ip = ip.to_canonical();
         let start = Instant::now();
-        if let Some(kept) = self.lock().get(&ip).filter(|kept| kept.until > start) {
-            return kept.name.clone();
-        }
-        let outcome = tokio::time::timeout(self.deadline, self.look_up(ip)).await;
+        let mut lookup = match self.kept_or_running(ip, start) {
+            Ok(kept) => return kept,
+            Err(Some(lookup)) => lookup,
+            Err(None) => {
+                seldom!(warn, %ip, "too many reverse lookups at once: one is not made");
+                return None;
+            }
+        };
+        let done = lookup.wait_for(|progress| matches!(progress, Progress::Done(_)));
+        let outcome = match tokio::time::timeout(self.deadline, done).await {
+            Ok(Ok(done)) => match &*done {
+                Progress::Done(name) => Some(name.clone()),
+                Progress::Queued | Progress::Asking => None,
+            },
+            // It ended without an answer, or takes too long.
+            Ok(Err(_)) | Err(_) => None,
+        };
         let took = start.elapsed();
         if took > SLOW {
             seldom!(warn, %ip, ?took, "a reverse lookup is slow: handshakes wait for it");
         }
-        let name = match outcome {
-            Ok(Ok(name)) => Some(name),
-            Ok(Err(error)) => {
-                seldom!(warn, %ip, %error, "a reverse lookup failed");
-                None
+        outcome.unwrap_or_else(|| {
+            // If the system was not asked yet, that says nothing about the address.
+            if matches!(*lookup.borrow(), Progress::Asking) {
+                lock(&self.book).keep_failure(ip);
             }
-            Err(_) => None,
-        };
-        self.keep(ip, name.clone());
-        name
+            None
+        })
     }
 
-    async fn look_up(&self, ip: IpAddr) -> io::Result<String> {
-        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
-        let resolve = Arc::clone(&self.resolve);
+    /// The name if it is known, or else the lookup to wait for: the one that is under way, or a
+    /// new one if there are not too many.
+    fn kept_or_running(
+        &self,
+        ip: IpAddr,
+        now: Instant,
+    ) -> Result<Option<String>, Option<watch::Receiver<Progress>>> {
+        let mut book = lock(&self.book);
+        if let Some(kept) = book.kept.get(&ip).filter(|kept| kept.until > now) {
+            return Ok(kept.name.clone());
+        }
+        if let Some(running) = book.running.get(&ip) {
+            return Err(Some(running.subscribe()));
+        }
+        if book.running.len() >= MOST_RUNNING {
+            return Err(None);
+        }
+        let (progress, lookup) = watch::channel(Progress::Queued);
+        book.running.insert(ip, progress.clone());
+        // A runtime that is ending drops the lookup at once, and that takes it out of the book.
+        drop(book);
+        let running = Running { ip, progress, book: Arc::clone(&self.book) };
+        let lookups = Arc::clone(&self.lookups);
+        tokio::spawn(running.look_up(Arc::clone(&self.resolve), lookups));
+        Err(Some(lookup))
+    }
+}
+
+/// A lookup that others can wait for; in the book until it is dropped.
+struct Running {
+    ip: IpAddr,
+    progress: watch::Sender<Progress>,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Running {
+    async fn look_up(self, resolve: Arc<Resolve>, lookups: Arc<Semaphore>) {
+        let permit = tokio::select! {
+            permit = lookups.acquire_owned() => permit,
+            () = self.is_given_up() => return,
+        };
+        // The semaphore is never closed.
+        let Ok(permit) = permit else { return };
+        self.progress.send_replace(Progress::Asking);
+        let ip = self.ip;
         // The permit goes with the thread: a lookup that nobody waits for any more still counts.
         let looking = tokio::task::spawn_blocking(move || {
             let found = resolve(ip);
             drop(permit);
             found
         });
-        looking.await.map_err(io::Error::other)?
+        let found = looking.await.map_err(io::Error::other).and_then(|found| found);
+        if let Err(error) = &found {
+            seldom!(warn, %ip, %error, "a reverse lookup failed");
+        }
+        let name = found.ok();
+        lock(&self.book).keep(ip, name.clone());
+        self.progress.send_replace(Progress::Done(name));
     }
 
-    fn keep(&self, ip: IpAddr, name: Option<String>) {
+    /// Waits until nobody waits for this lookup. Then nobody can begin to, either.
+    async fn is_given_up(&self) {
+        loop {
+            self.progress.closed().await;
+            let mut book = lock(&self.book);
+            if self.progress.receiver_count() == 0 {
+                book.forget(self);
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        lock(&self.book).forget(self);
+    }
+}
+
+impl Book {
+    fn forget(&mut self, lookup: &Running) {
+        if self.running.get(&lookup.ip).is_some_and(|own| own.same_channel(&lookup.progress)) {
+            self.running.remove(&lookup.ip);
+        }
+    }
+
+    /// Notes that there is no name, unless one has come meanwhile.
+    fn keep_failure(&mut self, ip: IpAddr) {
+        let now = Instant::now();
+        if self.kept.get(&ip).is_none_or(|kept| kept.until <= now) {
+            self.keep(ip, None);
+        }
+    }
+
+    fn keep(&mut self, ip: IpAddr, name: Option<String>) {
         let now = Instant::now();
         let until = now + if name.is_some() { KEPT } else { FAILURE_KEPT };
-        let mut kept = self.lock();
-        if kept.len() >= MOST_KEPT {
-            kept.retain(|_, kept| kept.until > now);
+        if self.kept.len() >= MOST_KEPT {
+            self.kept.retain(|_, kept| kept.until > now);
         }
-        if kept.len() < MOST_KEPT {
-            kept.insert(ip, Kept { until, name });
+        if self.kept.len() < MOST_KEPT || self.kept.contains_key(&ip) {
+            self.kept.insert(ip, Kept { until, name });
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, Kept>> {
-        // Nothing panics while the names are held.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    // Nothing panics while the book is held.
+    book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why the scheme `legacy` does not take a certificate for the peer's.
@@ -292,16 +404,80 @@ mod tests {
             Ok("late".to_owned())
         });
         dns.deadline = Duration::from_millis(20);
-        assert_eq!(dns.name([10, 0, 0, 2].into()).await, None);
+        let ip = [10, 0, 0, 2].into();
+        assert_eq!(dns.name(ip).await, None);
+        // That is kept, and the name when it comes after all.
+        dns.deadline = Duration::from_secs(3600);
+        assert_eq!(dns.name(ip).await, None);
         drop(release);
+        until(|| lock(&dns.book).running.is_empty()).await;
+        assert_eq!(dns.name(ip).await.unwrap(), "late");
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it takes too long");
+    }
+
+    #[tokio::test]
+    async fn tls_reverse_lookups_of_one_address_at_once_are_one() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let (release, hold) = std::sync::mpsc::channel::<()>();
+        let hold = Mutex::new(hold);
+        let dns = ReverseDns::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let _ = hold.lock().unwrap().recv();
+            Err(io::Error::other("no name"))
+        });
+        let ip: IpAddr = [10, 0, 0, 3].into();
+        let storm = futures_util::future::join_all((0..20).map(|_| dns.name(ip)));
+        let releasing = async {
+            let waiting =
+                || lock(&dns.book).running.get(&ip).map_or(0, watch::Sender::receiver_count);
+            until(|| waiting() == 20).await;
+            drop(release);
+        };
+        let (names, ()) = tokio::join!(storm, releasing);
+        assert_eq!(names, vec![None; 20]);
+        assert_eq!(dns.name(ip).await, None);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_a_reverse_lookup_that_found_no_thread_in_time_is_no_failure() {
+        let dns = ReverseDns::new(|_| Ok("name".to_owned()));
+        let all = u32::try_from(MOST_LOOKUPS).unwrap();
+        let busy = Arc::clone(&dns.lookups).acquire_many_owned(all).await.unwrap();
+        let ip: IpAddr = [10, 0, 0, 4].into();
+        assert_eq!(dns.name(ip).await, None);
+        // Nobody waits any more: it is not made later either.
+        while !lock(&dns.book).running.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(lock(&dns.book).kept.is_empty());
+        drop(busy);
+        assert_eq!(dns.name(ip).await.unwrap(), "name");
     }
 
     #[tokio::test]
     async fn tls_reverse_lookups_of_many_addresses_take_bounded_memory() {
         let dns = ReverseDns::new(|_| Ok("name".to_owned()));
+        let _busy = dns.lookups.acquire_many(u32::try_from(MOST_LOOKUPS).unwrap()).await.unwrap();
+        let address = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
+        let now = Instant::now();
+        let running: Vec<_> =
+            (0..MOST_RUNNING).map(|n| dns.kept_or_running(address(n), now)).collect();
+        assert!(running.iter().all(|lookup| matches!(lookup, Err(Some(_)))));
+        assert_eq!(dns.name(address(MOST_RUNNING)).await, None);
+        assert_eq!(lock(&dns.book).running.len(), MOST_RUNNING);
         for n in 0..MOST_KEPT + 10 {
-            dns.keep(IpAddr::from((n as u32).to_be_bytes()), Some("name".to_owned()));
+            lock(&dns.book).keep(address(n), Some("name".to_owned()));
         }
-        assert_eq!(dns.lock().len(), MOST_KEPT);
+        assert_eq!(lock(&dns.book).kept.len(), MOST_KEPT);
     }
 }

@@ -222,4 +222,37 @@ fn tickets_given_back_leave_nothing_behind() {
     assert!(book.entries.is_empty() && book.origins.is_empty());
     assert!(book.crowds.iter().all(BTreeSet::is_empty));
     assert_eq!((book.handshakes, book.overdue.len()), (0, 0));
+    assert!(book.turns.is_empty());
+}
+
+#[test]
+fn c14_who_leaves_while_it_waits_for_a_tls_handshake_waits_no_more() {
+    let gate = Gate::new(caps(9, 9, 1));
+    let (mut slow, mut turn) = handshaking(&gate, HERE);
+    assert!(has_come(&mut turn));
+    let (waiter, mut turn) = handshaking(&gate, THERE);
+    assert!(!has_come(&mut turn));
+    drop(waiter);
+    assert_eq!(slow.overdue(), Ok(()), "nobody waits any more");
+    assert!(gate.book().turns.is_empty());
+}
+
+#[test]
+fn c14_who_leaves_and_comes_back_has_one_turn_for_its_tls_handshake() {
+    let gate = Gate::new(caps(99, 99, 1));
+    let (mut now, _) = handshaking(&gate, HERE);
+    // Whether it leaves for good, or another connection of it stays.
+    let (_stays, _) = admitted(&gate, ELSEWHERE);
+    drop(handshaking(&gate, THERE));
+    drop(handshaking(&gate, ELSEWHERE));
+    let mut there: Vec<_> = (0..2).map(|_| handshaking(&gate, THERE)).collect();
+    let mut elsewhere: Vec<_> = (0..2).map(|_| handshaking(&gate, ELSEWHERE)).collect();
+    assert_eq!(gate.book().turns.values().copied().collect::<Vec<_>>(), [THERE, ELSEWHERE]);
+    now.now(Doing::Worthy).unwrap();
+    for n in 0..2 {
+        for crowd in [&mut there, &mut elsewhere] {
+            assert!(has_come(&mut crowd[n].1));
+            crowd[n].0.now(Doing::Worthy).unwrap();
+        }
+    }
 }
