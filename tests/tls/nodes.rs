@@ -10,7 +10,7 @@ use rustix::process::{Signal, getuid};
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::certificates::{Authority, Keys, Leaf};
-use testkit::daemon::address_in;
+use testkit::port::Port;
 use testkit::process::{Process, Watched};
 use tls_policy::{CryptoSupport, Naming, TlsSettings, resolve};
 use tokio::runtime::Runtime;
@@ -100,7 +100,7 @@ pub(crate) struct Node {
     name: &'static str,
     flags: Vec<String>,
     directory: TempDir,
-    address: Option<SocketAddrV4>,
+    port: Port,
 }
 
 impl Node {
@@ -126,13 +126,12 @@ impl Node {
         open_to_others(directory.path());
         let link = directory.path().join(name);
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_alcazar"), link).expect("a link");
-        Self { name, flags, directory, address: None, process: None }
+        Self { process: None, name, flags, directory, port: Port::reserve() }
     }
 
-    /// Starts it and waits until it listens; from the second time on, on the same port.
+    /// Starts it and waits until it listens, always on the same port.
     pub(crate) fn start(&mut self, variables: &Variables) {
         assert!(self.process.is_none(), "{} runs already", self.name);
-        let port = self.address.map_or(0, |address| address.port());
         let mut command = Command::new(self.directory.path().join(self.name));
         command
             .env_clear()
@@ -140,11 +139,11 @@ impl Node {
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())
             .args(["--ip=127.0.0.1", "--hostname=127.0.0.1"])
-            .arg(format!("--port={port}"))
+            .arg(format!("--port={}", self.port.address().port()))
             .arg(format!("--work_dir={}", self.directory.path().join("work").display()))
             .args(&self.flags);
         let mut process = Process::start(command);
-        self.address = Some(address_in(&process.wait_for_line("listening on ")));
+        process.wait_for_line("listening on ");
         self.process = Some(process);
     }
 
@@ -164,7 +163,7 @@ impl Node {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddrV4 {
-        self.address.expect("it has been started")
+        self.port.address()
     }
 
     /// The running process.

@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod daemon;
 pub mod http;
+pub mod port;
 pub mod process;
 pub mod shared;
 pub mod tools;

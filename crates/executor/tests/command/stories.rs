@@ -1,6 +1,7 @@
 //! What an agent sees of an executor, and what a task sees of it.
 
 use launch::User;
+use testkit::port::Port;
 use tls_policy::{NameCheck, Recognize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport::tls::Security;
@@ -216,7 +217,8 @@ pub(crate) fn a_shutdown_ends_task_and_executor() {
 pub(crate) fn updates_survive_the_agent() {
     run(async {
         let authority = Authority::new();
-        let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
+        let port = Port::reserve();
+        let mut agent = Agent::start(authority.security("a"), port.address().into());
         let address = agent.address();
         let options = Options { trust: Some(authority.trust()), ..Options::default() };
         let mut executor = Executor::start(address, options);
@@ -298,7 +300,8 @@ pub(crate) fn another_agent_is_told_nothing() {
 pub(crate) fn an_executor_that_was_started_in_plaintext_follows_its_agent_to_tls_and_back() {
     run(async {
         let authority = Authority::new();
-        let mut agent = Agent::start(Security::DangerPlaintext, ([127, 0, 0, 1], 0).into());
+        let port = Port::reserve();
+        let mut agent = Agent::start(Security::DangerPlaintext, port.address().into());
         let address = agent.address();
         let mut executor = Executor::start(address, Options::default());
         agent.subscribed(framework()).await;
@@ -328,7 +331,8 @@ pub(crate) fn an_executor_that_verifies_its_agent_over_tls_never_follows_it_to_p
             names: NameCheck::ChainOnly,
         };
         for trust in [authority.trust(), chain] {
-            let mut agent = Agent::start(authority.security("a"), ([127, 0, 0, 1], 0).into());
+            let port = Port::reserve();
+            let mut agent = Agent::start(authority.security("a"), port.address().into());
             let address = agent.address();
             let options = Options { trust: Some(trust), ..Options::default() };
             let _executor = Executor::start(address, options);
