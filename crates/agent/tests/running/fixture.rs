@@ -21,6 +21,7 @@ use model::role::Role;
 use model::time::Timestamp;
 use pki::Authority;
 use tempfile::TempDir;
+use testkit::port::Port;
 use tokio::sync::mpsc;
 use transport::client::{Call, Client, Reply};
 use transport::counters::Counters;
@@ -278,14 +279,14 @@ impl Master {
 pub(crate) struct Home {
     directory: TempDir,
     pub(crate) trust: Trust,
-    port: u16,
+    port: Port,
 }
 
 impl Home {
     pub(crate) fn new(trust: Trust) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        Self { directory, trust, port: 0 }
+        Self { directory, trust, port: Port::reserve() }
     }
 
     pub(crate) fn settings(&self, master: &Master) -> Settings {
@@ -299,7 +300,7 @@ impl Home {
             fetch: fetcher::Settings::default(),
         };
         Settings {
-            listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port),
+            listen: self.port.address(),
             advertise_ip: None,
             advertise_port: None,
             hostname: None,
@@ -348,11 +349,9 @@ impl Home {
         }
     }
 
-    /// Starts the agent; later starts are on the port of the first.
-    pub(crate) async fn start(&mut self, master: &Master) -> Running {
-        let agent = start(self.settings(master)).await.unwrap();
-        self.port = agent.address().port();
-        agent
+    /// Starts the agent, always on the same port.
+    pub(crate) async fn start(&self, master: &Master) -> Running {
+        start(self.settings(master)).await.unwrap()
     }
 
     /// One request to the agent by the component `path`.

@@ -24,7 +24,7 @@ async fn content(path: &Path) -> String {
 
 pub(crate) fn a_task_runs_to_its_end_and_what_it_printed_can_be_read() {
     run(async {
-        let mut home = Home::new(Trust::certificates());
+        let home = Home::new(Trust::certificates());
         let mut master = Master::start(&home.trust).await;
         let agent = home.start(&master).await;
         master.takes(&agent).await;
@@ -49,7 +49,7 @@ pub(crate) fn a_task_runs_to_its_end_and_what_it_printed_can_be_read() {
 
 pub(crate) fn a_task_survives_its_agent_and_no_update_is_lost() {
     run(async {
-        let mut home = Home::new(Trust::certificates());
+        let home = Home::new(Trust::certificates());
         let mut master = Master::start(&home.trust).await;
         let agent = home.start(&master).await;
         master.takes(&agent).await;
@@ -75,7 +75,7 @@ pub(crate) fn a_task_survives_its_agent_and_no_update_is_lost() {
 
 pub(crate) fn a_killed_task_ends_and_nothing_of_it_is_left() {
     run(async {
-        let mut home = Home::new(Trust::certificates());
+        let home = Home::new(Trust::certificates());
         let mut master = Master::start(&home.trust).await;
         let agent = home.start(&master).await;
         master.takes(&agent).await;
@@ -97,7 +97,7 @@ pub(crate) fn a_killed_task_ends_and_nothing_of_it_is_left() {
 /// B4, the attack over the wire: somebody who can reach the port plays an executor.
 pub(crate) fn a_call_without_its_containers_token_is_refused() {
     run(async {
-        let mut home = Home::new(Trust::certificates());
+        let home = Home::new(Trust::certificates());
         let mut master = Master::start(&home.trust).await;
         let agent = home.start(&master).await;
         master.takes(&agent).await;
@@ -124,7 +124,7 @@ pub(crate) fn a_call_without_its_containers_token_is_refused() {
 
 pub(crate) fn strangers_get_nothing_and_messages_without_a_bound_sender_are_dropped() {
     run(async {
-        let mut home = Home::new(Trust::certificates());
+        let home = Home::new(Trust::certificates());
         let mut master = Master::start(&home.trust).await;
         let agent = home.start(&master).await;
         master.takes(&agent).await;
@@ -153,7 +153,7 @@ pub(crate) fn strangers_get_nothing_and_messages_without_a_bound_sender_are_drop
 
 pub(crate) fn in_plaintext_a_task_runs_too() {
     run(async {
-        let mut home = Home::new(Trust::Plaintext);
+        let home = Home::new(Trust::Plaintext);
         let mut master = Master::start(&home.trust).await;
         let agent = home.start(&master).await;
         master.takes(&agent).await;
@@ -176,7 +176,7 @@ pub(crate) fn an_agent_over_tls_without_trust_for_executors_does_not_start() {
 
 pub(crate) fn an_agent_that_is_told_to_shut_down_ends() {
     run(async {
-        let mut home = Home::new(Trust::certificates());
+        let home = Home::new(Trust::certificates());
         let mut master = Master::start(&home.trust).await;
         let mut agent = home.start(&master).await;
         master.takes(&agent).await;
