@@ -224,12 +224,13 @@ impl Server {
     /// Accepts no more connections, lets each finish the request it is at, ends streams, and
     /// closes what is still open after `grace`.
     pub async fn stop(self, grace: Duration) {
-        let Self { stop, accepting, .. } = self;
+        let Self { stop, mut accepting, .. } = self;
         stop.send_replace(true);
-        let abort = accepting.abort_handle();
-        if tokio::time::timeout(grace, accepting).await.is_err() {
-            // Dropping the task drops its set of connections, which ends them.
-            abort.abort();
+        if tokio::time::timeout(grace, &mut accepting).await.is_err() {
+            // Dropping the task drops its set of connections, which ends them, and the listener:
+            // whoever waits for this may bind the port again. How it ended is known.
+            accepting.abort();
+            let _ = accepting.await;
         }
     }
 }
