@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Signal, getuid};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::certificates::{Authority, Keys, Leaf};
+use testkit::daemon::open_to_others;
 use testkit::port::Port;
 use testkit::process::{Process, Watched};
 use tls_policy::{CryptoSupport, Naming, TlsSettings, resolve};
@@ -230,14 +231,5 @@ impl Asking {
     pub(crate) fn json(&self, at: SocketAddrV4, target: &str) -> Option<Value> {
         let (status, body) = self.get(at, target).ok()?;
         (status == 200).then(|| serde_json::from_str(&body).expect("JSON"))
-    }
-}
-
-/// Makes a directory traversable for everybody, where tasks may run as somebody else.
-fn open_to_others(directory: &Path) {
-    if getuid().is_root() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(directory, mode).expect("our own directory");
     }
 }

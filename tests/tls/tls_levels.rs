@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use testkit::certificates::{Authority, Keys, Leaf};
 use testkit::process::{Process, eventually};
+use testkit::tools::{run, tool};
 use transport::client::Call;
 
 use crate::framework::Framework;
@@ -324,18 +325,12 @@ fn curl(
     path: &str,
     arguments: &[&str],
 ) -> Option<(u16, String)> {
-    let output = Command::new("curl")
+    let (output, _) = run(tool("curl")?
         .args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--cacert"])
         .arg(certificates.path("ca.pem"))
         .args(arguments)
-        .arg(format!("https://{}{path}", node.address()))
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = output else {
-        testkit::skipped("no curl on this machine");
-        return None;
-    };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        .arg(format!("https://{}{path}", node.address())));
+    let text = String::from_utf8_lossy(&output.stdout);
     let (body, status) = text.rsplit_once('\n').expect("a last line");
     Some((status.parse().expect("a status"), body.to_owned()))
 }

@@ -81,7 +81,7 @@ pub fn address_in(line: &str) -> SocketAddrV4 {
 }
 
 /// Makes a directory traversable for everybody, where tasks may run as somebody else.
-pub(crate) fn open_to_others(directory: &Path) {
+pub fn open_to_others(directory: &Path) {
     if getuid().is_root() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::Permissions::from_mode(0o755);
