@@ -13,21 +13,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &["model"]),
     // Pure crates do not know each other; the programs join them.
     ("allocator", &["model"]),
+    ("authn", &["model"]),
     ("libprocess", &["model"]),
     ("pki", &["model"]),
     ("settings", &["model"]),
     ("tls-policy", &["model"]),
     // Drivers.
-    ("endpoints", &["libprocess", "model", "tls-policy", "transport", "wire"]),
+    ("endpoints", &["authn", "libprocess", "model", "tls-policy", "transport", "wire"]),
     ("launch", &["model", "tls-policy"]),
     ("registry", &["model", "wire"]),
-    ("transport", &["libprocess", "model", "tls-policy", "wire"]),
-    ("scheduler", &["libprocess", "model", "transport", "wire"]),
+    ("transport", &["authn", "libprocess", "model", "tls-policy", "wire"]),
+    ("scheduler", &["authn", "libprocess", "model", "transport", "wire"]),
     // Programs.
     ("executor", &["launch", "libprocess", "model", "tls-policy", "transport", "wire"]),
     (
         "agent",
         &[
+            "authn",
             "endpoints",
             "launch",
             "libprocess",
@@ -42,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "master",
         &[
             "allocator",
+            "authn",
             "endpoints",
             "libprocess",
             "model",
@@ -56,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "agent",
+            "authn",
             "endpoints",
             "executor",
             "libprocess",
@@ -70,12 +74,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("bench", &["endpoints", "libprocess", "model", "tls-policy", "transport"]),
-    ("testkit", &["libprocess", "model", "pki", "tls-policy", "transport", "wire"]),
+    ("bench", &["authn", "endpoints", "libprocess", "model", "tls-policy", "transport"]),
+    ("testkit", &["authn", "libprocess", "model", "pki", "tls-policy", "transport", "wire"]),
 ];
 
 /// What a pure crate must not reach, directly: an engine that could open a socket sooner or later does.
-const PURE: &[&str] = &["model", "wire", "allocator", "libprocess", "settings", "tls-policy"];
+const PURE: &[&str] =
+    &["model", "wire", "allocator", "authn", "libprocess", "settings", "tls-policy"];
 const IMPURE: &[&str] = &["tokio", "hyper", "openssl", "rustix", "nix", "redb"];
 
 pub(crate) fn check(graph: &Graph) -> anyhow::Result<()> {

@@ -34,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
+use transport::sessions::Sessions;
 
 use crate::checkpoint::{RecoverError, Store, StoreError, boot_id};
 use crate::containerizer::Containerizer;
@@ -265,6 +266,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
 
     let counters = Arc::clone(&agent.counted.transport);
     let listeners = Arc::new(Listeners::default());
+    let sessions = Arc::new(Sessions::default());
     let (exits, exited) = mpsc::channel(EXITS);
     let messenger = Messenger::new(MessengerParts {
         own,
@@ -272,6 +274,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         settings: settings.messenger,
         counters: Arc::clone(&counters),
         listeners: Arc::clone(&listeners),
+        sessions: Arc::clone(&sessions),
         exits,
     });
     let site = Site::new(Arc::clone(&agent), table(), posture);
@@ -295,7 +298,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
     tokio::spawn(trust::follow(tls, replaced, agent.inbox.clone()));
     let server = Server::start(
         listener,
-        ServerParts { security, handler, settings: settings.server, counters, listeners },
+        ServerParts { security, handler, settings: settings.server, counters, listeners, sessions },
     )
     .map_err(failed)?;
     tracing::info!(%pid, "the agent is up; listening on {address}");

@@ -106,6 +106,7 @@ fn parts(security: Security, data: PathBuf) -> ServerParts<Program> {
         settings: Settings::default(),
         counters: Arc::new(Counters::default()),
         listeners: Arc::new(Listeners::default()),
+        sessions: Arc::default(),
     }
 }
 

@@ -235,7 +235,10 @@ mod tests {
     use super::*;
 
     fn peer() -> PeerFacts {
-        PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())
+        PeerFacts::plaintext(
+            libprocess::sender::ConnectionId(0),
+            "127.0.0.1:40000".parse().unwrap(),
+        )
     }
 
     fn caller(identity: Option<&str>) -> Caller {

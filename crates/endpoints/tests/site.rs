@@ -100,7 +100,10 @@ fn peer(identity: Option<&str>) -> PeerFacts {
         identity: identity.map(|i| i.parse().unwrap()),
         certified: identity.is_some(),
         encrypted: identity.is_some(),
-        ..PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())
+        ..PeerFacts::plaintext(
+            libprocess::sender::ConnectionId(0),
+            "127.0.0.1:40000".parse().unwrap(),
+        )
     }
 }
 

@@ -1,15 +1,23 @@
 //! Who sent a message: from a claim in a header to a sender that the connection vouches for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use model::identity::{Identity, Kind};
+use model::principal::{Kinds, Owner};
 
 use crate::upid::Upid;
+
+/// Which connection of this process, accepted or dialled; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
 
 /// What a connection proves about its other end. Filled by the `transport` crate alone, once,
 /// after the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerFacts {
+    /// The connection that proves it.
+    pub connection: ConnectionId,
     /// The socket's remote address.
     pub address: SocketAddr,
     /// The identity in the peer's verified certificate. `None` if it presented no certificate
@@ -24,13 +32,19 @@ pub struct PeerFacts {
     pub vouched_addresses: Vec<IpAddr>,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
+    /// The connection's `tls-exporter` value (RFC 9266), the same on both its ends and on no other
+    /// connection. `None` where there is none that is unique: in plaintext, and on TLS 1.2 without
+    /// extended master secret.
+    pub channel_binding: Option<[u8; 32]>,
 }
 
 impl PeerFacts {
     /// What a plaintext connection proves: where it comes from.
     #[must_use]
-    pub fn plaintext(address: SocketAddr) -> Self {
+    pub fn plaintext(connection: ConnectionId, address: SocketAddr) -> Self {
         Self {
+            connection,
+            channel_binding: None,
             address,
             identity: None,
             principal: None,
@@ -61,11 +75,52 @@ pub enum Binding {
     DangerSourceAddress,
 }
 
+/// Somebody authenticated by SASL: what that exchange proved, for as long as it is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Which of this process's sessions.
+    pub id: SessionId,
+    /// Who it is; `None` for a server, which has no name but has proved that it knows ours.
+    pub principal: Option<String>,
+    /// As what kinds of component it may speak.
+    pub kinds: Kinds,
+    /// By which mechanism.
+    pub mechanism: String,
+}
+
+/// Which session of this process; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// How the connection of a message is tied to the exchange that made a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// It is the connection on which the exchange took place.
+    Exchange,
+    /// It has proved by the session's key that its other end took part in the exchange.
+    Keyed,
+    /// Only for stock peers, where that is allowed by name: it comes from the same address, shows
+    /// the same certificate if any, and the time for this is not over.
+    DangerSameAddress,
+}
+
+/// A session and how this connection is tied to it. Only the book of sessions in `transport`
+/// makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionProof {
+    /// The session.
+    pub session: Arc<Session>,
+    /// The tie.
+    pub tie: Tie,
+}
+
 /// A sender that the connection vouches for. Only [`bind`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundPid {
     upid: Upid,
     identity: Option<Identity>,
+    certificate: Option<String>,
+    session: Option<SessionProof>,
 }
 
 impl BoundPid {
@@ -81,11 +136,35 @@ impl BoundPid {
         self.identity.as_ref()
     }
 
-    /// Whether this sender may speak as a component of `kind`: its certificate says so, or nobody
-    /// proves here what kind of component it is.
+    /// The session that the connection belongs to; `None` if the sender has not authenticated by
+    /// SASL, or not so that this connection is tied to it.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionProof> {
+        self.session.as_ref()
+    }
+
+    /// The principal that the sender proved by SASL.
+    #[must_use]
+    pub fn principal(&self) -> Option<&str> {
+        self.session.as_ref().and_then(|proof| proof.session.principal.as_deref())
+    }
+
+    /// To whom belongs what this sender brings.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let certificate = self.identity.as_ref().map(ToString::to_string);
+        Owner {
+            certificate: certificate.or_else(|| self.certificate.clone()),
+            principal: self.principal().map(str::to_owned),
+        }
+    }
+
+    /// Whether this sender may speak as a component of `kind`: its certificate and its session
+    /// say so, as far as it has them; who has neither proves here nothing about its kind.
     #[must_use]
     pub fn may_speak_as(&self, kind: Kind) -> bool {
         self.identity.as_ref().is_none_or(|i| i.kind() == kind)
+            && self.session.as_ref().is_none_or(|proof| proof.session.kinds.contains(kind))
     }
 }
 
@@ -123,16 +202,21 @@ pub enum BindError {
 ///
 /// `listener` is who proved, on a connection that *we* opened to the claimed address, to listen
 /// there; `None` if no such connection is open. Several components of one machine share its IP
-/// address, so that their certificates alone would let one claim the port of another.
+/// address, so that their certificates alone would let one claim the port of another. `session` is
+/// what the book of sessions says about the claim on this connection.
 pub fn bind(
     claimed: ClaimedPid,
     peer: &PeerFacts,
     rule: Binding,
     listener: Option<&Identity>,
+    session: Option<SessionProof>,
 ) -> Result<BoundPid, BindError> {
     let ClaimedPid(upid) = claimed;
     let ip = IpAddr::V4(*upid.address.ip());
-    let from_there = peer.address.ip().to_canonical() == ip;
+    let from_there = is_same_host(peer.address.ip().to_canonical(), ip);
+    let bound = |upid, identity| {
+        Ok(BoundPid { upid, identity, certificate: peer.principal.clone(), session })
+    };
     match (rule, &peer.identity) {
         (Binding::Certificate, None) => Err(BindError::NoCertificate { claimed: upid }),
         (Binding::Certificate, Some(claimant)) => {
@@ -146,23 +230,30 @@ pub fn bind(
                     listener: Box::new(listener.clone()),
                 });
             }
-            Ok(BoundPid { upid, identity: Some(claimant.clone()) })
+            bound(upid, Some(claimant.clone()))
         }
         (Binding::AnyCertificate, identity) => {
             if !peer.certified {
                 Err(BindError::NoCertificate { claimed: upid })
             } else if from_there || peer.vouched_addresses.contains(&ip) {
-                Ok(BoundPid { upid, identity: identity.clone() })
+                bound(upid, identity.clone())
             } else {
                 Err(BindError::OtherAddress { claimed: upid, actual: peer.address })
             }
         }
         (Binding::DangerSourceAddress, identity) => {
             if from_there {
-                Ok(BoundPid { upid, identity: identity.clone() })
+                bound(upid, identity.clone())
             } else {
                 Err(BindError::OtherAddress { claimed: upid, actual: peer.address })
             }
         }
     }
+}
+
+/// Whether a connection from `from` comes from the machine that has the address `claimed`. All
+/// loopback addresses are this machine's, and which of them a connection comes from is the
+/// kernel's choice.
+fn is_same_host(from: IpAddr, claimed: IpAddr) -> bool {
+    from == claimed || (from.is_loopback() && claimed.is_loopback())
 }

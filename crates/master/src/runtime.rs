@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
+use transport::sessions::Sessions;
 use wire::v1;
 
 use crate::engine::Engine;
@@ -182,6 +183,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     });
 
     let listeners = Arc::new(Listeners::default());
+    let sessions = Arc::new(Sessions::default());
     let (exits, exited) = mpsc::channel(EXITS);
     let messenger = Messenger::new(MessengerParts {
         own,
@@ -189,6 +191,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         settings: settings.messenger,
         counters: Arc::clone(&counters),
         listeners: Arc::clone(&listeners),
+        sessions: Arc::clone(&sessions),
         exits,
     });
     let site = Site::new(Arc::clone(&master), table(), Posture::of(&security));
@@ -209,7 +212,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     let driver = tokio::spawn(driver.run(effects));
     let server = Server::start(
         listener,
-        ServerParts { security, handler, settings: settings.server, counters, listeners },
+        ServerParts { security, handler, settings: settings.server, counters, listeners, sessions },
     )
     .map_err(failed)?;
     tracing::info!(id = info.id, pid = info.pid(), "the master leads; listening on {address}");

@@ -46,6 +46,17 @@ impl fmt::Display for Kind {
     }
 }
 
+impl FromStr for Kind {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| IdentityError::Kind(text.to_owned()))
+    }
+}
+
 /// Why a text is not an identity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
@@ -150,11 +161,7 @@ impl FromStr for Identity {
         else {
             return Err(form());
         };
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|k| k.as_str() == kind)
-            .ok_or_else(|| IdentityError::Kind(kind.to_owned()))?;
-        Self::new(TrustDomain::new(domain)?, kind, name)
+        Self::new(TrustDomain::new(domain)?, kind.parse()?, name)
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod id;
 pub mod identity;
+pub mod principal;
 pub mod resources;
 pub mod role;
 pub mod time;

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::seldom;
+use crate::sessions::fresh_connection;
 use crate::stream::{Enduring, KeepAlive, Stream, prepare};
 use crate::tls::{Contexts, Expected, HandshakeError, Security};
 
@@ -91,7 +92,7 @@ impl Dial<'_> {
                     seldom!(info, %address, "a peer speaks no TLS: dialled in plaintext");
                     let socket = self.connected().await?;
                     contexts.counters().downgrade_dialled();
-                    Ok((Stream::Plain(socket), PeerFacts::plaintext(address)))
+                    Ok((Stream::Plain(socket), PeerFacts::plaintext(fresh_connection(), address)))
                 }
                 (Err(Failed::NoTls(error) | Failed::Finally(error)), _) => Err(error),
             }
@@ -129,7 +130,7 @@ impl Dial<'_> {
         match self.security {
             Security::DangerPlaintext => {
                 let socket = self.connected().await.map_err(Failed::Finally)?;
-                Ok((Stream::Plain(socket), PeerFacts::plaintext(address)))
+                Ok((Stream::Plain(socket), PeerFacts::plaintext(fresh_connection(), address)))
             }
             Security::Tls(contexts) => {
                 contexts.may_dial(name, expected).map_err(failed)?;

@@ -14,6 +14,7 @@ pub mod counters;
 pub mod messenger;
 pub mod seldom;
 pub mod server;
+pub mod sessions;
 pub mod tls;
 
 mod causes;

@@ -18,6 +18,7 @@ use model::identity::Identity;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::counters::Counters;
+use crate::sessions::Sessions;
 use crate::stream::KeepAlive;
 use crate::tls::{Expected, Security};
 
@@ -42,6 +43,8 @@ pub struct MessengerParts {
     pub counters: Arc<Counters>,
     /// Who is known to listen where; the same for the program's server.
     pub listeners: Arc<Listeners>,
+    /// Who has authenticated by SASL; the same for the program's server.
+    pub sessions: Arc<Sessions>,
     /// Where exit events are put. Keep receiving: a connection whose exit event is not taken
     /// waits.
     pub exits: mpsc::Sender<Exited>,

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::counters::Counters;
 use crate::messenger::Listeners;
+use crate::sessions::Sessions;
 use crate::stream::{KeepAlive, prepare};
 use crate::tls::Security;
 use memory::Memory;
@@ -179,6 +180,8 @@ pub struct ServerParts<H> {
     pub counters: Arc<Counters>,
     /// Who is known to listen where: that of the program's messenger.
     pub listeners: Arc<Listeners>,
+    /// Who has authenticated by SASL: that of the program's messenger.
+    pub sessions: Arc<Sessions>,
 }
 
 /// A server that runs until it is stopped.

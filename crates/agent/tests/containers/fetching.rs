@@ -279,6 +279,7 @@ fn serve_https(ip: IpAddr) -> (Server, Vec<u8>) {
         settings: transport::server::Settings::default(),
         counters: Arc::default(),
         listeners: Arc::default(),
+        sessions: Arc::default(),
     };
     let listener = transport::server::bind(([127, 0, 0, 1], 0).into()).unwrap();
     (Server::start(listener, parts).unwrap(), roots_pem)

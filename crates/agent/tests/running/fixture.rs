@@ -27,6 +27,7 @@ use transport::client::{Call, Client, Reply};
 use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Handler, Receipt, Received, Request, Response, Server, ServerParts};
+use transport::sessions::Sessions;
 use transport::tls::{Contexts, Expected, Leaf, Offer, Security, TlsMaterial};
 use wire::internal as i;
 use wire::v1::{self, TaskState};
@@ -115,12 +116,14 @@ impl Master {
         let (exits, exited) = mpsc::channel(16);
         let counters = Arc::new(Counters::default());
         let listeners = Arc::new(Listeners::default());
+        let sessions = Arc::new(Sessions::default());
         let messenger = Messenger::new(MessengerParts {
             own,
             security: security.clone(),
             settings: transport::messenger::Settings::default(),
             counters: Arc::clone(&counters),
             listeners: Arc::clone(&listeners),
+            sessions: Arc::clone(&sessions),
             exits,
         });
         let server = Server::start(
@@ -131,6 +134,7 @@ impl Master {
                 settings: transport::server::Settings::default(),
                 counters,
                 listeners,
+                sessions,
             },
         )
         .unwrap();

@@ -104,6 +104,7 @@ impl Side {
             settings: Settings::default(),
             counters: Arc::clone(&counters),
             listeners: Arc::new(Listeners::default()),
+            sessions: Arc::default(),
             exits,
         });
         let to = Upid::new("master", server.address);

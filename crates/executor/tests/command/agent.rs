@@ -134,6 +134,7 @@ impl Agent {
             settings: transport::server::Settings::default(),
             counters: Arc::default(),
             listeners: Arc::default(),
+            sessions: Arc::default(),
         };
         let listener = transport::server::bind(address).unwrap();
         let server = Server::start(listener, parts).unwrap();

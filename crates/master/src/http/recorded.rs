@@ -308,7 +308,10 @@ async fn ask(site: &Site<Master>, request: &Message) -> Got {
         query: query.to_owned(),
         target: target.to_owned(),
         headers: request.headers.iter().map(header).collect(),
-        peer: Arc::new(PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap())),
+        peer: Arc::new(PeerFacts::plaintext(
+            libprocess::sender::ConnectionId(0),
+            "127.0.0.1:40000".parse().unwrap(),
+        )),
     };
     let body = Bytes::from(request.body.clone());
     let (parts, body) = site.answer(head, async { Ok(body) }).await.into_parts();

@@ -54,10 +54,10 @@ pub(crate) fn bound(upid: &str, identity: Option<Identity>) -> BoundPid {
         certified: identity.is_some(),
         encrypted: identity.is_some(),
         identity,
-        ..PeerFacts::plaintext(SocketAddr::V4(upid.address))
+        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), SocketAddr::V4(upid.address))
     };
     let rule = if facts.encrypted { Binding::Certificate } else { Binding::DangerSourceAddress };
-    bind(ClaimedPid(upid), &facts, rule, None).unwrap()
+    bind(ClaimedPid(upid), &facts, rule, None, None).unwrap()
 }
 
 /// Agent number `n`, at its own address, with its own certificate.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Handler, Receipt, Received, Request, Response, Server, ServerParts, bind};
+use transport::sessions::Sessions;
 use transport::tls::Expected;
 use wire::{Described, internal, v1};
 
@@ -46,6 +47,7 @@ impl Agent {
         let security = cluster.trust.security(Some(&format!("agent/{name}")));
         let counters = Arc::new(Counters::default());
         let listeners = Arc::new(Listeners::default());
+        let sessions = Arc::new(Sessions::default());
         let (exits, mut exited) = mpsc::channel(16);
         tokio::spawn(async move { while exited.recv().await.is_some() {} });
         let messenger = Messenger::new(MessengerParts {
@@ -54,12 +56,13 @@ impl Agent {
             settings: transport::messenger::Settings::default(),
             counters: Arc::clone(&counters),
             listeners: Arc::clone(&listeners),
+            sessions: Arc::clone(&sessions),
             exits,
         });
         let (sender, inbox) = mpsc::unbounded_channel();
         let settings = transport::server::Settings::default();
         let handler = Ear(sender);
-        let parts = ServerParts { security, handler, settings, counters, listeners };
+        let parts = ServerParts { security, handler, settings, counters, listeners, sessions };
         let server = Server::start(listener, parts).unwrap();
         let master = Upid::new("master", cluster.master.address());
         Self { pid: Upid::new("slave(1)", own), messenger, master, inbox, _server: server }

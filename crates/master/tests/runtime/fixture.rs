@@ -158,6 +158,7 @@ impl Cluster {
             settings: transport::messenger::Settings::default(),
             counters: Arc::new(Counters::default()),
             listeners: Arc::new(Listeners::default()),
+            sessions: Arc::default(),
             exits,
         })
     }

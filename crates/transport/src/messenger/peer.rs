@@ -315,6 +315,7 @@ mod tests {
             settings: Settings::default(),
             counters: Arc::default(),
             listeners: Arc::default(),
+            sessions: Arc::default(),
             exits,
         };
         let peers = Mutex::new(Peers::default());

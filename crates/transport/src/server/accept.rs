@@ -17,6 +17,7 @@ use super::gate::{Admission, Doing, Gate, Ticket};
 use super::unanswered::Unanswered;
 use super::{Handler, Shared, told_to_stop};
 use crate::seldom;
+use crate::sessions::fresh_connection;
 use crate::stream::{Enduring, Stream};
 use crate::tls::{Contexts, Failure, Security};
 
@@ -115,7 +116,7 @@ async fn open<H: Handler>(
         match &shared.parts.security {
             Security::DangerPlaintext => {
                 let socket = Enduring::new(socket.answer()?);
-                Some((Stream::Plain(socket), PeerFacts::plaintext(address)))
+                Some((Stream::Plain(socket), PeerFacts::plaintext(fresh_connection(), address)))
             }
             Security::Tls(contexts) => {
                 secure(socket, address, contexts, &shared, &mut ticket).await
@@ -165,7 +166,10 @@ async fn secure<H: Handler>(
         Opening::Plain if accepts_plaintext(contexts) => {
             contexts.counters().downgrade_accepted();
             seldom!(info, %address, "a peer speaks no TLS: served in plaintext");
-            Some((Stream::Plain(Enduring::new(socket.answer()?)), PeerFacts::plaintext(address)))
+            Some((
+                Stream::Plain(Enduring::new(socket.answer()?)),
+                PeerFacts::plaintext(fresh_connection(), address),
+            ))
         }
         Opening::Plain => {
             contexts.counters().failed(Failure::NoTls);
@@ -292,6 +296,7 @@ mod tests {
             settings: Settings::default(),
             counters: Arc::default(),
             listeners: Arc::default(),
+            sessions: Arc::default(),
         };
         let memory = super::super::Memory::new(1, 1);
         let shared = Arc::new(Shared { parts, memory, stopped });

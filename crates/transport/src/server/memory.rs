@@ -131,7 +131,7 @@ mod tests {
     fn facts(address: &str, identity: Option<&str>) -> PeerFacts {
         let address: SocketAddr = address.parse().unwrap();
         let identity = identity.map(|text| text.parse().unwrap());
-        PeerFacts { identity, ..PeerFacts::plaintext(address) }
+        PeerFacts { identity, ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), address) }
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,7 @@ use super::recheck::{self, Recheck};
 use super::reverse::{self, ReverseDns};
 use super::{Expected, MaterialError, TlsMaterial, context};
 use crate::seldom;
+use crate::sessions::fresh_connection;
 use crate::stream::{Enduring, Stream};
 
 /// The TLS contexts of a program, for both roles. They can be replaced while connections are
@@ -380,7 +381,7 @@ fn host_name<'a>(dialled: Option<&'a str>, expected: &'a Expected) -> Option<&'a
 
 /// The facts of an encrypted connection whose peer proved nothing.
 fn encrypted(address: SocketAddr) -> PeerFacts {
-    PeerFacts { encrypted: true, ..PeerFacts::plaintext(address) }
+    PeerFacts { encrypted: true, ..PeerFacts::plaintext(fresh_connection(), address) }
 }
 
 /// The rules of contexts that were made from material in memory.
@@ -478,12 +479,11 @@ impl Built {
         names: Names,
     ) -> PeerFacts {
         PeerFacts {
-            address,
             identity,
             principal: self.inputs.principals.principal(&names.texts),
             certified: true,
             vouched_addresses: names.addresses,
-            encrypted: true,
+            ..encrypted(address)
         }
     }
 }

@@ -271,6 +271,7 @@ pub(crate) fn serve_with(security: Security, settings: Settings, answer: Answer)
         settings,
         counters: Arc::clone(&counters),
         listeners: Arc::clone(&listeners),
+        sessions: Arc::default(),
     };
     let server = Server::start(listener, parts).unwrap();
     let SocketAddr::V4(address) = server.address() else { panic!("not IPv4") };
@@ -301,6 +302,7 @@ pub(crate) fn messenger_with(
         settings,
         counters: Arc::default(),
         listeners: Arc::default(),
+        sessions: Arc::default(),
         exits,
     });
     (messenger, events)

@@ -104,6 +104,7 @@ async fn a1_one_agent_cannot_speak_from_the_port_of_another_on_the_same_machine(
             settings: alcazar_transport::messenger::Settings::default(),
             counters: Arc::clone(&master.counters),
             listeners: Arc::clone(&master.listeners),
+            sessions: Arc::default(),
             exits,
         },
     );

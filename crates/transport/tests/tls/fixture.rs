@@ -149,6 +149,7 @@ pub(crate) fn serve(rules: &TlsRules) -> Running {
         settings: Settings::default(),
         counters: Arc::new(Counters::default()),
         listeners: Arc::new(Listeners::default()),
+        sessions: Arc::default(),
     };
     let server = Server::start(listener, parts).unwrap();
     Running { address: server.address(), _server: server, contexts }

@@ -85,7 +85,7 @@ fn tls_messages_are_bound_as_the_rules_prove_their_senders() {
     let (folder, root) = (Folder::new(), Authority::root("root"));
     let own = root.issue(&names(&["DNS:localhost"]));
     let address = ([127, 0, 0, 1], 1).into();
-    let plain = PeerFacts::plaintext(address);
+    let plain = PeerFacts::plaintext(libprocess::sender::ConnectionId(0), address);
     let encrypted = PeerFacts { encrypted: true, ..plain.clone() };
     let mut rules = folder.asking(&own, &root, NameCheck::ChainOnly);
     for (demand, binding) in [

@@ -81,10 +81,10 @@ pub(super) fn sender(pid: &str, identity: Option<&str>) -> BoundPid {
         vouched_addresses: vec![(*upid.address.ip()).into()],
         certified: identity.is_some(),
         encrypted: identity.is_some(),
-        ..PeerFacts::plaintext(upid.address.into())
+        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), upid.address.into())
     };
     let rule = if identity.is_some() { Binding::Certificate } else { Binding::DangerSourceAddress };
-    bind(ClaimedPid(upid), &peer, rule, None).unwrap()
+    bind(ClaimedPid(upid), &peer, rule, None, None).unwrap()
 }
 
 pub(super) fn master() -> BoundPid {

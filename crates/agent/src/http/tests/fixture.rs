@@ -233,7 +233,10 @@ impl<'a> Asked<'a> {
         let header = |(name, value): &(&str, String)| {
             (name.parse::<http::HeaderName>().unwrap(), value.parse::<http::HeaderValue>().unwrap())
         };
-        let mut peer = PeerFacts::plaintext("127.0.0.1:40000".parse().unwrap());
+        let mut peer = PeerFacts::plaintext(
+            libprocess::sender::ConnectionId(0),
+            "127.0.0.1:40000".parse().unwrap(),
+        );
         peer.identity = self.identity.map(|identity| identity.parse().unwrap());
         let head = Head {
             method: self.method.parse().unwrap(),

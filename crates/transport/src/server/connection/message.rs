@@ -94,13 +94,13 @@ impl<H: Handler> Connection<H> {
             }
         };
         let listener = parts.listeners.at(claimed.0.address);
-        bind(claimed, &self.facts, parts.security.binding(&self.facts), listener.as_ref()).map_err(
-            |error| {
-                parts.counters.messages_dropped_unbound.increment();
-                seldom!(warn, %address, %error, name = head.name, "a message was dropped");
-                Box::new(unbound(&error, &self.facts))
-            },
-        )
+        let session = parts.sessions.prove(&claimed.0, &self.facts);
+        let rule = parts.security.binding(&self.facts);
+        bind(claimed, &self.facts, rule, listener.as_ref(), session).map_err(|error| {
+            parts.counters.messages_dropped_unbound.increment();
+            seldom!(warn, %address, %error, name = head.name, "a message was dropped");
+            Box::new(unbound(&error, &self.facts))
+        })
     }
 
     /// A message without an addressee: its body is skipped, it is answered in its place. That of

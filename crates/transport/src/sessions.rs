@@ -1,0 +1,125 @@
+//! Who has authenticated by SASL, and which connections belong to whom.
+//!
+//! libprocess answers on another connection, so a session is a pair of channels: an exchange binds
+//! the connection that the client dialled, and every other connection has to prove that it belongs
+//! to the same peer. The program that ran the exchange tells [`Sessions::establish`]; the server
+//! and the messenger of the same program share the book.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use authn::sasl::SessionKey;
+use libprocess::sender::{ConnectionId, PeerFacts, Session, SessionId, SessionProof, Tie};
+use libprocess::upid::Upid;
+use model::principal::Kinds;
+
+/// A number for a connection, never given twice in this process.
+pub(crate) fn fresh_connection() -> ConnectionId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An exchange that ended well.
+#[derive(Clone, Debug)]
+pub struct Established {
+    /// Who the peer is to us.
+    pub peer: Peer,
+    /// What the connection of the exchange proved: the one that the client dialled.
+    pub channel: Arc<PeerFacts>,
+    /// The principal; `None` for a server.
+    pub principal: Option<String>,
+    /// As what kinds of component it may speak.
+    pub kinds: Kinds,
+    /// By which mechanism.
+    pub mechanism: String,
+    /// The key, with mechanisms that make one.
+    pub key: Option<SessionKey>,
+}
+
+/// Which senders a session is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// A client: this actor of it, and no other at the same address.
+    Client(Upid),
+    /// A server: all its actors, known by its first one.
+    Server(Upid),
+}
+
+impl Peer {
+    /// The actor that the session was made with.
+    #[must_use]
+    pub fn upid(&self) -> &Upid {
+        match self {
+            Self::Client(upid) | Self::Server(upid) => upid,
+        }
+    }
+
+    fn covers(&self, claimed: &Upid) -> bool {
+        match self {
+            Self::Client(upid) => upid == claimed,
+            Self::Server(upid) => upid.address == claimed.address,
+        }
+    }
+}
+
+/// The book of sessions of one program.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    next: u64,
+    by_peer: HashMap<Upid, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: Arc<Session>,
+    established: Established,
+}
+
+impl Sessions {
+    /// Enters a session, in the place of any that there was with the same actor.
+    pub fn establish(&self, established: Established) -> Arc<Session> {
+        let mut book = self.book();
+        book.next += 1;
+        let session = Arc::new(Session {
+            id: SessionId(book.next),
+            principal: established.principal.clone(),
+            kinds: established.kinds,
+            mechanism: established.mechanism.clone(),
+        });
+        let upid = established.peer.upid().clone();
+        book.by_peer.insert(upid, Entry { session: Arc::clone(&session), established });
+        session
+    }
+
+    /// Ends the session with this actor, if there is one: nothing more is believed on its account.
+    pub fn end(&self, peer: &Upid) -> Option<Arc<Session>> {
+        self.book().by_peer.remove(peer).map(|entry| entry.session)
+    }
+
+    /// The session with this actor.
+    #[must_use]
+    pub fn with(&self, peer: &Upid) -> Option<Arc<Session>> {
+        self.book().by_peer.get(peer).map(|entry| Arc::clone(&entry.session))
+    }
+
+    /// The session that a message from `claimed`, on the connection that `facts` are about,
+    /// belongs to.
+    #[must_use]
+    pub fn prove(&self, claimed: &Upid, facts: &PeerFacts) -> Option<SessionProof> {
+        let book = self.book();
+        let mut entries = book.by_peer.values();
+        let entry = entries.find(|entry| entry.established.peer.covers(claimed))?;
+        let same = entry.established.channel.connection == facts.connection;
+        same.then(|| SessionProof { session: Arc::clone(&entry.session), tie: Tie::Exchange })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
