@@ -5,6 +5,7 @@
 //! lets the engine decide, makes all records durable, publishes the new state, and only then
 //! carries out the rest in order.
 
+mod authentication;
 mod containers;
 mod detector;
 mod door;
@@ -45,6 +46,7 @@ use crate::engine::users::TaskUserPolicy;
 use crate::http::{Agent, Counted, table};
 use crate::views::{Program, Snapshot};
 
+pub use authentication::{ExecutorTokens, MasterAuthentication};
 #[cfg(test)]
 pub(crate) use inbox::Input;
 pub use inbox::{Inbox, Stopping};
@@ -70,6 +72,10 @@ pub struct Settings {
     pub server: transport::server::Settings,
     /// Limits and deadlines of messages to others.
     pub messenger: transport::messenger::Settings,
+    /// How it proves to the master who it is.
+    pub master_authentication: MasterAuthentication,
+    /// How executors prove to it who they are.
+    pub executor_tokens: ExecutorTokens,
     /// Where the master is: a host name or an address.
     pub master_host: String,
     /// And its port.

@@ -311,6 +311,8 @@ impl Home {
             tls: Tls::new(self.trust.security(Some("agent/a1")), Vec::new()),
             server: transport::server::Settings::default(),
             messenger: transport::messenger::Settings::default(),
+            master_authentication: alcazar_agent::runtime::MasterAuthentication::default(),
+            executor_tokens: alcazar_agent::runtime::ExecutorTokens::default(),
             master_host: "127.0.0.1".into(),
             master_port: master.port(),
             work_dir,

@@ -85,6 +85,8 @@ fn described(settings: AgentSettings, tls: Arc<Tls>) -> anyhow::Result<Settings>
         tls,
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
+        master_authentication: agent::runtime::MasterAuthentication::default(),
+        executor_tokens: agent::runtime::ExecutorTokens::default(),
         master_host: settings.master.host.clone(),
         master_port: settings.master.port,
         work_dir,
