@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use authn::audit::AuditTrail;
+use authn::sasl::Authenticator;
 use endpoints::access::Posture;
 use endpoints::files::Files;
 use endpoints::site::Site;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub domain: Option<v1::DomainInfo>,
     /// What protects connections; also decides what callers have to prove.
     pub tls: Arc<Tls>,
+    /// How agents and schedulers prove over libprocess who they are.
+    pub sasl: Sasl,
     /// Limits and deadlines of the server.
     pub server: transport::server::Settings,
     /// Limits and deadlines of messages to others.
@@ -68,6 +72,32 @@ pub struct Settings {
     pub files: Vec<(String, std::path::PathBuf)>,
     /// Changes the engine's settings from their defaults.
     pub tune: Box<dyn FnOnce(&mut Config) + Send>,
+}
+
+/// How the clients of this master, agents and v0 schedulers, prove who they are. Whether they must
+/// is for the engine to say: [`Config::authenticate_agents`], [`Config::authenticate_frameworks`].
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// What is offered, the strongest first. If there is none nobody can authenticate.
+    pub mechanisms: Vec<Arc<dyn Authenticator>>,
+    /// How long an attempt may take: `--authentication_v0_timeout`.
+    pub timeout: Duration,
+    /// Where each decision is written down; nowhere but in the log if there is none.
+    pub audit: Option<Arc<dyn AuditTrail>>,
+    /// Whether stock peers are believed on connections that are not the one of their exchange:
+    /// `--danger_same_address_sessions`.
+    pub danger_same_address_sessions: bool,
+}
+
+impl Default for Sasl {
+    fn default() -> Self {
+        Self {
+            mechanisms: Vec::new(),
+            timeout: Duration::from_secs(15),
+            audit: None,
+            danger_same_address_sessions: false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Settings {
@@ -135,7 +165,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a master: binds its port, reads its registry, then serves.
 pub async fn start(settings: Settings) -> Result<Running, MasterError> {
-    let Settings { listen, mut registry, tls, .. } = settings;
+    let Settings { listen, mut registry, tls, sasl: _sasl, .. } = settings;
     let security = tls.security().clone();
     let failed = |source| MasterError::Listen { address: listen, source };
     let listener = transport::server::bind(SocketAddr::V4(listen)).map_err(failed)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use endpoints::tls::Tls;
 use master::engine::config::Config;
-use master::runtime::{Running, Settings};
+use master::runtime::{Running, Sasl, Settings};
 use master::views::Program;
 use registry::{Contents, MemoryRegistry, RedbRegistry, Registry};
 use settings::{MasterSettings, Naming, RegistryKind};
@@ -67,6 +67,7 @@ fn described(settings: MasterSettings, tls: Arc<Tls>) -> anyhow::Result<Settings
         hostname: place.hostname,
         domain,
         tls,
+        sasl: Sasl::default(),
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
         registry: open_registry(&settings)?,

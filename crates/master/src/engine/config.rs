@@ -12,6 +12,11 @@ use wire::v1;
 pub struct Config {
     /// Who this master is. `id` is fresh for each start: it is the prefix of all ids made here.
     pub master: v1::MasterInfo,
+    /// Whether agents that have not proved who they are, by SASL or by the identity in their
+    /// certificate, are ignored.
+    pub authenticate_agents: bool,
+    /// Whether v0 frameworks that have not proved who they are, likewise, are refused.
+    pub authenticate_frameworks: bool,
     /// How long an agent may take to answer a ping.
     pub agent_ping_timeout: Duration,
     /// How many pings in a row may stay unanswered.
@@ -57,6 +62,8 @@ impl Config {
     pub fn new(master: v1::MasterInfo) -> Self {
         Self {
             master,
+            authenticate_agents: false,
+            authenticate_frameworks: false,
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(10 * 60),

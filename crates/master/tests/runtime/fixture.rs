@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alcazar_master::engine::config::Config;
-use alcazar_master::runtime::{Running, Settings, start};
+use alcazar_master::runtime::{Running, Sasl, Settings, start};
 use alcazar_master::views::Program;
 use endpoints::common::Build;
 use endpoints::tls::Tls;
@@ -91,6 +91,7 @@ impl Cluster {
             advertise_port: None,
             hostname: None,
             domain: None,
+            sasl: Sasl::default(),
             tls: Tls::new(trust.security(Some("master/m1")), Vec::new()),
             server: transport::server::Settings::default(),
             messenger: transport::messenger::Settings::default(),
