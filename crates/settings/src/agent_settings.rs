@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::role::Role;
 
+use crate::authentication::AgentAuthentication;
 use crate::common_settings::{Listen, LogSettings, Protection, domain};
 use crate::parse::Naming;
 use crate::row::Program;
@@ -72,6 +73,8 @@ pub struct AgentSettings {
     pub log: LogSettings,
     /// What protects connections.
     pub protection: Protection,
+    /// Who must be who, and how they show it.
+    pub authentication: AgentAuthentication,
     /// As whom tasks run.
     pub task_users: TaskUsers,
     /// What frameworks are told about this machine, as it was written.
@@ -157,12 +160,14 @@ impl Typed for AgentSettings {
             r.invalid("work_dir", "is empty");
         }
         let protection = Protection::read(r);
+        let authentication = protection.as_ref().map(|p| AgentAuthentication::read(r, p));
         let default_role = default_role(r);
         let master = master(r);
         Some(Self {
             listen: Listen::read(r),
             log: LogSettings::read(r),
             protection: protection?,
+            authentication: authentication?,
             task_users,
             attributes: r.text("attributes"),
             default_role: default_role?,

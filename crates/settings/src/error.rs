@@ -63,6 +63,15 @@ pub enum SettingsError {
     /// The program does not start without this.
     #[error("Flag '{0}' is required, but it was not provided")]
     Required(&'static str),
+    /// The settings are well formed and do not suffice; the text is the original's where it has
+    /// one.
+    #[error("{text}")]
+    Start {
+        /// The setting.
+        flag: &'static str,
+        /// What is wrong.
+        text: String,
+    },
     /// There is no such flag.
     #[error("Failed to load unknown flag '{name}'{}", did_you_mean(.suggestion))]
     Unknown {
@@ -114,7 +123,9 @@ impl Failure {
     /// Whether the usage text would help: not if everything was understood and is refused.
     #[must_use]
     pub fn wants_usage(&self) -> bool {
-        !self.errors.iter().all(|error| matches!(error, SettingsError::NotHonoured { .. }))
+        !self.errors.iter().all(|error| {
+            matches!(error, SettingsError::NotHonoured { .. } | SettingsError::Start { .. })
+        })
     }
 }
 
@@ -152,6 +163,13 @@ pub enum Notice {
         /// How it was given.
         origin: String,
     },
+    /// The setting has an effect, and not all of the one that it should have.
+    Partly {
+        /// How it was given.
+        origin: String,
+        /// What it does, as the rest of a sentence.
+        what: &'static str,
+    },
     /// What protects this daemon is weaker than it could be.
     Weak {
         /// How it was given.
@@ -171,6 +189,7 @@ impl fmt::Display for Notice {
                 write!(f, "Flag '{flag}' is given as a path; write file://<path>")
             }
             Self::NoEffect { origin } => write!(f, "{origin} has no effect yet"),
+            Self::Partly { origin, what } => write!(f, "{origin} {what}"),
             Self::Weak { origin, consequence } => write!(f, "weakened by {origin}: {consequence}"),
         }
     }

@@ -43,6 +43,24 @@ impl fmt::Debug for What {
     }
 }
 
+/// A text that nobody may see.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// The text, for whoever sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
 /// The settings of `mesos-execute` that have an effect; the names are those of the flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExecuteSettings {
@@ -64,6 +82,8 @@ pub struct ExecuteSettings {
     pub kill_after: Option<Duration>,
     /// `FrameworkInfo.principal`.
     pub principal: Option<String>,
+    /// What the principal authenticates with (HTTP Basic); only with a principal.
+    pub secret: Option<SecretText>,
     /// How to talk to the master.
     pub content_type: ContentType,
     /// Whether the framework knows of GPUs.
@@ -104,6 +124,7 @@ impl Typed for ExecuteSettings {
             role: r.text("role").unwrap_or_default(),
             checkpoint: r.flag("checkpoint"),
             kill_after: r.optional_duration("kill_after"),
+            secret: secret(r),
             principal: r.text("principal"),
             content_type: content_type?,
             gpu_resources: !capabilities.is_empty(),
@@ -111,6 +132,16 @@ impl Typed for ExecuteSettings {
             effective_flags: r.effective(),
         })
     }
+}
+
+fn secret(r: &mut Reading<'_>) -> Option<SecretText> {
+    let secret = r.text("secret")?;
+    if !r.is_given("principal") {
+        r.partly("secret", "has no effect without --principal");
+        return None;
+    }
+    r.weak("secret", "whoever lists the processes of this machine can read it");
+    Some(SecretText(secret))
 }
 
 fn what(r: &mut Reading<'_>, shell: bool) -> Option<What> {

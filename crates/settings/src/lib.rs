@@ -12,6 +12,7 @@
 //! Historic words: some aliases say *slave* where the flag says *agent*.
 
 mod agent_settings;
+mod authentication;
 mod common_settings;
 mod error;
 mod execute_settings;
@@ -28,9 +29,13 @@ mod value;
 pub use agent_settings::{
     AgentSettings, MasterAddress, OwnTaskUsers, ReconfigurationPolicy, Recover, TaskUsers,
 };
+pub use authentication::{
+    AgentAuthentication, HttpScheme, HttpSettings, MasterAuthentication, SaslMechanism,
+    SaslSettings,
+};
 pub use common_settings::{Listen, LogLevel, LogSettings, Protection, TlsFlag};
 pub use error::{Failure, Notice, SettingsError};
-pub use execute_settings::{ContentType, ExecuteSettings, What};
+pub use execute_settings::{ContentType, ExecuteSettings, SecretText, What};
 pub use master_settings::{MasterSettings, RegistryKind};
 pub use page::{page, usage};
 pub use parse::{Naming, Sources};

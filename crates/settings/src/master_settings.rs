@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::resources::MinAllocatable;
 use model::role::Role;
 
+use crate::authentication::MasterAuthentication;
 use crate::common_settings::{Listen, LogSettings, Protection, domain};
 use crate::row::Program;
 use crate::typed::{EffectiveFlags, Reading, Typed};
@@ -29,6 +30,8 @@ pub struct MasterSettings {
     pub log: LogSettings,
     /// What protects connections.
     pub protection: Protection,
+    /// Who must be who, and how they show it.
+    pub authentication: MasterAuthentication,
     /// How long an agent may take to answer a ping.
     pub agent_ping_timeout: Duration,
     /// After a failover, how long agents may stay away before they count as unreachable.
@@ -116,10 +119,13 @@ impl Typed for MasterSettings {
         if max_agent_ping_timeouts == 0 {
             r.invalid("max_agent_ping_timeouts", "is less than 1");
         }
+        let protection = Protection::read(r);
+        let authentication = protection.as_ref().map(|p| MasterAuthentication::read(r, p));
         Some(Self {
             listen: Listen::read(r),
             log: LogSettings::read(r),
-            protection: Protection::read(r)?,
+            protection: protection?,
+            authentication: authentication?,
             agent_ping_timeout,
             agent_reregister_timeout,
             allocation_interval: r.duration("allocation_interval"),

@@ -16,8 +16,8 @@ pub fn usage(program: Program, naming: Naming) -> String {
     };
     let mut text = format!("Usage: {name} [--name=value]...\n");
     let places: &[Place] = match naming {
-        Naming::Alcazar => &[Place::Flags, Place::OwnFlags],
-        Naming::Mesos => &[Place::Flags],
+        Naming::Alcazar => &[Place::Flags, Place::MoreFlags, Place::OwnFlags],
+        Naming::Mesos => &[Place::Flags, Place::MoreFlags],
     };
     for section in SECTIONS {
         if !section.programs.contains(&program) || !places.contains(&section.place) {
@@ -123,6 +123,11 @@ fn page_section(text: &mut String, section: &Section) {
                     })
                     .collect::<Vec<_>>()
                     .join(", ")
+            ),
+            Place::MoreFlags => writeln!(
+                text,
+                "For {}, under every name; the original has none such.\n",
+                programs.join(", ")
             ),
             Place::Flags | Place::Variables => writeln!(text, "For {}.\n", programs.join(", ")),
         };

@@ -211,7 +211,9 @@ impl Reader<'_> {
     fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
         let naming = self.naming;
         flags(self.program)
-            .filter(move |(section, _)| naming == Naming::Alcazar || section.place == Place::Flags)
+            .filter(move |(section, _)| {
+                naming == Naming::Alcazar || section.place != Place::OwnFlags
+            })
             .map(|(_, row)| row)
     }
 

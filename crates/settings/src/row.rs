@@ -227,6 +227,8 @@ impl Row {
 pub enum Place {
     /// On the command line, and (but for [`Program::Execute`]) in `MESOS_*` variables.
     Flags,
+    /// As [`Self::Flags`], under every name of the program, though the original has none such.
+    MoreFlags,
     /// As [`Self::Flags`], and only when the program is called by a name of our own.
     OwnFlags,
     /// In variables of the row's name.

@@ -33,6 +33,8 @@ pub const SECTIONS: &[Section] = &[
     own::TLS,
     tls::FLAGS,
     tls::MORE_FLAGS,
+    own::AUTHENTICATION,
+    own::EXECUTOR_TOKENS,
     own::USERS,
     variables::LIBPROCESS,
     tls::VARIABLES,

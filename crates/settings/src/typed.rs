@@ -142,6 +142,19 @@ impl Reading<'_> {
         }
     }
 
+    /// Reports what keeps the program from starting, in a text of its own.
+    pub(crate) fn start(&mut self, name: &str, text: impl Into<String>) {
+        if let Some(row) = self.row(name) {
+            self.errors.push(SettingsError::Start { flag: row.name, text: text.into() });
+        }
+    }
+
+    pub(crate) fn partly(&mut self, name: &str, what: &'static str) {
+        if let Some(given) = self.values.given.get(name) {
+            self.notices.push(Notice::Partly { origin: given.origin.to_string(), what });
+        }
+    }
+
     /// An error if both are given.
     pub(crate) fn not_both(&mut self, first: &str, second: &str) {
         if self.is_given(first) && self.is_given(second) {
@@ -248,7 +261,12 @@ impl Reading<'_> {
     pub(crate) fn effective(&self) -> EffectiveFlags {
         let own = self.values.naming == Naming::Alcazar;
         flags(self.values.program)
-            .filter(|(section, _)| own || section.place == Place::Flags)
+            .filter(|(section, row)| match section.place {
+                Place::Flags => true,
+                Place::MoreFlags => own || self.is_given(row.name),
+                Place::OwnFlags => own,
+                Place::Variables => false,
+            })
             .filter_map(|(_, row)| Some((row.name.to_owned(), self.shown(row)?)))
             .collect()
     }

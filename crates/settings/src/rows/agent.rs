@@ -131,36 +131,38 @@ pub(super) const ADDRESS: Section = section(
             "authentication_backoff_factor",
             Duration,
             Value("1secs"),
-            NoEffectYet,
+            Honoured,
             "How much longer each further attempt to authenticate may take.",
         ),
         Row::new(
             "authentication_timeout_min",
             Duration,
             Value("5secs"),
-            NoEffectYet,
+            Honoured,
             "The least time that an attempt to authenticate is given.",
         ),
         Row::new(
             "authentication_timeout_max",
             Duration,
             Value("1mins"),
-            NoEffectYet,
+            Honoured,
             "The most time that an attempt to authenticate is given.",
         ),
         Row::new(
             "authenticatee",
             String,
             Value("crammd5"),
-            Refused(Restricts::Unless(&["crammd5"])),
-            "What the agent authenticates with: `crammd5`, or a module.",
+            Honoured,
+            "What the agent authenticates with: `crammd5`, the built-in one, which the original calls \
+             by its only mechanism. Which mechanisms it uses is said by `--sasl_mechanisms`.",
         ),
         Row::new(
             "credential",
             Path,
             Unset,
-            Refused(Restricts::Given),
-            "A JSON file with the principal and secret that the master is told.",
+            Honoured,
+            "A JSON file with the principal and secret with which the agent authenticates; read again \
+             when it changes and at SIGHUP.",
         )
         .sensitivity(Sensitivity::PathToSecret),
         Row::new(
@@ -373,15 +375,15 @@ pub(super) const EXECUTORS: Section = section(
             "authenticate_http_executors",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Demand tokens of executors. (Encrypted agents of ours always do.)",
         ),
         Row::new(
             "jwt_secret_key",
             Path,
             Unset,
-            Refused(Restricts::Given),
-            "A file with the key that signs those tokens.",
+            Honoured,
+            "A file with the key that signs those tokens: all of its bytes.",
         )
         .alias("executor_secret_key")
         .sensitivity(Sensitivity::PathToSecret),
@@ -402,29 +404,32 @@ pub(super) const SECURITY: Section = section(
             "authenticate_http_readonly",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Demand authentication for HTTP requests that only read.",
         ),
         Row::new(
             "authenticate_http_readwrite",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Demand authentication for HTTP requests that change something.",
         ),
         Row::new(
             "http_authenticators",
             String,
             Unset,
-            Refused(Restricts::Unless(&["basic"])),
-            "What HTTP clients authenticate with: `basic`, `jwt`, or modules.",
+            Honoured,
+            "What HTTP clients authenticate with, in all realms: `basic`, `jwt`, `certificate`, \
+             separated by commas; the first that proves something counts. Unless given `basic`, \
+             and `basic,jwt` with `--authenticate_http_executors`.",
         ),
         Row::new(
             "http_credentials",
             Path,
             Unset,
-            Refused(Restricts::Given),
-            "A JSON file with the principals and secrets that are accepted over HTTP.",
+            Honoured,
+            "A JSON file with the principals that are known over HTTP, and their secrets or what \
+             verifies them; read again when it changes and at SIGHUP.",
         )
         .sensitivity(Sensitivity::PathToSecret),
         Row::new(

@@ -22,8 +22,8 @@ pub(super) const LOGGING: Section = Section {
             "log_dir",
             String,
             Unset,
-            NoEffectYet,
-            "Write log files into this directory as well, and serve them.",
+            Honoured,
+            "Where the audit trail goes; the log itself is not written there yet.",
         ),
         Row::new("logbufsecs", Int, Value("0"), NoEffectYet, "Seconds to hold log lines back."),
         Row::new(

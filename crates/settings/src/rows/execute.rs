@@ -66,14 +66,14 @@ pub(super) const TASK: Section = Section {
             String,
             Unset,
             Honoured,
-            "Who the framework says it is, in `FrameworkInfo`.",
+            "Who the framework says it is, in `FrameworkInfo`; with `--secret` also who authenticates.",
         ),
         Row::new(
             "secret",
             String,
             Unset,
-            Refused(Restricts::Given),
-            "What the principal authenticates with.",
+            Honoured,
+            "What the principal authenticates with, by HTTP Basic.",
         )
         .sensitivity(Sensitivity::Secret),
         Row::new(

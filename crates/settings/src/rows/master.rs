@@ -360,7 +360,7 @@ pub(super) const SECURITY: Section = section(
             "authenticate_frameworks",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Accept only frameworks that have authenticated.",
         )
         .alias("authenticate"),
@@ -368,7 +368,7 @@ pub(super) const SECURITY: Section = section(
             "authenticate_agents",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Accept only agents that have authenticated.",
         )
         .alias("authenticate_slaves"),
@@ -376,28 +376,30 @@ pub(super) const SECURITY: Section = section(
             "authentication_v0_timeout",
             Duration,
             Value("15secs"),
-            NoEffectYet,
+            Honoured,
             "How long one SASL exchange may take.",
         ),
         Row::new(
             "authenticators",
             String,
             Value("crammd5"),
-            Refused(Restricts::Unless(&["crammd5"])),
-            "What frameworks and agents authenticate with: `crammd5`, or a module.",
+            Honoured,
+            "Who authenticates frameworks and agents: `crammd5`, the built-in one, which the original \
+             calls by its only mechanism. Which mechanisms it offers is said by \
+             `--sasl_mechanisms`; `crammd5` itself leaves none out.",
         ),
         Row::new(
             "authenticate_http_readonly",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Demand authentication for HTTP requests that only read.",
         ),
         Row::new(
             "authenticate_http_readwrite",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Demand authentication for HTTP requests that change something.",
         )
         .alias("authenticate_http"),
@@ -405,29 +407,32 @@ pub(super) const SECURITY: Section = section(
             "authenticate_http_frameworks",
             Bool,
             Value("false"),
-            Refused(Restricts::True),
+            Honoured,
             "Demand authentication of frameworks that use the HTTP API.",
         ),
         Row::new(
             "http_authenticators",
             String,
             Value("basic"),
-            Refused(Restricts::Unless(&["basic"])),
-            "What HTTP clients authenticate with: `basic`, or modules.",
+            Honoured,
+            "What HTTP clients authenticate with: `basic`, `jwt` (with `--jwks`), `certificate`, \
+             separated by commas; the first that proves something counts. Certificates that carry \
+             identities count in any case.",
         ),
         Row::new(
             "http_framework_authenticators",
             String,
             Unset,
-            Refused(Restricts::Given),
-            "What frameworks that use the HTTP API authenticate with.",
+            Honoured,
+            "What frameworks that use the HTTP API authenticate with, as in `--http_authenticators`.",
         ),
         Row::new(
             "credentials",
             Path,
             Unset,
-            Refused(Restricts::Given),
-            "A JSON file with the principals and secrets that are accepted.",
+            Honoured,
+            "A JSON file with the principals that are known, and their secrets or what verifies them; \
+             read again when it changes and at SIGHUP.",
         )
         .sensitivity(Sensitivity::PathToSecret),
         Row::new(
