@@ -1,6 +1,8 @@
 //! Who is known, and what of their secrets.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use model::principal::Kinds;
 
@@ -10,6 +12,21 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     by_name: BTreeMap<String, Account>,
+}
+
+/// Where the accounts are, as they are now: credential files are read again while the program
+/// runs. Each exchange asks anew.
+pub trait Directory: fmt::Debug + Send + Sync {
+    /// Those that count from now on. As long as nothing has changed it is the same `Arc`, by
+    /// which authenticators recognize what they have computed from it.
+    fn current(&self) -> Arc<Accounts>;
+}
+
+/// Accounts that never change.
+impl Directory for Arc<Accounts> {
+    fn current(&self) -> Arc<Accounts> {
+        Self::clone(self)
+    }
 }
 
 /// One of them.
@@ -22,6 +39,15 @@ pub struct Account {
     pub kinds: Option<Kinds>,
     /// What is kept of the secrets that are valid now: one, or two during a rotation.
     pub secrets: Vec<StoredSecret>,
+}
+
+/// What a client has of its account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The name.
+    pub principal: String,
+    /// The secret itself.
+    pub secret: Secret,
 }
 
 /// What is kept of a secret.

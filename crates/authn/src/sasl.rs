@@ -1,9 +1,22 @@
 //! SASL (RFC 4422) as far as libprocess carries it (`authentication.md` §2–9).
 //!
 //! An exchange has two halves, each a small state machine that knows nothing of messages:
-//! [`ServerExchange`] and [`ClientExchange`]. [`Authenticator`] and [`Authenticatee`] begin them.
+//! [`ServerExchange`] and [`ClientExchange`]. [`Authenticator`] and [`Authenticatee`] begin them;
+//! [`offer`] makes those of this crate from settings. What carries them in messages are two more
+//! machines, [`session::Session`] on the server and [`attempt::Attempt`] on the client, and
+//! [`retry::Retries`] decides when a client tries again.
 
 use std::fmt;
+
+mod cram_md5;
+mod external;
+mod text;
+
+pub mod attempt;
+pub mod message;
+pub mod offer;
+pub mod retry;
+pub mod session;
 
 use zeroize::Zeroizing;
 
@@ -19,7 +32,9 @@ pub struct Channel {
     /// Its `tls-exporter` value (RFC 9266); `None` where there is none that is unique to the
     /// connection: in plaintext, and on TLS 1.2 without extended master secret.
     pub binding: Option<[u8; 32]>,
-    /// What the other end's verified certificate says. Only of use to servers.
+    /// What the other end's *verified* certificate says. A server takes EXTERNAL from it; a
+    /// client sends a secret as it is (PLAIN) only where there is one, since otherwise it does
+    /// not know to whom.
     pub certificate: Option<Certified>,
 }
 
@@ -83,7 +98,8 @@ pub enum ServerStep {
     Completed(Accepted),
     /// Unknown principal or wrong proof: the client may not try again with the same credential.
     Refused(Refused),
-    /// The client does not follow the mechanism; the text is for it and for the log.
+    /// The client does not follow the mechanism, or the mechanism cannot judge; the text is for
+    /// the client and for the log.
     Malformed(String),
 }
 
