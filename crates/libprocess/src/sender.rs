@@ -1,10 +1,12 @@
 //! Who sent a message: from a claim in a header to a sender that the connection vouches for.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use model::identity::{Identity, Kind};
 use model::principal::{Kinds, Owner};
+use zeroize::Zeroizing;
 
 use crate::upid::Upid;
 
@@ -36,6 +38,33 @@ pub struct PeerFacts {
     /// connection. `None` where there is none that is unique: in plaintext, and on TLS 1.2 without
     /// extended master secret.
     pub channel_binding: Option<[u8; 32]>,
+    /// What both its ends know, and nobody else, for keys of sessions; there whenever
+    /// [`Self::channel_binding`] is.
+    pub channel_secret: Option<ChannelSecret>,
+}
+
+/// Key material of one connection. Never printed, wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChannelSecret(Zeroizing<[u8; 32]>);
+
+impl ChannelSecret {
+    /// Takes the bytes over.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for whoever computes with them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ChannelSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChannelSecret(…)")
+    }
 }
 
 impl PeerFacts {
@@ -45,6 +74,7 @@ impl PeerFacts {
         Self {
             connection,
             channel_binding: None,
+            channel_secret: None,
             address,
             identity: None,
             principal: None,
@@ -112,6 +142,18 @@ pub struct SessionProof {
     pub session: Arc<Session>,
     /// The tie.
     pub tie: Tie,
+}
+
+/// What the book of sessions says about a claimed sender on a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Finding {
+    /// Nobody has authenticated as this sender.
+    #[default]
+    Nothing,
+    /// Somebody has, and this connection is tied to the session.
+    Tied(SessionProof),
+    /// Somebody has, and nothing ties this connection to the session.
+    Untied(Arc<Session>),
 }
 
 /// A sender that the connection vouches for. Only [`bind`] makes one.
@@ -196,25 +238,41 @@ pub enum BindError {
         /// Who really listens there.
         listener: Box<Identity>,
     },
+    /// Somebody has authenticated as this sender, and neither a certificate nor anything else
+    /// says that this connection is theirs.
+    #[error("{claimed} has authenticated, and this connection does not belong to its session")]
+    OtherSession {
+        /// The claim.
+        claimed: Upid,
+    },
 }
 
 /// Binds a claimed sender to what its connection proved.
 ///
 /// `listener` is who proved, on a connection that *we* opened to the claimed address, to listen
 /// there; `None` if no such connection is open. Several components of one machine share its IP
-/// address, so that their certificates alone would let one claim the port of another. `session` is
-/// what the book of sessions says about the claim on this connection.
+/// address, so that their certificates alone would let one claim the port of another. `finding` is
+/// what the book of sessions says about the claim on this connection: who has authenticated is not
+/// spoken for by connections that are not tied to the session, unless a certificate with an
+/// identity says who speaks. Then the sender binds without the session.
 pub fn bind(
     claimed: ClaimedPid,
     peer: &PeerFacts,
     rule: Binding,
     listener: Option<&Identity>,
-    session: Option<SessionProof>,
+    finding: Finding,
 ) -> Result<BoundPid, BindError> {
     let ClaimedPid(upid) = claimed;
     let ip = IpAddr::V4(*upid.address.ip());
     let from_there = is_same_host(peer.address.ip().to_canonical(), ip);
-    let bound = |upid, identity| {
+    let bound = |upid: Upid, identity| {
+        let session = match (finding, rule) {
+            (Finding::Nothing, _) | (Finding::Untied(_), Binding::Certificate) => None,
+            (Finding::Tied(proof), _) => Some(proof),
+            (Finding::Untied(_), Binding::AnyCertificate | Binding::DangerSourceAddress) => {
+                return Err(BindError::OtherSession { claimed: upid });
+            }
+        };
         Ok(BoundPid { upid, identity, certificate: peer.principal.clone(), session })
     };
     match (rule, &peer.identity) {

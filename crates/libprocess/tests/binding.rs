@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 
 use alcazar_libprocess as libprocess;
-use libprocess::sender::{BindError, Binding, ClaimedPid, ConnectionId, PeerFacts, bind};
+use libprocess::sender::{BindError, Binding, ClaimedPid, ConnectionId, Finding, PeerFacts, bind};
 use libprocess::upid::Upid;
 use model::identity::{Identity, Kind};
 
@@ -31,6 +31,7 @@ fn encrypted(from: &str, who: Option<&str>, vouched: &[&str]) -> PeerFacts {
         encrypted: true,
         connection: ConnectionId(1),
         channel_binding: None,
+        channel_secret: None,
     }
 }
 
@@ -38,26 +39,30 @@ fn encrypted(from: &str, who: Option<&str>, vouched: &[&str]) -> PeerFacts {
 fn a_certificate_binds_the_addresses_it_vouches_for_and_the_one_it_comes_from() {
     let facts = encrypted("10.0.0.1:4444", Some("agent/a"), &["10.0.0.9"]);
     for text in ["slave(1)@10.0.0.1:5051", "slave(1)@10.0.0.9:5051"] {
-        let bound = bind(claim(text), &facts, Binding::Certificate, None, None).unwrap();
+        let bound =
+            bind(claim(text), &facts, Binding::Certificate, None, Finding::Nothing).unwrap();
         assert_eq!(bound.upid().to_string(), text);
         assert_eq!(bound.identity(), Some(&identity("agent/a")));
         assert!(bound.may_speak_as(Kind::Agent) && !bound.may_speak_as(Kind::Master));
     }
-    let other = bind(claim("slave(1)@10.0.0.2:5051"), &facts, Binding::Certificate, None, None);
+    let other =
+        bind(claim("slave(1)@10.0.0.2:5051"), &facts, Binding::Certificate, None, Finding::Nothing);
     assert!(matches!(other, Err(BindError::OtherAddress { .. })), "{other:?}");
 }
 
 #[test]
 fn encryption_without_a_certificate_binds_nothing() {
     let facts = encrypted("10.0.0.1:4444", None, &[]);
-    let bound = bind(claim("slave(1)@10.0.0.1:5051"), &facts, Binding::Certificate, None, None);
+    let bound =
+        bind(claim("slave(1)@10.0.0.1:5051"), &facts, Binding::Certificate, None, Finding::Nothing);
     assert!(matches!(bound, Err(BindError::NoCertificate { .. })), "{bound:?}");
 }
 
 #[test]
 fn plaintext_never_satisfies_the_rule_for_certificates() {
     let facts = PeerFacts::plaintext(ConnectionId(0), "10.0.0.1:4444".parse().unwrap());
-    let bound = bind(claim("slave(1)@10.0.0.1:5051"), &facts, Binding::Certificate, None, None);
+    let bound =
+        bind(claim("slave(1)@10.0.0.1:5051"), &facts, Binding::Certificate, None, Finding::Nothing);
     assert!(matches!(bound, Err(BindError::NoCertificate { .. })), "{bound:?}");
 }
 
@@ -66,21 +71,23 @@ fn the_port_of_a_neighbour_on_the_same_machine_is_not_bound() {
     let thief = encrypted("10.0.0.1:4444", Some("agent/b"), &["10.0.0.1"]);
     let claimed = claim("slave(1)@10.0.0.1:5051");
     let listener = identity("agent/a");
-    let bound = bind(claimed.clone(), &thief, Binding::Certificate, Some(&listener), None);
+    let bound =
+        bind(claimed.clone(), &thief, Binding::Certificate, Some(&listener), Finding::Nothing);
     assert!(matches!(bound, Err(BindError::OtherListener { .. })), "{bound:?}");
     let owner = encrypted("10.0.0.1:4444", Some("agent/a"), &["10.0.0.1"]);
-    bind(claimed, &owner, Binding::Certificate, Some(&listener), None).unwrap();
+    bind(claimed, &owner, Binding::Certificate, Some(&listener), Finding::Nothing).unwrap();
 }
 
 #[test]
 fn in_plaintext_only_the_source_address_binds() {
     let facts = PeerFacts::plaintext(ConnectionId(0), "10.0.0.1:4444".parse().unwrap());
     let rule = Binding::DangerSourceAddress;
-    let bound = bind(claim("slave(1)@10.0.0.1:5051"), &facts, rule, None, None).unwrap();
+    let bound =
+        bind(claim("slave(1)@10.0.0.1:5051"), &facts, rule, None, Finding::Nothing).unwrap();
     assert_eq!(bound.identity(), None);
-    let other = bind(claim("slave(1)@10.0.0.2:5051"), &facts, rule, None, None);
+    let other = bind(claim("slave(1)@10.0.0.2:5051"), &facts, rule, None, Finding::Nothing);
     assert!(matches!(other, Err(BindError::OtherAddress { .. })), "{other:?}");
     // An IPv4 peer of a listener that serves both families.
     let mapped = PeerFacts::plaintext(ConnectionId(0), "[::ffff:10.0.0.1]:4444".parse().unwrap());
-    bind(claim("slave(1)@10.0.0.1:5051"), &mapped, rule, None, None).unwrap();
+    bind(claim("slave(1)@10.0.0.1:5051"), &mapped, rule, None, Finding::Nothing).unwrap();
 }

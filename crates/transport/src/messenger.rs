@@ -22,7 +22,10 @@ use crate::sessions::Sessions;
 use crate::stream::KeepAlive;
 use crate::tls::{Expected, Security};
 
+mod channel;
 mod peer;
+
+pub use channel::ChannelError;
 
 /// Sends messages and holds links. Clones share their connections, which end with the last clone.
 #[derive(Clone, Debug)]
@@ -185,6 +188,8 @@ enum Item {
     Message { bytes: Bytes, expected: Expected, to: String, name: String },
     /// A link was made: is the other end who is expected?
     Linked { to: Upid, expected: Expected },
+    /// Somebody wants to know what the connection proves.
+    Channel { expected: Expected, answer: channel::Answer },
 }
 
 /// Why a connection is ended from outside.

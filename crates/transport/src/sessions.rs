@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authn::sasl::SessionKey;
-use libprocess::sender::{ConnectionId, PeerFacts, Session, SessionId, SessionProof, Tie};
+use libprocess::sender::{ConnectionId, Finding, PeerFacts, Session, SessionId, SessionProof, Tie};
 use libprocess::upid::Upid;
 use model::principal::Kinds;
 
@@ -23,6 +23,9 @@ pub(crate) fn fresh_connection() -> ConnectionId {
 /// An exchange that ended well.
 #[derive(Clone, Debug)]
 pub struct Established {
+    /// Our own actor that took part: `slave(1)@…` on an agent, whose messages from this actor to
+    /// that address belong to the session; `master@…` on a master.
+    pub ours: Upid,
     /// Who the peer is to us.
     pub peer: Peer,
     /// What the connection of the exchange proved: the one that the client dialled.
@@ -63,6 +66,11 @@ impl Peer {
     }
 }
 
+/// The book of sessions is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many sessions are open")]
+pub struct TooManySessions;
+
 /// The book of sessions of one program.
 #[derive(Debug, Default)]
 pub struct Sessions {
@@ -83,7 +91,12 @@ struct Entry {
 
 impl Sessions {
     /// Enters a session, in the place of any that there was with the same actor.
-    pub fn establish(&self, established: Established) -> Arc<Session> {
+    ///
+    /// # Errors
+    ///
+    /// If too many sessions are in the book. Then there is none with this actor, and whoever ran
+    /// the exchange treats it as one that failed.
+    pub fn establish(&self, established: Established) -> Result<Arc<Session>, TooManySessions> {
         let mut book = self.book();
         book.next += 1;
         let session = Arc::new(Session {
@@ -94,7 +107,7 @@ impl Sessions {
         });
         let upid = established.peer.upid().clone();
         book.by_peer.insert(upid, Entry { session: Arc::clone(&session), established });
-        session
+        Ok(session)
     }
 
     /// Ends the session with this actor, if there is one: nothing more is believed on its account.
@@ -111,12 +124,18 @@ impl Sessions {
     /// The session that a message from `claimed`, on the connection that `facts` are about,
     /// belongs to.
     #[must_use]
-    pub fn prove(&self, claimed: &Upid, facts: &PeerFacts) -> Option<SessionProof> {
+    pub fn prove(&self, claimed: &Upid, facts: &PeerFacts) -> Finding {
         let book = self.book();
         let mut entries = book.by_peer.values();
-        let entry = entries.find(|entry| entry.established.peer.covers(claimed))?;
-        let same = entry.established.channel.connection == facts.connection;
-        same.then(|| SessionProof { session: Arc::clone(&entry.session), tie: Tie::Exchange })
+        let Some(entry) = entries.find(|entry| entry.established.peer.covers(claimed)) else {
+            return Finding::Nothing;
+        };
+        let session = Arc::clone(&entry.session);
+        if entry.established.channel.connection == facts.connection {
+            Finding::Tied(SessionProof { session, tie: Tie::Exchange })
+        } else {
+            Finding::Untied(session)
+        }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -17,6 +17,7 @@ mod context;
 mod contexts;
 mod counters;
 mod dialler;
+mod exporter;
 mod failure;
 mod files;
 mod inputs;

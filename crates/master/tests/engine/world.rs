@@ -15,7 +15,7 @@ use alcazar_master::engine::event::{
 use alcazar_master::engine::message::{Inbound, Outbound};
 use alcazar_master::engine::refusal::Refusal;
 use alcazar_master::engine::state::State;
-use libprocess::sender::{Binding, BoundPid, ClaimedPid, PeerFacts, bind};
+use libprocess::sender::{Binding, BoundPid, ClaimedPid, Finding, PeerFacts, bind};
 use libprocess::upid::Upid;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Identity;
@@ -57,7 +57,7 @@ pub(crate) fn bound(upid: &str, identity: Option<Identity>) -> BoundPid {
         ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), SocketAddr::V4(upid.address))
     };
     let rule = if facts.encrypted { Binding::Certificate } else { Binding::DangerSourceAddress };
-    bind(ClaimedPid(upid), &facts, rule, None, None).unwrap()
+    bind(ClaimedPid(upid), &facts, rule, None, Finding::Nothing).unwrap()
 }
 
 /// Agent number `n`, at its own address, with its own certificate.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Exited, Inner, Item, Link, Stop};
+use super::{ChannelError, Exited, Inner, Item, Link, Stop};
 use crate::counters::Counters;
 use crate::dial::Dial;
 use crate::stream::Stream;
@@ -35,7 +35,7 @@ pub(super) struct Task {
 /// An open connection.
 struct Conversation {
     stream: Stream,
-    facts: PeerFacts,
+    facts: Arc<PeerFacts>,
     out: BytesMut,
     answers: AnswerDecoder,
     /// Messages written, or about to be, and not answered.
@@ -99,7 +99,15 @@ impl Task {
         self.items.close();
         let mut lost = 0;
         while let Ok(item) = self.items.try_recv() {
-            lost += usize::from(matches!(item, Item::Message { .. }));
+            match item {
+                Item::Message { .. } => lost += 1,
+                Item::Linked { .. } => {}
+                Item::Channel { answer, .. } => {
+                    let (address, reason) = (self.address, reason.to_owned());
+                    // Whoever asked may have given up.
+                    let _ = answer.send(Err(ChannelError::NoConnection { address, reason }));
+                }
+            }
         }
         let owed = conversation.map_or(0, |c| c.owed);
         self.messenger.answered(lost + owed);
@@ -137,7 +145,7 @@ impl Task {
         }
         let conversation = slot.insert(Conversation {
             stream,
-            facts,
+            facts: Arc::new(facts),
             out: BytesMut::new(),
             answers: AnswerDecoder::default(),
             owed: 0,
@@ -204,6 +212,16 @@ impl Task {
                 self.messenger.parts.counters.messages_lost.increment();
                 let (address, actual) = (self.address, &conversation.facts.identity);
                 tracing::warn!(%address, %expected, ?actual, to, name, "a message was not sent");
+            }
+            Item::Channel { expected, answer } => {
+                let address = self.address;
+                let facts = if expected.admits(&conversation.facts, &self.expected) {
+                    Ok(Arc::clone(&conversation.facts))
+                } else {
+                    Err(ChannelError::SomebodyElse { address, expected })
+                };
+                // Whoever asked may have given up.
+                let _ = answer.send(facts);
             }
             Item::Linked { to, expected } => {
                 if expected.admits(&conversation.facts, &self.expected) {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use libprocess::sender::{Binding, PeerFacts};
 use model::identity::{Identity, TrustDomain};
 use model::time::Timestamp;
+use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslRef};
 use openssl::x509::{X509PurposeId, X509Ref};
 use tls_policy::{Demand, IdentityRules, Inbound, MESSAGES, MaterialPaths, NameCheck, TlsRules};
@@ -17,6 +18,7 @@ use tokio_openssl::SslStream;
 
 use super::counters::{Role, TlsCounters};
 use super::dialler::Dialler;
+use super::exporter::Exported;
 use super::failure::{Failure, HandshakeError};
 use super::inputs::{Inputs, Judge};
 use super::load::LoadError;
@@ -223,11 +225,12 @@ impl Contexts {
         let mut stream = SslStream::new(Ssl::new(&built.server)?, socket)?;
         let outcome = Pin::new(&mut stream).accept().await;
         outcome.map_err(|error| HandshakeError::of(&error, stream.ssl().verify_result()))?;
+        let facts = encrypted(address, stream.ssl())?;
         let Some(peers) = &built.inbound else {
-            return Ok((Stream::Tls(stream), encrypted(address)));
+            return Ok((Stream::Tls(stream), facts));
         };
         let Some(certificate) = stream.ssl().peer_certificate() else {
-            return Ok((Stream::Tls(stream), encrypted(address)));
+            return Ok((Stream::Tls(stream), facts));
         };
         peers.recheck(stream.ssl(), &certificate)?;
         let names = names::read(&certificate);
@@ -239,7 +242,7 @@ impl Contexts {
             }
             Judge::Name(NameCheck::ChainOnly | NameCheck::Dialled { .. }) => None,
         };
-        Ok((Stream::Tls(stream), built.certified(address, identity, names)))
+        Ok((Stream::Tls(stream), built.certified(facts, identity, names)))
     }
 
     /// Whether a connection may be opened at all, before a packet is sent: the scheme `openssl`
@@ -304,8 +307,9 @@ impl Contexts {
         let dialled = name.unwrap_or(&ip);
         let stream = built.client.connect(socket, dialled, &purpose, prepare).await?;
         let ssl = stream.inner().ssl();
+        let facts = encrypted(address, ssl)?;
         let Some(peers) = &built.outbound else {
-            return Ok((Stream::Dialled(stream), encrypted(address)));
+            return Ok((Stream::Dialled(stream), facts));
         };
         let certificate = ssl.peer_certificate().ok_or(HandshakeError::NoCertificate)?;
         peers.recheck(ssl, &certificate)?;
@@ -326,7 +330,7 @@ impl Contexts {
             }
             (Judge::Name(NameCheck::ChainOnly | NameCheck::Dialled { .. }), _) => None,
         };
-        Ok((Stream::Dialled(stream), built.certified(address, identity, names)))
+        Ok((Stream::Dialled(stream), built.certified(facts, identity, names)))
     }
 
     async fn by_reverse_dns(
@@ -380,8 +384,14 @@ fn host_name<'a>(dialled: Option<&'a str>, expected: &'a Expected) -> Option<&'a
 }
 
 /// The facts of an encrypted connection whose peer proved nothing.
-fn encrypted(address: SocketAddr) -> PeerFacts {
-    PeerFacts { encrypted: true, ..PeerFacts::plaintext(fresh_connection(), address) }
+fn encrypted(address: SocketAddr, ssl: &SslRef) -> Result<PeerFacts, ErrorStack> {
+    let (binding, secret) = Exported::of(ssl)?.map(|e| (e.binding, e.secret)).unzip();
+    Ok(PeerFacts {
+        encrypted: true,
+        channel_binding: binding,
+        channel_secret: secret,
+        ..PeerFacts::plaintext(fresh_connection(), address)
+    })
 }
 
 /// The rules of contexts that were made from material in memory.
@@ -472,18 +482,13 @@ impl Built {
         })
     }
 
-    fn certified(
-        &self,
-        address: SocketAddr,
-        identity: Option<Identity>,
-        names: Names,
-    ) -> PeerFacts {
+    fn certified(&self, facts: PeerFacts, identity: Option<Identity>, names: Names) -> PeerFacts {
         PeerFacts {
             identity,
             principal: self.inputs.principals.principal(&names.texts),
             certified: true,
             vouched_addresses: names.addresses,
-            ..encrypted(address)
+            ..facts
         }
     }
 }

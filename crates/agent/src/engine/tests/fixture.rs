@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use libprocess::sender::{Binding, BoundPid, ClaimedPid, PeerFacts, bind};
+use libprocess::sender::{Binding, BoundPid, ClaimedPid, Finding, PeerFacts, bind};
 use libprocess::upid::Upid;
 use model::time::{Instant, Now, Timestamp};
 use tls_policy::{Recognize, ServerTrust, Suites, Versions};
@@ -84,7 +84,7 @@ pub(super) fn sender(pid: &str, identity: Option<&str>) -> BoundPid {
         ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), upid.address.into())
     };
     let rule = if identity.is_some() { Binding::Certificate } else { Binding::DangerSourceAddress };
-    bind(ClaimedPid(upid), &peer, rule, None, None).unwrap()
+    bind(ClaimedPid(upid), &peer, rule, None, Finding::Nothing).unwrap()
 }
 
 pub(super) fn master() -> BoundPid {

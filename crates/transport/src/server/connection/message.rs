@@ -94,9 +94,9 @@ impl<H: Handler> Connection<H> {
             }
         };
         let listener = parts.listeners.at(claimed.0.address);
-        let session = parts.sessions.prove(&claimed.0, &self.facts);
+        let finding = parts.sessions.prove(&claimed.0, &self.facts);
         let rule = parts.security.binding(&self.facts);
-        bind(claimed, &self.facts, rule, listener.as_ref(), session).map_err(|error| {
+        bind(claimed, &self.facts, rule, listener.as_ref(), finding).map_err(|error| {
             parts.counters.messages_dropped_unbound.increment();
             seldom!(warn, %address, %error, name = head.name, "a message was dropped");
             Box::new(unbound(&error, &self.facts))
@@ -145,7 +145,8 @@ fn unbound(error: &BindError, facts: &PeerFacts) -> Response {
         }
         BindError::NoCertificate { .. }
         | BindError::OtherAddress { .. }
-        | BindError::OtherListener { .. } => Response::text(
+        | BindError::OtherListener { .. }
+        | BindError::OtherSession { .. } => Response::text(
             StatusCode::FORBIDDEN,
             "The connection does not vouch for the sender of the message",
         ),
