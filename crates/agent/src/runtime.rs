@@ -26,6 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use endpoints::access::Posture;
+use endpoints::authentication::Authentication;
 use endpoints::files::Files;
 use endpoints::site::Site;
 use endpoints::tls::Tls;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub hostname: Option<String>,
     /// What protects connections; also decides what callers have to prove.
     pub tls: Arc<Tls>,
+    /// Who is asked for credentials over HTTP, and where decisions about that are written.
+    pub authentication: Authentication,
     /// Limits and deadlines of the server.
     pub server: transport::server::Settings,
     /// Limits and deadlines of messages to others.

@@ -1,5 +1,10 @@
 //! Authentication of HTTP requests (`authentication.md` §12–17).
 
+mod basic;
+mod bearer;
+mod certificate;
+mod combined;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -8,6 +13,11 @@ use model::time::Timestamp;
 use crate::Cost;
 use crate::proved::{Certified, Proved};
 use crate::secret::Secret;
+
+pub use basic::{Basic, BasicAuthenticatee, Work};
+pub use bearer::Bearer;
+pub use certificate::ClientCertificate;
+pub use combined::Combined;
 
 /// What a request shows of its sender.
 #[derive(Clone, Debug)]
@@ -29,8 +39,8 @@ pub trait HttpAuthenticator: fmt::Debug + Send + Sync {
     /// The scheme's name, such as `Basic`.
     fn scheme(&self) -> &str;
 
-    /// What asking may cost.
-    fn cost(&self) -> Cost;
+    /// What asking about this request may cost.
+    fn cost(&self, presented: &Presented<'_>) -> Cost;
 
     /// Judges a request. An error is neither of the outcomes: the authenticator itself failed.
     fn authenticate(&self, presented: &Presented<'_>) -> Result<Outcome, Failed>;
@@ -66,6 +76,9 @@ pub struct Unauthorized {
     /// Why, for the log.
     pub reason: String,
 }
+
+/// What the client reads with a 401, if an authenticator has nothing else to say.
+pub const UNAUTHORIZED_BODY: &str = "401 Unauthorized.";
 
 /// An authenticator that could not judge; the text is for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

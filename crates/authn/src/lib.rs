@@ -12,6 +12,8 @@
 pub mod accounts;
 pub mod audit;
 pub mod http;
+pub mod jwt;
+pub mod live;
 pub mod proved;
 pub mod sasl;
 pub mod secret;

@@ -121,7 +121,7 @@ impl Caller {
 }
 
 /// A set of endpoints that share their rules of authentication. The names are the original's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Realm {
     /// What is asked of the master without changing anything.
     MasterReadonly,
@@ -135,9 +135,22 @@ pub enum Realm {
     AgentReadwrite,
     /// The executor API.
     AgentExecutor,
+    /// The resource provider API.
+    AgentResourceProvider,
 }
 
 impl Realm {
+    /// All of them, those of the master first.
+    pub const ALL: [Self; 7] = [
+        Self::MasterReadonly,
+        Self::MasterReadwrite,
+        Self::MasterScheduler,
+        Self::AgentReadonly,
+        Self::AgentReadwrite,
+        Self::AgentExecutor,
+        Self::AgentResourceProvider,
+    ];
+
     /// The name in challenges, flags and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -148,6 +161,7 @@ impl Realm {
             Self::AgentReadonly => "mesos-agent-readonly",
             Self::AgentReadwrite => "mesos-agent-readwrite",
             Self::AgentExecutor => "mesos-agent-executor",
+            Self::AgentResourceProvider => "mesos-agent-resource-provider",
         }
     }
 
@@ -161,7 +175,8 @@ impl Realm {
             | Self::AgentReadonly
             | Self::AgentReadwrite => matches!(kind, Kind::Operator | Kind::Master),
             Self::MasterScheduler => matches!(kind, Kind::Framework | Kind::Operator),
-            Self::AgentExecutor => matches!(kind, Kind::Executor),
+            // Providers run beside executors, and like them carry a token of the agent.
+            Self::AgentExecutor | Self::AgentResourceProvider => matches!(kind, Kind::Executor),
         }
     }
 }

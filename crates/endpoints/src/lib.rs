@@ -10,6 +10,8 @@
 //! reference). Where we differ, the module says so.
 
 pub mod access;
+pub mod audit;
+pub mod authentication;
 pub mod body;
 pub mod call;
 pub mod common;

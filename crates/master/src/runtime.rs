@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use authn::audit::AuditTrail;
 use authn::sasl::Authenticator;
 use endpoints::access::Posture;
+use endpoints::authentication::Authentication;
 use endpoints::files::Files;
 use endpoints::site::Site;
 use endpoints::tls::Tls;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub tls: Arc<Tls>,
     /// How agents and schedulers prove over libprocess who they are.
     pub sasl: Sasl,
+    /// Who is asked for credentials over HTTP, and where decisions about that are written.
+    pub authentication: Authentication,
     /// Limits and deadlines of the server.
     pub server: transport::server::Settings,
     /// Limits and deadlines of messages to others.

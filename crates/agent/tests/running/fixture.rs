@@ -309,6 +309,7 @@ impl Home {
             advertise_port: None,
             hostname: None,
             tls: Tls::new(self.trust.security(Some("agent/a1")), Vec::new()),
+            authentication: endpoints::authentication::Authentication::default(),
             server: transport::server::Settings::default(),
             messenger: transport::messenger::Settings::default(),
             master_authentication: alcazar_agent::runtime::MasterAuthentication::default(),

@@ -83,6 +83,7 @@ fn described(settings: AgentSettings, tls: Arc<Tls>) -> anyhow::Result<Settings>
         advertise_port: place.advertise_port,
         hostname: place.hostname,
         tls,
+        authentication: endpoints::authentication::Authentication::default(),
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
         master_authentication: agent::runtime::MasterAuthentication::default(),

@@ -68,6 +68,7 @@ fn described(settings: MasterSettings, tls: Arc<Tls>) -> anyhow::Result<Settings
         domain,
         tls,
         sasl: Sasl::default(),
+        authentication: endpoints::authentication::Authentication::default(),
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
         registry: open_registry(&settings)?,

@@ -93,6 +93,7 @@ impl Cluster {
             domain: None,
             sasl: Sasl::default(),
             tls: Tls::new(trust.security(Some("master/m1")), Vec::new()),
+            authentication: endpoints::authentication::Authentication::default(),
             server: transport::server::Settings::default(),
             messenger: transport::messenger::Settings::default(),
             registry,

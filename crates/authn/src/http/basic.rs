@@ -1,0 +1,195 @@
+//! Basic (`authentication.md` §15), and what the original lacks: it can verify against hashes,
+//! and an unknown principal costs what a known one costs.
+
+mod check;
+mod recent;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::{DecodePaddingMode, GeneralPurpose as Base64};
+use model::principal::{Kinds, Principal};
+use zeroize::Zeroizing;
+
+use super::{
+    Failed, HttpAuthenticatee, HttpAuthenticator, Outcome, Presented, UNAUTHORIZED_BODY,
+    Unauthorized,
+};
+use crate::Cost;
+use crate::accounts::Directory;
+use crate::proved::{Method, Proved};
+use crate::secret::Secret;
+use check::{Checker, Given};
+use recent::Recent;
+
+pub use check::Work;
+
+/// Padding is optional, and so is it what the unused bits of the last character are: as there.
+const LENIENT: Base64 = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// For how long a success is remembered at most.
+const REMEMBERED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// Knows clients by the secret that they send.
+///
+/// Who proved a secret that is stored as a hash is remembered for a while by a keyed digest, so
+/// that a client that asks often makes one slow computation, not one for each request. What is
+/// remembered is forgotten when the accounts change.
+#[derive(Debug)]
+pub struct Basic {
+    challenge: String,
+    accounts: Arc<dyn Directory>,
+    checker: Checker,
+    recent: Recent,
+}
+
+impl Basic {
+    /// Knows those of `accounts`, in `realm`. `key` is fresh random bytes: it keys the digests of
+    /// what is remembered, and never leaves this process.
+    #[must_use]
+    pub fn new(realm: &str, accounts: Arc<dyn Directory>, key: [u8; 32]) -> Self {
+        Self {
+            challenge: format!("Basic realm=\"{realm}\""),
+            accounts,
+            checker: Checker::default(),
+            recent: Recent::new(key, REMEMBERED_FOR),
+        }
+    }
+
+    /// How many slow computations were made so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.checker.work()
+    }
+
+    fn refused(&self, reason: impl Into<String>) -> Unauthorized {
+        Unauthorized {
+            challenge: self.challenge.clone(),
+            body: UNAUTHORIZED_BODY.to_owned(),
+            claimed: None,
+            tried: false,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl HttpAuthenticator for Basic {
+    fn scheme(&self) -> &str {
+        "Basic"
+    }
+
+    fn cost(&self, presented: &Presented<'_>) -> Cost {
+        let accounts = self.accounts.current();
+        if !self.checker.is_slow(&accounts) {
+            return Cost::Light;
+        }
+        match presented.authorization.map(Given::read) {
+            Some(Ok(given)) if self.recent.find(&accounts, &given, presented.now).is_none() => {
+                Cost::Blocking
+            }
+            _ => Cost::Light,
+        }
+    }
+
+    fn authenticate(&self, presented: &Presented<'_>) -> Result<Outcome, Failed> {
+        let Some(header) = presented.authorization else {
+            return Ok(Outcome::Unauthorized(self.refused("no credentials")));
+        };
+        let given = match Given::read(header) {
+            Ok(given) => given,
+            Err(why) => return Ok(Outcome::Unauthorized(self.refused(why))),
+        };
+        let accounts = self.accounts.current();
+        let slow = self.checker.is_slow(&accounts);
+        if slow && let Some(kinds) = self.recent.find(&accounts, &given, presented.now) {
+            return Ok(Outcome::Proved(proved(&given, kinds)));
+        }
+        Ok(match self.checker.check(&accounts, &given) {
+            Some(kinds) => {
+                if slow {
+                    self.recent.remember(&accounts, &given, kinds, presented.now);
+                }
+                Outcome::Proved(proved(&given, kinds))
+            }
+            None => Outcome::Unauthorized(Unauthorized {
+                claimed: Some(given.principal.clone()),
+                tried: true,
+                ..self.refused(match accounts.get(&given.principal) {
+                    Some(_) => "wrong secret",
+                    None => "unknown principal",
+                })
+            }),
+        })
+    }
+}
+
+fn proved(given: &Given, kinds: Kinds) -> Proved {
+    Proved { principal: Principal::named(&given.principal), kinds, method: Method::BASIC }
+}
+
+impl Given {
+    /// What `Authorization` says, read as the original reads it: two parts with one space
+    /// between, the scheme written exactly so, and in the decoded part one colon, so that neither
+    /// principal nor secret can contain one.
+    fn read(header: &[u8]) -> Result<Self, &'static str> {
+        let mut parts = header.split(|b| *b == b' ');
+        let (Some(scheme), Some(payload), None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err("malformed 'Authorization' header");
+        };
+        if scheme != b"Basic" {
+            return Err("another scheme than Basic");
+        }
+        let compact: Zeroizing<Vec<u8>> =
+            Zeroizing::new(payload.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect());
+        let decoded = LENIENT.decode(&*compact).map(Zeroizing::new).map_err(|_| "not base64")?;
+        let mut parts = decoded.split(|b| *b == b':');
+        let (Some(principal), Some(secret), None) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err("not one principal and one secret");
+        };
+        let principal =
+            std::str::from_utf8(principal).map_err(|_| "a principal that is not UTF-8")?;
+        Ok(Self { principal: principal.to_owned(), secret: Secret::new(secret.to_vec()) })
+    }
+}
+
+/// Sends a principal and its secret with each request.
+#[derive(Clone, Debug)]
+pub struct BasicAuthenticatee {
+    header: Secret,
+}
+
+impl BasicAuthenticatee {
+    /// For `principal`.
+    #[must_use]
+    pub fn new(principal: &str, secret: &Secret) -> Self {
+        let mut pair = Zeroizing::new(principal.as_bytes().to_vec());
+        pair.push(b':');
+        pair.extend_from_slice(secret.expose());
+        let mut header = b"Basic ".to_vec();
+        header.extend_from_slice(Zeroizing::new(STANDARD.encode(&*pair)).as_bytes());
+        Self { header: Secret::new(header) }
+    }
+}
+
+impl HttpAuthenticatee for BasicAuthenticatee {
+    fn scheme(&self) -> &str {
+        "Basic"
+    }
+
+    fn authorization(&self) -> Secret {
+        self.header.clone()
+    }
+}
+
+#[cfg(test)]
+#[path = "basic/tests.rs"]
+mod authn_basic;

@@ -1,0 +1,15 @@
+//! Where the audit trail goes (`authn::audit`).
+
+use authn::audit::{AuditTrail, Decision};
+
+/// To the program's log, under the target `audit`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traced;
+
+impl AuditTrail for Traced {
+    fn append(&self, decision: &Decision) {
+        let Decision { principal, address, method, realm, granted, reason, .. } = decision;
+        let principal = principal.as_deref();
+        tracing::info!(target: "audit", principal, %address, ?method, realm, granted, ?reason, "decision");
+    }
+}
