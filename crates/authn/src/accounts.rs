@@ -1,5 +1,8 @@
 //! Who is known, and what of their secrets.
 
+pub mod derive;
+pub mod file;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
