@@ -5,8 +5,10 @@
 //! their sender in a header, and one port serves them and ordinary HTTP alike.
 //!
 //! Read first: [`decode::Decoder`] (bytes to messages and requests), [`sender::bind`] (from a
-//! claimed sender to a bound one), [`route::route`] (from a path to an actor).
+//! claimed sender to a bound one),
+//! [`allowed::may_send`] (who may send what), [`route::route`] (from a path to an actor).
 
+pub mod allowed;
 pub mod answer;
 pub mod decode;
 pub mod head;

@@ -205,8 +205,16 @@ impl BoundPid {
     /// say so, as far as it has them; who has neither proves here nothing about its kind.
     #[must_use]
     pub fn may_speak_as(&self, kind: Kind) -> bool {
-        self.identity.as_ref().is_none_or(|i| i.kind() == kind)
-            && self.session.as_ref().is_none_or(|proof| proof.session.kinds.contains(kind))
+        self.kinds().contains(kind)
+    }
+
+    /// As what kinds of component this sender may speak; all of them, if it proved nothing about
+    /// that.
+    #[must_use]
+    pub fn kinds(&self) -> Kinds {
+        let identity = self.identity.as_ref().map_or(Kinds::ANY, |i| Kinds::only(i.kind()));
+        let session = self.session.as_ref().map_or(Kinds::ANY, |proof| proof.session.kinds);
+        identity.and(session)
     }
 }
 
