@@ -14,6 +14,8 @@ pub mod audit;
 pub mod http;
 pub mod jwt;
 pub mod live;
+mod mac;
+pub mod password;
 pub mod proved;
 pub mod sasl;
 pub mod secret;
