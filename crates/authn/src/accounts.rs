@@ -8,10 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::principal::Kinds;
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use crate::mac::hmac_sha256;
 use crate::secret::Secret;
 
 /// All that are known. Of several with the same name the last one counts, as in the original.
@@ -78,34 +75,6 @@ pub struct ScramVerifier {
     pub stored_key: [u8; 32],
     /// `ServerKey`. Whoever has it can pretend to be the server.
     pub server_key: Secret,
-}
-
-impl ScramVerifier {
-    /// What is kept of `secret`. Those of one account should share salt and iteration count: an
-    /// exchange has one of each, and only the secrets that share them can be used in it.
-    #[must_use]
-    pub fn derive(secret: &Secret, salt: Vec<u8>, iterations: u32) -> Self {
-        let salted = salted_password(secret, &salt, iterations);
-        let client_key = Zeroizing::new(hmac_sha256(&*salted, &[b"Client Key"]));
-        let server_key = hmac_sha256(&*salted, &[b"Server Key"]);
-        Self {
-            salt,
-            iterations,
-            stored_key: Sha256::digest(*client_key).into(),
-            server_key: Secret::new(server_key.to_vec()),
-        }
-    }
-}
-
-/// `SaltedPassword`, from which a client derives everything. It takes long on purpose.
-pub(crate) fn salted_password(
-    secret: &Secret,
-    salt: &[u8],
-    iterations: u32,
-) -> Zeroizing<[u8; 32]> {
-    let mut salted = Zeroizing::new([0; 32]);
-    pbkdf2::pbkdf2_hmac::<Sha256>(secret.expose(), salt, iterations, &mut *salted);
-    salted
 }
 
 impl Accounts {

@@ -7,22 +7,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::{Argon2, Params, PasswordHash, PasswordVerifier};
+use argon2::{Argon2, PasswordVerifier};
 use model::principal::{Kinds, Principal};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::accounts::derive::acceptable_argon2id;
 use crate::accounts::{Accounts, Directory, ScramVerifier, StoredSecret};
 use crate::proved::{Method, Proved};
 use crate::secret::Secret;
-
-/// The memory that an argon2id hash may ask for, in KiB. One that asks for more matches nothing:
-/// it would take the machine down with a few questions at a time.
-pub const MOST_ARGON2_MEMORY: u32 = 256 * 1024;
-
-/// The memory and the passes that an argon2id hash may ask for together, in KiB, for the same
-/// reason.
-pub const MOST_ARGON2_WORK: u64 = 4 * 1024 * 1024;
 
 /// Answers such questions. Asking takes long wherever a hashed form is kept.
 #[derive(Debug)]
@@ -140,7 +133,7 @@ impl Plan {
                         argon2id += 1;
                         let (most, worst) = plan.argon2id.get_or_insert((0, hash.clone()));
                         *most = argon2id.max(*most);
-                        let work = acceptable(hash).map_or(0, |hash| work(&hash));
+                        let work = acceptable_argon2id(hash).map_or(0, |(_, work)| work);
                         if work > most_work {
                             most_work = work;
                             worst.clone_from(hash);
@@ -166,32 +159,11 @@ fn same(kept: &[u8], shown: &[u8]) -> Choice {
 
 fn scram_matches(verifier: &ScramVerifier, secret: &[u8]) -> Choice {
     let secret = Secret::new(secret.to_vec());
-    let derived = ScramVerifier::derive(&secret, verifier.salt.clone(), verifier.iterations);
+    let derived = ScramVerifier::derive(&secret, &verifier.salt, verifier.iterations);
     derived.stored_key.ct_eq(&verifier.stored_key)
 }
 
 fn argon2id_matches(hash: &str, secret: &[u8]) -> bool {
-    acceptable(hash).is_some_and(|hash| Argon2::default().verify_password(secret, &hash).is_ok())
-}
-
-/// The hash, if it is one of argon2id that may be computed here.
-fn acceptable(hash: &str) -> Option<PasswordHash> {
-    let hash = PasswordHash::new(hash).ok()?;
-    let params = Params::try_from(&hash).ok()?;
-    let fits = hash.algorithm.as_str() == "argon2id"
-        && params.m_cost() <= MOST_ARGON2_MEMORY
-        && work(&hash) <= MOST_ARGON2_WORK;
-    fits.then_some(hash)
-}
-
-fn work(hash: &PasswordHash) -> u64 {
-    Params::try_from(hash)
-        .map_or(u64::MAX, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
-}
-
-/// Whether this program can verify against `hash`: an argon2id hash in PHC form with acceptable
-/// parameters.
-#[must_use]
-pub fn argon2id_is_usable(hash: &str) -> bool {
-    acceptable(hash).is_some_and(|hash| hash.salt.is_some() && hash.hash.is_some())
+    acceptable_argon2id(hash)
+        .is_ok_and(|(hash, _)| Argon2::default().verify_password(secret, &hash).is_ok())
 }

@@ -19,6 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Nonce, SessionKey};
+use crate::accounts::derive::ITERATIONS as FEWEST_ITERATIONS;
 use crate::mac::hmac_sha256;
 
 mod book;
@@ -38,12 +39,6 @@ const BINDING: &str = "tls-exporter";
 
 /// Longer messages are refused, in either direction.
 const LONGEST: usize = 1024;
-
-/// What RFC 7677 asks for at least.
-pub(super) const FEWEST_ITERATIONS: u32 = 4096;
-
-/// More a client does not compute: whoever passes for a server could keep it busy.
-pub(super) const MOST_ITERATIONS: u32 = 1_000_000;
 
 /// The length of salts that are made here.
 pub(super) const SALT_LENGTH: usize = 16;

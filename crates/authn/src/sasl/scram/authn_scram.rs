@@ -27,7 +27,7 @@ fn account(secrets: Vec<StoredSecret>) -> Arc<dyn Directory> {
 
 fn vector_verifier() -> ScramVerifier {
     let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-    ScramVerifier::derive(&Secret::from("pencil"), salt, 4096)
+    ScramVerifier::derive(&Secret::from("pencil"), &salt, 4096)
 }
 
 fn server(secrets: Vec<StoredSecret>, plus: bool) -> Server {

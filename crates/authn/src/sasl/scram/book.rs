@@ -192,7 +192,7 @@ impl Book {
             true => pages.known.get(key, usize::MAX),
             false => pages.unknown.get(key, MOST_UNKNOWN),
         });
-        cell.get_or_init(|| ScramVerifier::derive(secret, salt.clone(), *iterations));
+        cell.get_or_init(|| ScramVerifier::derive(secret, salt, *iterations));
         cell
     }
 

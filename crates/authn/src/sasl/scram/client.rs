@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 
 use super::message;
 use super::{
-    BINDING, FEWEST_ITERATIONS, MOST_ITERATIONS, PLUS, client_signature, exchange_text, name,
-    nonce_text, server_signature, session_key, xor,
+    BINDING, FEWEST_ITERATIONS, PLUS, client_signature, exchange_text, name, nonce_text,
+    server_signature, session_key, xor,
 };
 use crate::Cost;
-use crate::accounts::{Credential, salted_password};
+use crate::accounts::Credential;
+use crate::accounts::derive::{MOST_ITERATIONS, salted_password};
 use crate::mac::hmac_sha256;
 use crate::sasl::{
     Authenticatee, Channel, ClientError, ClientExchange, Nonce, ServerProof, SessionKey,
