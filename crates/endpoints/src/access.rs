@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use libprocess::sender::PeerFacts;
+use libprocess::sender::{ConnectionId, PeerFacts};
 use model::identity::{Identity, Kind};
 use tls_policy::{ClientCertificates, Demand, Inbound, PlaintextPeers, TlsRules};
 use transport::tls::Security;
@@ -78,6 +78,7 @@ pub struct Caller {
     certified: bool,
     encrypted: bool,
     address: SocketAddr,
+    connection: ConnectionId,
 }
 
 impl Caller {
@@ -90,7 +91,14 @@ impl Caller {
             certified: peer.certified,
             encrypted: peer.encrypted,
             address: peer.address,
+            connection: peer.connection,
         }
+    }
+
+    /// The connection over which the caller comes.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
     }
 
     /// The identity in the verified certificate; `None` when none was presented, or where
