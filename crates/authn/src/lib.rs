@@ -19,6 +19,7 @@ pub mod password;
 pub mod proved;
 pub mod sasl;
 pub mod secret;
+pub mod throttle;
 
 /// What asking an authenticator costs its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
