@@ -227,7 +227,8 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         sessions: Arc::clone(&sessions),
         exits,
     });
-    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security));
+    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security))
+        .authenticating(settings.authentication);
     // Set once, here.
     let _ = master.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&master), site);
