@@ -5,7 +5,6 @@
 //! `mesos-execute`) it behaves as that program.
 
 mod args;
-mod authentication;
 mod client;
 mod cluster;
 mod commands;
@@ -14,7 +13,6 @@ mod exit;
 mod find;
 mod lock;
 mod printer;
-mod replace;
 mod security;
 mod signals;
 mod state_dir;

@@ -14,11 +14,13 @@
 //! Historic words: the wire says *slave* where we say *agent*.
 
 mod agents;
+mod authentication;
 mod books;
 mod calls;
 pub mod collections;
 pub mod config;
 pub mod counters;
+mod driver;
 pub mod effect;
 pub mod event;
 mod events;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 
 use allocator::{Allocator, Rules};
 use libprocess::sender::BoundPid;
+use libprocess::upid::Upid;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::{Identity, Kind};
 use model::time::{Instant, Now};
@@ -55,7 +58,7 @@ use config::Config;
 use counters::{Counter, Counters};
 use effect::{Effect, Peer};
 use event::{Event, SubscriptionId};
-use message::Inbound;
+use message::{Inbound, Sender};
 use out::{MASTER, Out, quoted};
 use state::{DepartedAgent, RecoveredAgent, Snapshot, State};
 use timers::{Timer, Timers};
@@ -76,6 +79,8 @@ pub struct Engine {
     away: BTreeMap<AgentId, Instant>,
     /// Current streams.
     subscriptions: BTreeMap<SubscriptionId, FrameworkId>,
+    /// Drivers that are subscribed, by their addresses.
+    by_driver: BTreeMap<Upid, FrameworkId>,
     /// Tasks to be killed, until they end.
     kills: BTreeMap<(FrameworkId, TaskId), Option<v1::KillPolicy>>,
     timers: Timers,
@@ -125,6 +130,7 @@ impl Engine {
             observers: BTreeMap::new(),
             away: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            by_driver: BTreeMap::new(),
             kills: BTreeMap::new(),
             timers: Timers::default(),
             recovered_at_start: 0,
@@ -229,7 +235,11 @@ impl Engine {
 
     fn message(&mut self, from: &BoundPid, to: &str, message: Inbound, out: &mut Out) {
         let name = message.name();
+        let registers = message.registers();
         if let Err(why) = self.try_message(from, to, message, out) {
+            if registers {
+                authentication::refused(from, name, why.clone(), out);
+            }
             self.refuse(from, name, &why, out);
         }
     }
@@ -241,13 +251,16 @@ impl Engine {
         message: Inbound,
         out: &mut Out,
     ) -> Result<(), String> {
-        // All of these are an agent's to send; each says in the body which agent, and is held to
-        // the one that registered from where it comes.
-        if !from.may_speak_as(Kind::Agent) {
-            return Err("its certificate is not an agent's".to_owned());
-        }
         if to != MASTER && !matches!(message, Inbound::Pong(_)) {
             return Err(format!("{} does not understand it", quoted(to)));
+        }
+        // Each message says in the body which agent or framework it is about, and is held to the
+        // one that registered from where it comes.
+        if message.sender() == Sender::Driver {
+            return self.driver_message(from, message, out);
+        }
+        if !from.may_speak_as(Kind::Agent) {
+            return Err("what it has proved does not let it be an agent".to_owned());
         }
         match message {
             Inbound::ExitedExecutor(message) => self.exited_executor(from, &message, out),
@@ -259,6 +272,7 @@ impl Engine {
             Inbound::UnregisterAgent(message) => self.unregister(from, &message, out),
             Inbound::UpdateAgent(message) => self.update_agent(from, &message, out),
             Inbound::UpdateOperationStatus(message) => self.operation_status(from, &message),
+            other => Err(format!("{} is not an agent's", other.name())),
         }
     }
 

@@ -26,7 +26,7 @@ use transport::counters::Counters;
 
 use crate::engine::event::Caller as EngineCaller;
 use crate::engine::state::Snapshot;
-use crate::runtime::{Inbox, Stopping, Streams};
+use crate::runtime::{DeskCounted, Inbox, Stopping, Streams};
 use crate::telemetry::{self, Driver};
 use crate::views::{Everything, Program, Rendered, View};
 
@@ -64,6 +64,8 @@ pub struct Counted {
     pub undecodable: AtomicU64,
     /// Messages from a sender that may not send them.
     pub forbidden: AtomicU64,
+    /// What the desk counts, where clients authenticate.
+    pub desk: Arc<DeskCounted>,
     /// Changes of the registry that are being written.
     pub queued_operations: AtomicU64,
     /// What the connections count.
@@ -114,6 +116,11 @@ impl Daemon for Master {
         for (name, count) in self.counted.transport.snapshot().entries() {
             all.insert(format!("alcazar/transport/{name}"), count as f64);
         }
+        for (name, count) in self.counted.desk.entries() {
+            all.insert(format!("alcazar/authentication/{name}"), count as f64);
+        }
+        let requests = count(&self.counted.desk.requests);
+        *all.entry("master/messages_authenticate".to_owned()).or_default() += requests as f64;
         for (status, count) in self.counted.refused.get().map(|r| r.counts()).unwrap_or_default() {
             all.insert(format!("alcazar/requests_refused/{status}"), count as f64);
         }

@@ -5,6 +5,7 @@
 //! lets the engine decide, makes all changes of the registry durable in one write, publishes the
 //! snapshot, and only then carries out the rest in order.
 
+mod desk;
 mod door;
 mod driver;
 mod inbox;
@@ -16,8 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use authn::audit::AuditTrail;
-use authn::sasl::Authenticator;
+use authn::sasl::offer::Authenticators;
 use endpoints::access::Posture;
 use endpoints::authentication::Authentication;
 use endpoints::files::Files;
@@ -40,6 +40,7 @@ use crate::views::{Program, Rendered};
 
 #[cfg(test)]
 pub(crate) use inbox::inputs_of;
+pub use desk::Counted as DeskCounted;
 pub use inbox::{Answer, Inbox, Stopping};
 pub use streams::{MAX_PER_IDENTITY, Opened, Streams};
 
@@ -82,11 +83,9 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Sasl {
     /// What is offered, the strongest first. If there is none nobody can authenticate.
-    pub mechanisms: Vec<Arc<dyn Authenticator>>,
+    pub mechanisms: Authenticators,
     /// How long an attempt may take: `--authentication_v0_timeout`.
     pub timeout: Duration,
-    /// Where each decision is written down; nowhere but in the log if there is none.
-    pub audit: Option<Arc<dyn AuditTrail>>,
     /// Whether stock peers are believed on connections that are not the one of their exchange:
     /// `--danger_same_address_sessions`.
     pub danger_same_address_sessions: bool,
@@ -95,9 +94,8 @@ pub struct Sasl {
 impl Default for Sasl {
     fn default() -> Self {
         Self {
-            mechanisms: Vec::new(),
+            mechanisms: Authenticators::new(Vec::new()),
             timeout: Duration::from_secs(15),
-            audit: None,
             danger_same_address_sessions: false,
         }
     }
@@ -168,7 +166,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a master: binds its port, reads its registry, then serves.
 pub async fn start(settings: Settings) -> Result<Running, MasterError> {
-    let Settings { listen, mut registry, tls, sasl: _sasl, .. } = settings;
+    let Settings { listen, mut registry, tls, sasl, .. } = settings;
     let security = tls.security().clone();
     let failed = |source| MasterError::Listen { address: listen, source };
     let listener = transport::server::bind(SocketAddr::V4(listen)).map_err(failed)?;
@@ -227,17 +225,28 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         sessions: Arc::clone(&sessions),
         exits,
     });
-    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security))
-        .authenticating(settings.authentication);
+    let desk = desk::Desk::new(desk::Parts {
+        mechanisms: sasl.mechanisms,
+        timeout: sasl.timeout,
+        audit: Arc::clone(settings.authentication.audit()),
+        sessions: Arc::clone(&sessions),
+        listeners: Arc::clone(&listeners),
+        security: security.clone(),
+        messenger: messenger.clone(),
+        inbox: master.inbox.clone(),
+        counted: Arc::clone(&master.counted.desk),
+    });
+    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security));
     // Set once, here.
     let _ = master.counted.refused.set(Arc::clone(site.refused()));
-    let handler = door::Door::new(Arc::clone(&master), site);
+    let handler = door::Door::new(Arc::clone(&master), site, desk.clone());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let driver = driver::Driver::new(driver::Parts {
         engine,
         registry,
         master: Arc::clone(&master),
         messenger: messenger.clone(),
+        desk,
         clock,
         inputs,
         exited,

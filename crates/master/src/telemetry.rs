@@ -146,7 +146,9 @@ fn tasks(all: &mut Metrics, snapshot: &Snapshot) {
 fn counters(all: &mut Metrics, snapshot: &Snapshot) {
     for counter in Counter::ALL {
         let count = snapshot.counters.get(*counter);
-        all.gauge(format!("master/{}", counter.name()), count as f64);
+        let name = counter.name();
+        let prefix = if name.starts_with("alcazar/") { "" } else { "master/" };
+        all.gauge(format!("{prefix}{name}"), count as f64);
     }
     for (ending, count) in snapshot.counters.endings() {
         let state = ending.state.as_str_name().to_lowercase();

@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use model::id::AgentId;
-use model::identity::Identity;
+use model::principal::Owner;
 use model::time::Timestamp;
 use wire::v1;
 
@@ -25,9 +25,9 @@ pub use crate::redb::{RedbRegistry, SCHEMA_VERSION};
 pub struct AgentRecord {
     /// Which agent.
     pub id: AgentId,
-    /// The identity that registered under this id: nobody else may use it. `None` only if it
-    /// registered in plaintext, where nobody proves anything.
-    pub owner: Option<Identity>,
+    /// Who registered under this id: nobody else may use it. Nobody only if whoever it was proved
+    /// nothing.
+    pub owner: Owner,
     /// Its standing in the cluster.
     pub standing: Standing,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::id::AgentId;
-use model::identity::Identity;
+use model::principal::Owner;
 use model::time::Timestamp;
 use prost::Message;
 use wire::v1;
@@ -12,11 +12,14 @@ use crate::{AgentRecord, RegistryError, Standing};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredAgent {
-    /// The owner's identity in URI form.
+    /// What the owner's certificate said: an identity in URI form where certificates have them.
     #[prost(string, optional, tag = "1")]
-    owner: Option<String>,
+    certificate: Option<String>,
     #[prost(oneof = "StoredStanding", tags = "2, 3, 4")]
     standing: Option<StoredStanding>,
+    /// The owner's principal.
+    #[prost(string, optional, tag = "5")]
+    principal: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -45,23 +48,19 @@ pub(crate) fn encode_agent(record: &AgentRecord) -> Vec<u8> {
         Standing::Unreachable { since } => StoredStanding::UnreachableSince(nanoseconds(*since)),
         Standing::Gone { since } => StoredStanding::GoneSince(nanoseconds(*since)),
     };
-    let owner = record.owner.as_ref().map(Identity::to_string);
+    let Owner { certificate, principal } = record.owner.clone();
     #[expect(
         clippy::disallowed_methods,
         reason = "our own file: prost fills in again what it leaves out"
     )]
-    StoredAgent { owner, standing: Some(standing) }.encode_to_vec()
+    StoredAgent { certificate, standing: Some(standing), principal }.encode_to_vec()
 }
 
 pub(crate) fn decode_agent(id: &str, bytes: &[u8]) -> Result<AgentRecord, RegistryError> {
     let damaged = |reason: String| RegistryError::Damaged { what: format!("agent {id}"), reason };
     #[expect(clippy::disallowed_methods, reason = "our own file, and no message from outside")]
     let stored = StoredAgent::decode(bytes).map_err(|e| damaged(e.to_string()))?;
-    let owner = stored
-        .owner
-        .map(|owner| owner.parse::<Identity>())
-        .transpose()
-        .map_err(|e| damaged(e.to_string()))?;
+    let owner = Owner { certificate: stored.certificate, principal: stored.principal };
     let standing = match stored.standing {
         Some(StoredStanding::Admitted(info)) => Standing::Admitted(Box::new(info)),
         Some(StoredStanding::UnreachableSince(since)) => {
@@ -82,4 +81,31 @@ pub(crate) fn decode_master(bytes: &[u8]) -> Result<v1::MasterInfo, RegistryErro
     wire::check::decode(bytes, &wire::Limits::default()).map(|(master, _)| master).map_err(
         |error| RegistryError::Damaged { what: "the master".to_owned(), reason: error.to_string() },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What version 1 wrote: the owner's identity in field 1, the standing in field 3.
+    const OF_VERSION_1: &[u8] = b"\x0a\x20spiffe://alcazar.local/agent/h-1\x18\x07";
+
+    #[test]
+    fn authn_records_of_the_first_version_keep_their_owner() {
+        let record = decode_agent("m-S0", OF_VERSION_1).unwrap();
+        let certificate = Some("spiffe://alcazar.local/agent/h-1".to_owned());
+        assert_eq!(record.owner, Owner { certificate, principal: None });
+        assert_eq!(record.standing, Standing::Unreachable { since: timestamp(7) });
+        assert_eq!(encode_agent(&record), OF_VERSION_1);
+        let nobodys = decode_agent("m-S0", &OF_VERSION_1[34..]).unwrap();
+        assert!(nobodys.owner.is_nobody());
+    }
+
+    #[test]
+    fn authn_the_principal_that_owns_an_agent_is_on_record() {
+        let owner = Owner { certificate: None, principal: Some("agent-principal".to_owned()) };
+        let standing = Standing::Gone { since: timestamp(1) };
+        let record = AgentRecord { id: AgentId::new("m-S0").unwrap(), owner, standing };
+        assert_eq!(decode_agent("m-S0", &encode_agent(&record)).unwrap(), record);
+    }
 }

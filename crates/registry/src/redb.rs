@@ -10,7 +10,10 @@ use crate::record::{decode_agent, decode_master, encode_agent, encode_master};
 use crate::{Contents, Operation, Registry, RegistryError};
 
 /// The version of the tables below. It grows when an older program would misread a newer file.
-pub const SCHEMA_VERSION: u64 = 1;
+///
+/// Version 2 has the principal that owns an agent id: a program that does not know of it would let
+/// anybody have the id. Version 1 reads as it is.
+pub const SCHEMA_VERSION: u64 = 2;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const AGENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("agents");
@@ -35,7 +38,8 @@ impl RedbRegistry {
         let registry = Self { path: path.to_owned(), database, broken: false };
         match registry.schema_version().map_err(failed)? {
             None => registry.initialize().map_err(failed)?,
-            Some(version) if version <= SCHEMA_VERSION => {}
+            Some(SCHEMA_VERSION) => {}
+            Some(version) if version < SCHEMA_VERSION => registry.initialize().map_err(failed)?,
             Some(found) => {
                 return Err(RegistryError::NewerSchema { path: path.to_owned(), found });
             }

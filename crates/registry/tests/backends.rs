@@ -9,6 +9,7 @@ use alcazar_registry::{
     Standing,
 };
 use model::id::AgentId;
+use model::principal::Owner;
 use model::time::Timestamp;
 use proptest::prelude::*;
 use wire::v1;
@@ -18,8 +19,11 @@ fn id(n: u8) -> AgentId {
 }
 
 fn record(n: u8, standing: Standing) -> AgentRecord {
-    let owner = format!("spiffe://alcazar.local/agent/host-{n}").parse().unwrap();
-    AgentRecord { id: id(n), owner: (!n.is_multiple_of(3)).then_some(owner), standing }
+    let owner = Owner {
+        certificate: (!n.is_multiple_of(3)).then(|| format!("spiffe://a.local/agent/host-{n}")),
+        principal: n.is_multiple_of(2).then(|| format!("p{n}")),
+    };
+    AgentRecord { id: id(n), owner, standing }
 }
 
 fn admitted(n: u8, hostname: &str) -> Operation {
@@ -133,7 +137,7 @@ fn writer_for_the_kill_test() {
         let agent = AgentId::new(&format!("S{n}")).unwrap();
         let since = Timestamp::default();
         let standing = Standing::Unreachable { since };
-        let record = AgentRecord { id: agent, owner: None, standing };
+        let record = AgentRecord { id: agent, owner: Owner::default(), standing };
         registry.commit(&[Operation::PutAgent(record)]).unwrap();
         println!("committed {n}");
     }

@@ -86,8 +86,7 @@ pub struct HttpSettings {
     pub readonly: bool,
     /// Whether the realm of requests that change something asks.
     pub readwrite: bool,
-    /// What these two accept, in the order in which it is asked (on an agent: all realms). Where
-    /// certificates carry identities it may be nothing besides.
+    /// What these two accept, in the order in which it is asked (on an agent: all realms).
     pub schemes: Vec<HttpScheme>,
     /// The keys with which others sign tokens (RFC 7517).
     pub jwks: Option<PathBuf>,
@@ -396,7 +395,8 @@ fn schemes(r: &mut Reading<'_>, flag: &str, held: Held, executors: bool) -> Vec<
         return schemes_given(r, flag);
     }
     if r.naming() == Naming::Alcazar {
-        return held.schemes();
+        let schemes = held.schemes();
+        return if schemes.is_empty() { vec![HttpScheme::Basic] } else { schemes };
     }
     if executors {
         return vec![HttpScheme::Basic, HttpScheme::Jwt];
@@ -446,8 +446,7 @@ impl Check {
             return;
         }
         let Held { credentials, credentials_flag, key, own_key, key_flag } = self.held;
-        let basic = schemes.is_empty() || schemes.contains(&HttpScheme::Basic);
-        if basic && !credentials {
+        if schemes.contains(&HttpScheme::Basic) && !credentials {
             r.start(
                 credentials_flag,
                 format!(

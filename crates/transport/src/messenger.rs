@@ -188,6 +188,8 @@ enum Item {
     Message { bytes: Bytes, expected: Expected, to: String, name: String },
     /// A link was made: is the other end who is expected?
     Linked { to: Upid, expected: Expected },
+    /// A link was ended.
+    Unlinked,
     /// Somebody wants to know what the connection proves.
     Channel { expected: Expected, answer: channel::Answer },
 }
@@ -279,6 +281,17 @@ impl Messenger {
             self.linked(&mut peers, &to, expected);
         }
         link
+    }
+
+    /// Ends a link: what becomes of its connection is no news any more.
+    pub fn unlink(&self, to: &Upid) {
+        let mut peers = self.inner.peers();
+        let Some(peer) = peers.by_address.get_mut(&to.address) else { return };
+        if peer.links.remove(to).is_some() {
+            // A connection at rest looks whether it is still needed. If its queue is full it is
+            // not at rest.
+            let _ = peer.queue.try_send(Item::Unlinked);
+        }
     }
 
     /// Has a new link checked against who is at the other end.

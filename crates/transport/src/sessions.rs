@@ -115,6 +115,17 @@ impl Sessions {
         self.book().by_peer.remove(peer).map(|entry| entry.session)
     }
 
+    /// Ends the session with this actor if it is still the one called `id`: a newer one has
+    /// nothing to do with whatever ended.
+    pub fn end_if(&self, peer: &Upid, id: SessionId) -> bool {
+        let mut book = self.book();
+        let same = book.by_peer.get(peer).is_some_and(|entry| entry.session.id == id);
+        if same {
+            book.by_peer.remove(peer);
+        }
+        same
+    }
+
     /// The session with this actor.
     #[must_use]
     pub fn with(&self, peer: &Upid) -> Option<Arc<Session>> {

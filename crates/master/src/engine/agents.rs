@@ -6,6 +6,7 @@ use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use model::id::{AgentId, FrameworkId};
 use model::identity::Identity;
+use model::principal::Owner;
 use model::time::Instant;
 use registry::{AgentRecord, Operation, Standing};
 use wire::resources::{Form, read, write};
@@ -53,14 +54,14 @@ fn observer_actor(number: u64) -> String {
 }
 
 /// The description as the registry keeps it.
-pub(super) fn record(id: &AgentId, owner: Option<&Identity>, info: &v1::AgentInfo) -> Operation {
+pub(super) fn record(id: &AgentId, owner: &Owner, info: &v1::AgentInfo) -> Operation {
     let mut info = info.clone();
     // What is not resources was refused when the agent registered.
     if let Ok(resources) = read(&info.resources) {
         info.resources = write(&resources, Form::PreRefinement);
     }
     let standing = Standing::Admitted(Box::new(info));
-    Operation::PutAgent(AgentRecord { id: id.clone(), owner: owner.cloned(), standing })
+    Operation::PutAgent(AgentRecord { id: id.clone(), owner: owner.clone(), standing })
 }
 
 impl Engine {
@@ -78,6 +79,9 @@ impl Engine {
     ) -> Result<AgentId, String> {
         let named = named.ok_or("no agent id is given")?;
         match self.agent_of(from) {
+            Some(agent) if !agent.owner.admits(&from.owner()) => {
+                Err(format!("it has not proved to be agent {}, as that did before", agent.id))
+            }
             Some(agent) if agent.id.as_str() == named.value => Ok(agent.id.clone()),
             Some(agent) => Err(format!("it is agent {}, not {}", agent.id, quoted(&named.value))),
             None => Err(format!("it is not registered as agent {}", quoted(&named.value))),
@@ -130,6 +134,9 @@ impl Engine {
 
     pub(super) fn pong(&mut self, from: &BoundPid, to: &str) -> Result<(), String> {
         let agent = self.agent_of(from).ok_or("it is no registered agent")?;
+        if !agent.owner.admits(&from.owner()) {
+            return Err(format!("it has not proved to be agent {}, as that did before", agent.id));
+        }
         if observer_actor(agent.observer) != to {
             return Err(format!("{} does not ping it", quoted(to)));
         }
@@ -147,6 +154,7 @@ impl Engine {
         if let Some(agent_id) = self.by_peer.get(&peer).cloned() {
             self.disconnect_agent(&agent_id, out);
         }
+        self.driver_exited(&peer, out);
     }
 
     fn disconnect_agent(&mut self, agent_id: &AgentId, out: &mut Out) {
@@ -156,9 +164,11 @@ impl Engine {
         }
         agent.connected = false;
         agent.active = false;
+        let (pid, session) = (agent.peer.pid.clone(), agent.session.take());
         out.warn(format!("Agent {agent_id} at {} disconnected", agent.info.hostname));
         let event = allocator::Event::AgentSwitched { id: agent_id.clone(), active: false };
         self.allocator.handle(event, out.now.monotonic);
+        out.end_session(pid, session);
         self.rescind_offers_of(agent_id, out);
         self.lose_uncheckpointed(agent_id, out);
         let deadline = out.now.monotonic + self.config.agent_reregister_timeout;
@@ -211,7 +221,7 @@ impl Engine {
             Departure::Unreachable => format!("Agent {hostname} is unreachable: {cause}"),
         };
         out.warn(format!("{message} (agent {id})"));
-        self.record_departure(id, agent.peer.identity.clone(), how, out);
+        self.record_departure(id, agent.owner.clone(), how, out);
         self.rescind_offers_of(id, out);
         for (framework_id, task_id) in agent.tasks.iter().cloned().collect::<Vec<_>>() {
             self.lose_task(&framework_id, &task_id, how, &message, out);
@@ -228,6 +238,7 @@ impl Engine {
             shut_down(&agent.peer, message, out);
         }
         out.push(Effect::Unlink { peer: agent.peer.clone() });
+        out.end_session(agent.peer.pid.clone(), agent.session);
         self.tell_agent_lost(id, out);
         self.state.counters.count(Counter::SlaveRemovals);
     }
@@ -236,7 +247,7 @@ impl Engine {
     pub(super) fn record_departure(
         &mut self,
         id: &AgentId,
-        owner: Option<Identity>,
+        owner: Owner,
         how: Departure,
         out: &mut Out,
     ) {

@@ -24,7 +24,18 @@ impl Engine {
     ) -> Result<Accepted, Refusal> {
         let kind = validate::call::call(&call, caller.principal.as_deref())?;
         let id = self.subscribed_caller(caller, stream, &call)?;
-        if let Some(framework) = edit(&mut self.state.frameworks, &id) {
+        self.perform(&id, kind, call, out)
+    }
+
+    /// Does what the scheduler of framework `id` wants, however it said so.
+    pub(super) fn perform(
+        &mut self,
+        id: &FrameworkId,
+        kind: call::Type,
+        call: Call,
+        out: &mut Out,
+    ) -> Result<Accepted, Refusal> {
+        if let Some(framework) = edit(&mut self.state.frameworks, id) {
             count_in(&mut framework.counters.calls, kind);
         }
         match kind {
@@ -32,23 +43,23 @@ impl Engine {
             call::Type::Unknown | call::Type::Subscribe => return Err(Refusal::NotImplemented),
             call::Type::Teardown => {
                 self.state.counters.count(Counter::MessagesUnregisterFramework);
-                self.remove_framework(&id, out);
+                self.remove_framework(id, out);
             }
-            call::Type::Accept => self.accept(&id, call.accept.unwrap_or_default(), out),
-            call::Type::Decline => self.decline(&id, &call.decline.unwrap_or_default(), out),
+            call::Type::Accept => self.accept(id, call.accept.unwrap_or_default(), out),
+            call::Type::Decline => self.decline(id, &call.decline.unwrap_or_default(), out),
             call::Type::AcceptInverseOffers | call::Type::DeclineInverseOffers => {
                 out.info(format!("Framework {id} answered inverse offers; there are none"));
             }
-            call::Type::Revive => self.revive(&id, &call.revive.unwrap_or_default().roles, out),
+            call::Type::Revive => self.revive(id, &call.revive.unwrap_or_default().roles, out),
             call::Type::Suppress => {
-                self.suppress(&id, &call.suppress.unwrap_or_default().roles, out);
+                self.suppress(id, &call.suppress.unwrap_or_default().roles, out);
             }
-            call::Type::Kill => self.kill(&id, call.kill.unwrap_or_default(), out),
+            call::Type::Kill => self.kill(id, call.kill.unwrap_or_default(), out),
             call::Type::Shutdown => {
-                self.shutdown_executor(&id, call.shutdown.unwrap_or_default(), out);
+                self.shutdown_executor(id, call.shutdown.unwrap_or_default(), out);
             }
             call::Type::Acknowledge => {
-                self.acknowledge(&id, call.acknowledge.unwrap_or_default(), out);
+                self.acknowledge(id, call.acknowledge.unwrap_or_default(), out);
             }
             call::Type::AcknowledgeOperationStatus => {
                 let counters = &mut self.state.counters;
@@ -56,19 +67,19 @@ impl Engine {
                 counters.count(Counter::InvalidOperationStatusUpdateAcknowledgements);
                 out.warn(format!("Framework {id} acknowledged an operation that is not known"));
             }
-            call::Type::Reconcile => self.reconcile(&id, &call.reconcile.unwrap_or_default(), out),
+            call::Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default(), out),
             call::Type::ReconcileOperations => {
                 let reconcile = call.reconcile_operations.unwrap_or_default();
-                self.reconcile_operations(&id, reconcile, out);
+                self.reconcile_operations(id, reconcile, out);
             }
             call::Type::Message => {
-                self.framework_message(&id, call.message.unwrap_or_default(), out);
+                self.framework_message(id, call.message.unwrap_or_default(), out);
             }
             call::Type::Request => {
                 self.state.counters.count(Counter::MessagesResourceRequest);
             }
             call::Type::UpdateFramework => {
-                self.update_framework(&id, call.update_framework.unwrap_or_default(), out)?;
+                self.update_framework(id, call.update_framework.unwrap_or_default(), out)?;
                 return Ok(Accepted::Done);
             }
         }
@@ -92,12 +103,15 @@ impl Engine {
         let principal = caller.principal.as_deref();
         let same_principal = principal
             .is_none_or(|principal| framework.info.principal.as_deref() == Some(principal));
-        let same_owner = framework.owner.is_none() || framework.owner == caller.identity;
+        let same_owner = framework.owner.admits(&caller.owner());
         if !same_principal || !same_owner {
             return Err(Refusal::OtherPrincipal(principal.unwrap_or_default().to_owned()));
         }
         let Some(subscription) = framework.subscription() else {
-            return Err(Refusal::FrameworkNotSubscribed);
+            return Err(match framework.driver() {
+                Some(_) => Refusal::FrameworkNotHttp,
+                None => Refusal::FrameworkNotSubscribed,
+            });
         };
         match stream {
             Stream::Missing => Err(Refusal::StreamMissing),

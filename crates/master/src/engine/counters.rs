@@ -11,14 +11,14 @@ macro_rules! counters {
         /// A count that only grows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Counter {
-            $($(#[$doc])* #[doc = concat!("`master/", $name, "`")] $variant,)*
+            $($(#[$doc])* #[doc = concat!("`", $name, "`")] $variant,)*
         }
 
         impl Counter {
             /// All counters.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The name after the prefix `master/`.
+            /// The name after the prefix `master/`, which those of ours do not have.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -30,6 +30,7 @@ macro_rules! counters {
 }
 
 counters! {
+    AgentIdsClaimedByOthers = "alcazar/agent_ids_claimed_by_others";
     DroppedMessages = "dropped_messages";
     HttpCacheHits = "http_cache_hits";
     InvalidExecutorToFrameworkMessages = "invalid_executor_to_framework_messages";

@@ -1,5 +1,7 @@
 //! What the master does.
 
+use authn::audit::Decision;
+use libprocess::sender::SessionId;
 use libprocess::upid::Upid;
 use model::identity::Identity;
 use wire::v1::scheduler;
@@ -8,7 +10,7 @@ use super::event::{RequestId, SubscriptionId};
 use super::message::Outbound;
 use super::refusal::Refusal;
 
-/// An agent's address and who must answer there.
+/// The address of an agent or a driver, and who must answer there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer {
     /// Where it listens.
@@ -48,10 +50,20 @@ pub enum Effect {
         /// Accepted, or why not.
         answer: Result<Accepted, Refusal>,
     },
+    /// Write down who was let in or refused.
+    Audit(Decision),
     /// End the stream, after what was sent on it before.
     CloseStream {
         /// Which stream.
         subscription: SubscriptionId,
+    },
+    /// Believe nothing more on account of this session, if it is still the one with this client:
+    /// a new one has nothing to do with what ended.
+    EndSession {
+        /// The client.
+        pid: Upid,
+        /// Which session.
+        session: SessionId,
     },
     /// Keep a connection to the peer and report its end as [`super::event::Event::Exited`].
     /// A link that exists is made anew.

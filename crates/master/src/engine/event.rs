@@ -4,6 +4,7 @@ use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Identity;
+use model::principal::Owner;
 use wire::v1::scheduler;
 
 use super::message::Inbound;
@@ -24,6 +25,15 @@ pub struct Caller {
     pub principal: Option<String>,
     /// The identity in the verified certificate; `None` only on plaintext connections.
     pub identity: Option<Identity>,
+}
+
+impl Caller {
+    /// To whom belongs what this caller brings.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let identity = self.identity.as_ref().map(ToString::to_string);
+        Owner { certificate: identity.or_else(|| self.principal.clone()), principal: None }
+    }
 }
 
 /// Which stream the `Mesos-Stream-Id` of a call names.

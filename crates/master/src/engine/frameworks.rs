@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Kind;
+use model::principal::Owner;
 use model::time::Instant;
 use wire::v1::TaskState;
 use wire::v1::scheduler::{self, call, event};
@@ -18,7 +19,8 @@ use super::event::{Caller, SubscriptionId};
 use super::message::Outbound;
 use super::out::{Out, quoted};
 use super::refusal::Refusal;
-use super::state::{Connection, Framework};
+use super::driver::{self, Greeting};
+use super::state::{Channel, Connection, Driver, Framework};
 use super::timers::Timer;
 use super::validate::framework::{self as validate, Checked};
 use super::{Engine, events, status};
@@ -32,8 +34,54 @@ const OTHER_PRINCIPAL: &str = "Changing framework's principal is not allowed.";
 pub(super) fn update_message(framework: &Framework) -> internal::UpdateFrameworkMessage {
     internal::UpdateFrameworkMessage {
         framework_id: v1::FrameworkId { value: framework.id.to_string() },
-        pid: Some(NO_PID.to_owned()),
+        pid: Some(pid_text(framework)),
         framework_info: Some(framework.info.as_ref().clone()),
+    }
+}
+
+/// Where the framework's scheduler is, as agents are told.
+pub(super) fn pid_text(framework: &Framework) -> String {
+    framework.pid().map_or_else(|| NO_PID.to_owned(), ToString::to_string)
+}
+
+/// Keeps watch over a driver.
+fn link(channel: &Channel, out: &mut Out) {
+    if let Channel::Driver(driver) = channel {
+        out.push(Effect::Link { peer: driver.peer.clone() });
+    }
+}
+
+/// Who wants to subscribe, and how it would be reached.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) channel: Channel,
+    pub(super) owner: Owner,
+    /// The name that it has proved to have.
+    pub(super) principal: Option<String>,
+    /// Whether it has proved who it is, or need not.
+    pub(super) authenticated: bool,
+    /// Whether it takes the place of a scheduler elsewhere. Over HTTP everybody does.
+    pub(super) force: bool,
+}
+
+/// Why somebody is not subscribed.
+#[derive(Debug)]
+pub(super) enum Unsubscribable {
+    /// It is told so.
+    Refused(String),
+    /// Nobody is told; the text is for the log.
+    Ignored(String),
+}
+
+impl From<String> for Unsubscribable {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<&str> for Unsubscribable {
+    fn from(reason: &str) -> Self {
+        Self::Refused(reason.to_owned())
     }
 }
 
@@ -55,15 +103,49 @@ fn allocator_facts(framework: &Framework) -> allocator::FrameworkFacts {
 impl Engine {
     /// Sends an event to a framework if it is connected.
     pub(super) fn tell(&mut self, id: &FrameworkId, event: scheduler::Event, out: &mut Out) {
-        let Some(subscription) =
-            self.state.frameworks.get(id).and_then(|framework| framework.subscription())
-        else {
-            return;
-        };
-        if let Some(framework) = edit(&mut self.state.frameworks, id) {
-            count_in(&mut framework.counters.events, event.r#type());
+        let Some(framework) = self.count_event(id, event.r#type()) else { return };
+        match &framework.connection {
+            Connection::Connected(Channel::Stream(subscription)) => {
+                out.stream(*subscription, event);
+            }
+            Connection::Connected(Channel::Driver(driver)) => {
+                let pid_of = |id: &v1::AgentId| {
+                    let id = AgentId::new(&id.value).ok()?;
+                    self.state.agents.get(&id).map(|agent| agent.peer.pid.to_string())
+                };
+                if let Some(message) = driver::devolve(id, event, pid_of) {
+                    out.send(&driver.peer, message);
+                }
+            }
+            Connection::Disconnected { .. } | Connection::Recovered { .. } => {}
         }
-        out.stream(subscription, event);
+    }
+
+    /// Passes an agent's update on, for the scheduler to acknowledge to the agent at `pid`.
+    pub(super) fn forward(
+        &mut self,
+        id: &FrameworkId,
+        update: internal::StatusUpdate,
+        pid: String,
+        out: &mut Out,
+    ) {
+        let Some(framework) = self.state.frameworks.get(id) else { return };
+        let Some(driver) = framework.driver() else {
+            let status = v1::TaskStatus { uuid: update.uuid, ..update.status };
+            return self.tell(id, events::update(status), out);
+        };
+        let peer = driver.peer.clone();
+        self.count_event(id, event::Type::Update);
+        let message = internal::StatusUpdateMessage { update, pid: Some(pid) };
+        out.send(&peer, Outbound::StatusUpdate(message));
+    }
+
+    /// Counts an event for a framework that is connected, and returns the framework.
+    fn count_event(&mut self, id: &FrameworkId, kind: event::Type) -> Option<Arc<Framework>> {
+        self.state.frameworks.get(id).filter(|framework| framework.is_connected())?;
+        let framework = edit(&mut self.state.frameworks, id)?;
+        count_in(&mut framework.counters.events, kind);
+        self.state.frameworks.get(id).cloned()
     }
 
     /// Whether the framework has ended, as far as the master remembers.
@@ -113,6 +195,25 @@ impl Engine {
             return Err("Not authorized to register as a framework".to_owned());
         }
         let subscribe = call.subscribe.ok_or("Expecting 'subscribe' to be present")?;
+        let subscriber = Subscriber {
+            channel: Channel::Stream(subscription),
+            owner: caller.owner(),
+            principal: caller.principal.clone(),
+            authenticated: true,
+            force: true,
+        };
+        self.enter(subscriber, subscribe, out).map_err(|why| match why {
+            Unsubscribable::Refused(reason) | Unsubscribable::Ignored(reason) => reason,
+        })
+    }
+
+    /// Enters a subscriber whose call is well formed.
+    pub(super) fn enter(
+        &mut self,
+        subscriber: Subscriber,
+        subscribe: call::Subscribe,
+        out: &mut Out,
+    ) -> Result<(), Unsubscribable> {
         let mut info = subscribe.framework_info;
         let checked = validate::info(&info)?;
         validate::allowed(&info, &checked.roles, &self.config)?;
@@ -123,33 +224,49 @@ impl Engine {
             _ => None,
         };
         if id.as_ref().is_some_and(|id| self.is_completed(id)) {
-            return Err("Framework has been removed".to_owned());
+            return Err("Framework has been removed".into());
         }
+        driver::may_subscribe(&subscriber, &info)?;
         if info.principal.is_none() {
-            info.principal.clone_from(&caller.principal);
+            info.principal.clone_from(&subscriber.principal);
         }
         let suppressed = validate::suppressed(&subscribe.suppressed_roles, &checked.roles)?;
         validate::constraints(subscribe.offer_constraints.as_ref())?;
         let constraints = subscribe.offer_constraints.map(Arc::new);
-        let again = id.as_ref().is_some_and(|id| self.state.frameworks.contains_key(id));
-        let id = match id {
-            Some(id) => {
-                if let Some(known) = self.state.frameworks.get(&id).cloned() {
-                    let same_owner = known.owner.is_none() || known.owner == caller.identity;
-                    if known.info.principal != info.principal || !same_owner {
-                        return Err(OTHER_PRINCIPAL.to_owned());
-                    }
-                    // These two never change; a scheduler that differs is not told.
-                    info.user.clone_from(&known.info.user);
-                    info.checkpoint = known.info.checkpoint;
-                    self.displace(&known, out);
-                } else {
-                    self.add_framework(&id, &info, &checked, out);
+        let known = id.as_ref().and_then(|id| self.state.frameworks.get(id)).cloned();
+        if let Some(known) = &known
+            && (known.info.principal != info.principal || !known.owner.admits(&subscriber.owner))
+        {
+            return Err(OTHER_PRINCIPAL.into());
+        }
+        let greeting = match &subscriber.channel {
+            Channel::Stream(_) => Greeting::Subscribed,
+            Channel::Driver(driver) => {
+                match self.greeting(driver, id.as_ref(), known.as_deref(), subscriber.force)? {
+                    Some(greeting) => greeting,
+                    None => return self.greet_again(driver, &subscriber.owner, out),
                 }
+            }
+        };
+        let again = known.is_some();
+        let id = match (id, known) {
+            (Some(id), Some(known)) => {
+                // These two never change; a scheduler that differs is not told.
+                info.user.clone_from(&known.info.user);
+                info.checkpoint = known.info.checkpoint;
+                // Before anything is sent there: messages of an older link may get lost.
+                link(&subscriber.channel, out);
+                self.displace(&known, &subscriber.channel, greeting, out);
                 id
             }
-            None => {
+            (Some(id), None) => {
+                link(&subscriber.channel, out);
+                self.add_framework(&id, &info, &checked, out);
+                id
+            }
+            (None, _) => {
                 let id = self.fresh_framework_id()?;
+                link(&subscriber.channel, out);
                 info.id = Some(v1::FrameworkId { value: id.to_string() });
                 self.add_framework(&id, &info, &checked, out);
                 id
@@ -161,9 +278,9 @@ impl Engine {
             framework.capabilities = checked.capabilities;
             framework.suppressed_roles = suppressed;
             framework.offer_constraints = constraints;
-            framework.owner.clone_from(&caller.identity);
+            framework.owner = framework.owner.clone().joined(subscriber.owner);
         }
-        self.connect(&id, subscription, again, out);
+        self.connect(&id, subscriber.channel, greeting, again, out);
         Ok(())
     }
 
@@ -173,21 +290,52 @@ impl Engine {
         FrameworkId::new(&text).map_err(|error| error.to_string())
     }
 
-    /// Ends what a framework's former subscription still has: its stream and its offers.
-    fn displace(&mut self, framework: &Framework, out: &mut Out) {
-        match framework.connection {
+    /// Ends what a framework's former subscription still has: its stream or link, and its offers.
+    fn displace(
+        &mut self,
+        framework: &Framework,
+        by: &Channel,
+        greeting: Greeting,
+        out: &mut Out,
+    ) {
+        let id = &framework.id;
+        match &framework.connection {
             Connection::Connected(old) => {
-                self.tell(&framework.id, events::error("Framework failed over"), out);
-                out.push(Effect::CloseStream { subscription: old });
-                self.subscriptions.remove(&old);
+                let here = |driver: &Driver| matches!(by, Channel::Driver(new) if new.peer == driver.peer);
+                match old {
+                    // It is the same scheduler, which has not lost count of anything but offers.
+                    Channel::Driver(driver) if here(driver) => {
+                        if greeting == Greeting::Reregistered {
+                            self.rescind_offers_to(id, out);
+                        }
+                    }
+                    Channel::Stream(_) | Channel::Driver(_) => {
+                        self.tell(id, events::error("Framework failed over"), out);
+                        self.close_channel(old, out);
+                    }
+                }
                 // What the old scheduler refused binds the new one no more.
-                let id = framework.id.clone();
-                let off = allocator::Event::FrameworkSwitched { id, active: false };
+                let off = allocator::Event::FrameworkSwitched { id: id.clone(), active: false };
                 self.allocator.handle(off, out.now.monotonic);
-                self.discard_offers(&framework.id, out);
+                self.discard_offers(id, out);
             }
-            Connection::Disconnected { deadline } | Connection::Recovered { deadline } => {
-                self.timers.cancel(deadline, Timer::Failover(framework.id.clone()));
+            Connection::Disconnected { deadline, .. } | Connection::Recovered { deadline } => {
+                self.timers.cancel(*deadline, Timer::Failover(id.clone()));
+            }
+        }
+    }
+
+    /// Nobody is reached through this any more.
+    fn close_channel(&mut self, channel: &Channel, out: &mut Out) {
+        match channel {
+            Channel::Stream(subscription) => {
+                self.subscriptions.remove(subscription);
+                out.push(Effect::CloseStream { subscription: *subscription });
+            }
+            Channel::Driver(driver) => {
+                self.by_driver.remove(&driver.peer.pid);
+                out.push(Effect::Unlink { peer: driver.peer.clone() });
+                out.end_session(driver.peer.pid.clone(), driver.session);
             }
         }
     }
@@ -208,7 +356,7 @@ impl Engine {
             suppressed_roles: std::collections::BTreeSet::new(),
             offer_constraints: None,
             capabilities: checked.capabilities,
-            owner: None,
+            owner: Owner::default(),
             connection: Connection::Recovered { deadline },
             active: false,
             registered: out.now.wall,
@@ -251,22 +399,23 @@ impl Engine {
         out.info(format!("Framework {id} is known from agents; waiting for its scheduler"));
         self.add_framework(id, info, &checked, out);
         if let Some(Connection::Recovered { deadline }) =
-            self.state.frameworks.get(id).map(|framework| framework.connection)
+            self.state.frameworks.get(id).map(|framework| framework.connection.clone())
         {
             self.timers.set(deadline, Timer::Failover(id.clone()));
         }
     }
 
-    /// Makes `subscription` the framework's current one, tells it so, and opens it for offers.
+    /// Makes `channel` the framework's current one, tells it so, and opens it for offers.
     fn connect(
         &mut self,
         id: &FrameworkId,
-        subscription: SubscriptionId,
+        channel: Channel,
+        greeting: Greeting,
         again: bool,
         out: &mut Out,
     ) {
         let Some(framework) = edit(&mut self.state.frameworks, id) else { return };
-        framework.connection = Connection::Connected(subscription);
+        framework.connection = Connection::Connected(channel.clone());
         framework.active = true;
         if again {
             framework.reregistered = out.now.wall;
@@ -278,11 +427,19 @@ impl Engine {
             quoted(&framework.info.name),
             quoted(framework.info.principal.as_deref().unwrap_or(""))
         ));
-        self.subscriptions.insert(subscription, id.clone());
-        let heartbeat = self.config.heartbeat_interval.as_secs_f64();
-        let master = self.config.master.clone();
-        self.tell(id, events::subscribed(id.as_str(), heartbeat, master), out);
-        self.tell(id, events::heartbeat(), out);
+        match channel {
+            Channel::Stream(subscription) => {
+                self.subscriptions.insert(subscription, id.clone());
+                let heartbeat = self.config.heartbeat_interval.as_secs_f64();
+                let master = self.config.master.clone();
+                self.tell(id, events::subscribed(id.as_str(), heartbeat, master), out);
+                self.tell(id, events::heartbeat(), out);
+            }
+            Channel::Driver(driver) => {
+                self.by_driver.insert(driver.peer.pid.clone(), id.clone());
+                self.greet(id, &driver.peer, greeting, out);
+            }
+        }
         let now = out.now.monotonic;
         let facts = allocator_facts(&framework);
         self.allocator.handle(allocator::Event::FrameworkUpdated { id: id.clone(), facts }, now);
@@ -303,15 +460,21 @@ impl Engine {
     /// A stream ended.
     pub(super) fn unsubscribed(&mut self, subscription: SubscriptionId, out: &mut Out) {
         let Some(id) = self.subscriptions.remove(&subscription) else { return };
-        let deadline = out.now.monotonic + self.failover_timeout(&id);
-        let Some(framework) = edit(&mut self.state.frameworks, &id) else { return };
-        framework.connection = Connection::Disconnected { deadline };
+        self.disconnect_framework(&id, out);
+    }
+
+    /// A framework has lost its scheduler, which has some time to come back.
+    pub(super) fn disconnect_framework(&mut self, id: &FrameworkId, out: &mut Out) {
+        let deadline = out.now.monotonic + self.failover_timeout(id);
+        let Some(framework) = edit(&mut self.state.frameworks, id) else { return };
+        let pid = framework.pid().cloned();
+        framework.connection = Connection::Disconnected { deadline, pid };
         framework.active = false;
         out.warn(format!("Framework {id} disconnected"));
         self.timers.set(deadline, Timer::Failover(id.clone()));
         let switched = allocator::Event::FrameworkSwitched { id: id.clone(), active: false };
         self.allocator.handle(switched, out.now.monotonic);
-        self.discard_offers(&id, out);
+        self.discard_offers(id, out);
     }
 
     fn failover_timeout(&self, id: &FrameworkId) -> Duration {
@@ -348,20 +511,18 @@ impl Engine {
         for (agent_id, executor_id) in framework.executors.keys() {
             self.remove_executor(id, agent_id, executor_id, out);
         }
-        match framework.connection {
-            Connection::Connected(subscription) => {
-                self.subscriptions.remove(&subscription);
-                out.push(Effect::CloseStream { subscription });
-            }
-            Connection::Disconnected { deadline } | Connection::Recovered { deadline } => {
-                self.timers.cancel(deadline, Timer::Failover(id.clone()));
+        match &framework.connection {
+            Connection::Connected(channel) => self.close_channel(channel, out),
+            Connection::Disconnected { deadline, .. } | Connection::Recovered { deadline } => {
+                self.timers.cancel(*deadline, Timer::Failover(id.clone()));
             }
         }
         self.allocator.handle(allocator::Event::FrameworkRemoved(id.clone()), out.now.monotonic);
         let Some(framework) = self.state.frameworks.get(id) else { return };
         let mut framework = framework.as_ref().clone();
         self.state.frameworks.remove_mut(id);
-        framework.connection = Connection::Disconnected { deadline: out.now.monotonic };
+        let pid = framework.pid().cloned();
+        framework.connection = Connection::Disconnected { deadline: out.now.monotonic, pid };
         framework.active = false;
         framework.unregistered = Some(out.now.wall);
         let limit = self.config.max_completed_frameworks;

@@ -6,7 +6,7 @@ use model::id::{AgentId, FrameworkId};
 use model::resources::Resources;
 
 use super::Engine;
-use super::state::Connection;
+use super::state::{Channel, Connection};
 use super::status::is_terminal;
 
 impl Engine {
@@ -107,15 +107,20 @@ impl Engine {
             if used != entered {
                 return Err(format!("{id} uses {used:?}, entered is {entered:?}"));
             }
-            if framework.active != framework.is_connected() {
-                return Err(format!("{id} is active and not connected, or the reverse"));
+            if framework.active && !framework.is_connected() {
+                return Err(format!("{id} is active but not connected"));
             }
             if !framework.suppressed_roles.is_subset(&framework.roles) {
                 return Err(format!("{id} suppresses roles that it does not have"));
             }
-            if let Connection::Connected(subscription) = framework.connection
-                && self.subscriptions.get(&subscription) != Some(id)
-            {
+            let entered = match &framework.connection {
+                Connection::Connected(Channel::Stream(stream)) => self.subscriptions.get(stream),
+                Connection::Connected(Channel::Driver(driver)) => {
+                    self.by_driver.get(&driver.peer.pid)
+                }
+                Connection::Disconnected { .. } | Connection::Recovered { .. } => Some(id),
+            };
+            if entered != Some(id) {
                 return Err(format!("{id} has a subscription that is not its own"));
             }
         }
@@ -129,7 +134,7 @@ impl Engine {
             if !agent.is_some_and(|agent| agent.active && agent.offers.contains(id)) {
                 return Err(format!("{id} is of {}, which does not offer", offer.agent_id));
             }
-            let to = framework.filter(|f| f.is_connected() && f.offers.contains(id));
+            let to = framework.filter(|f| f.active && f.offers.contains(id));
             if !to.is_some_and(|framework| framework.roles.contains(&offer.role)) {
                 return Err(format!("{id} is to {}, which cannot take it", offer.framework_id));
             }
@@ -162,7 +167,7 @@ impl Engine {
             return Err("agents and their observers differ".to_owned());
         }
         let connected = self.state.frameworks.values().filter(|f| f.is_connected()).count();
-        if connected != self.subscriptions.len() {
+        if connected != self.subscriptions.len() + self.by_driver.len() {
             return Err("subscriptions and connected frameworks differ".to_owned());
         }
         if let Some((_, task_id)) = self.kills.keys().find(|(f, t)| self.task(f, t).is_none()) {

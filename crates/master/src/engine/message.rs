@@ -1,7 +1,9 @@
 //! The libprocess messages that the master understands and those that it sends.
 
 use bytes::Bytes;
+use wire::Described;
 use wire::internal;
+use wire::protocol::mesos::scheduler;
 
 /// Why a body is not a message that the master understands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,32 +22,39 @@ pub enum InboundError {
 }
 
 macro_rules! inbound {
-    ($($(#[$doc:meta])* $variant:ident($type:ident);)*) => {
+    ($($(#[$doc:meta])* $variant:ident($type:ty) from $kind:ident;)*) => {
         /// A message to the master.
         #[derive(Clone, Debug, PartialEq)]
+        #[expect(clippy::large_enum_variant, reason = "events keep it in a box")]
         pub enum Inbound {
-            $($(#[$doc])* $variant(internal::$type),)*
+            $($(#[$doc])* $variant($type),)*
         }
 
         impl Inbound {
             /// The names of all messages to the master.
-            pub const NAMES: &'static [&'static str] =
-                &[$(concat!("mesos.internal.", stringify!($type)),)*];
+            pub const NAMES: &'static [&'static str] = &[$(<$type as Described>::NAME,)*];
 
             /// The full name of the message's type, as the request path has it.
             #[must_use]
             pub const fn name(&self) -> &'static str {
                 match self {
-                    $(Self::$variant(_) => concat!("mesos.internal.", stringify!($type)),)*
+                    $(Self::$variant(_) => <$type as Described>::NAME,)*
+                }
+            }
+
+            /// Who sends such messages.
+            #[must_use]
+            pub const fn sender(&self) -> Sender {
+                match self {
+                    $(Self::$variant(_) => Sender::$kind,)*
                 }
             }
 
             /// Reads the body of the message called `name`.
             pub fn decode(name: &str, body: Bytes) -> Result<Self, InboundError> {
                 match name {
-                    $(concat!("mesos.internal.", stringify!($type)) => {
-                        const NAME: &str = concat!("mesos.internal.", stringify!($type));
-                        decode(NAME, body).map(Self::$variant)
+                    $(<$type as Described>::NAME => {
+                        decode(<$type as Described>::NAME, body).map(Self::$variant)
                     })*
                     _ => Err(InboundError::UnknownName(name.to_owned())),
                 }
@@ -54,31 +63,81 @@ macro_rules! inbound {
     };
 }
 
-fn decode<M: wire::Described>(name: &'static str, body: Bytes) -> Result<M, InboundError> {
+impl Inbound {
+    /// Whether its sender wants to be let in.
+    #[must_use]
+    pub fn registers(&self) -> bool {
+        match self {
+            Self::Call(call) => call.subscribe.is_some(),
+            Self::RegisterAgent(_)
+            | Self::RegisterFramework(_)
+            | Self::ReregisterAgent(_)
+            | Self::ReregisterFramework(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The kinds of component that send messages to the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Agents.
+    Agent,
+    /// Schedulers: drivers of the old kind.
+    Driver,
+}
+
+fn decode<M: Described>(name: &'static str, body: Bytes) -> Result<M, InboundError> {
     wire::check::decode(&body, &wire::Limits::default())
         .map(|(message, _)| message)
         .map_err(|error| InboundError::Malformed { name, reason: error.to_string() })
 }
 
 inbound! {
+    /// A scheduler's call, in its old form.
+    Call(scheduler::Call) from Driver;
+    /// A scheduler wants no more offers, and stays.
+    DeactivateFramework(internal::DeactivateFrameworkMessage) from Driver;
     /// An executor ended.
-    ExitedExecutor(ExitedExecutorMessage);
+    ExitedExecutor(internal::ExitedExecutorMessage) from Agent;
     /// An executor's message for its scheduler.
-    ExecutorToFramework(ExecutorToFrameworkMessage);
+    ExecutorToFramework(internal::ExecutorToFrameworkMessage) from Agent;
+    /// A scheduler's message for an executor.
+    FrameworkToExecutor(internal::FrameworkToExecutorMessage) from Driver;
+    /// A scheduler ends a task.
+    KillTask(internal::KillTaskMessage) from Driver;
+    /// A scheduler takes offers, or declines them.
+    LaunchTasks(internal::LaunchTasksMessage) from Driver;
     /// The answer to a ping.
-    Pong(PongSlaveMessage);
+    Pong(internal::PongSlaveMessage) from Agent;
+    /// A scheduler asks how its tasks are.
+    ReconcileTasks(internal::ReconcileTasksMessage) from Driver;
     /// An agent wants to join for the first time.
-    RegisterAgent(RegisterSlaveMessage);
+    RegisterAgent(internal::RegisterSlaveMessage) from Agent;
+    /// A scheduler subscribes for the first time.
+    RegisterFramework(internal::RegisterFrameworkMessage) from Driver;
     /// An agent that has an id wants to join again.
-    ReregisterAgent(ReregisterSlaveMessage);
+    ReregisterAgent(internal::ReregisterSlaveMessage) from Agent;
+    /// A scheduler that has an id subscribes again.
+    ReregisterFramework(internal::ReregisterFrameworkMessage) from Driver;
+    /// A scheduler would like to have resources.
+    ResourceRequest(internal::ResourceRequestMessage) from Driver;
+    /// A scheduler wants offers again.
+    ReviveOffers(internal::ReviveOffersMessage) from Driver;
     /// A task's state changed.
-    StatusUpdate(StatusUpdateMessage);
+    StatusUpdate(internal::StatusUpdateMessage) from Agent;
+    /// A scheduler has seen an update.
+    StatusUpdateAcknowledgement(internal::StatusUpdateAcknowledgementMessage) from Driver;
+    /// Would this master run a scheduler? No master does.
+    SubmitScheduler(internal::SubmitSchedulerRequest) from Driver;
     /// An agent leaves.
-    UnregisterAgent(UnregisterSlaveMessage);
+    UnregisterAgent(internal::UnregisterSlaveMessage) from Agent;
+    /// A scheduler ends its framework.
+    UnregisterFramework(internal::UnregisterFrameworkMessage) from Driver;
     /// An agent's resources changed.
-    UpdateAgent(UpdateSlaveMessage);
+    UpdateAgent(internal::UpdateSlaveMessage) from Agent;
     /// An operation's state changed.
-    UpdateOperationStatus(UpdateOperationStatusMessage);
+    UpdateOperationStatus(internal::UpdateOperationStatusMessage) from Agent;
 }
 
 macro_rules! outbound {
@@ -111,6 +170,16 @@ macro_rules! outbound {
 }
 
 outbound! {
+    /// An executor's message for its scheduler.
+    ExecutorToFramework(ExecutorToFrameworkMessage);
+    /// An executor ended.
+    ExitedExecutor(ExitedExecutorMessage);
+    /// A scheduler is refused, or has to end.
+    FrameworkError(FrameworkErrorMessage);
+    /// A scheduler is subscribed.
+    FrameworkRegistered(FrameworkRegisteredMessage);
+    /// A scheduler is subscribed again.
+    FrameworkReregistered(FrameworkReregisteredMessage);
     /// A scheduler's message for an executor.
     FrameworkToExecutor(FrameworkToExecutorMessage);
     /// End a task.
@@ -121,6 +190,12 @@ outbound! {
     AgentRegistered(SlaveRegisteredMessage);
     /// You are registered again; and what we would like to know.
     AgentReregistered(SlaveReregisteredMessage);
+    /// An agent is no more.
+    LostAgent(LostSlaveMessage);
+    /// An offer is taken back.
+    RescindResourceOffer(RescindResourceOfferMessage);
+    /// Offers for a scheduler.
+    ResourceOffers(ResourceOffersMessage);
     /// Start a task.
     RunTask(RunTaskMessage);
     /// End all executors, then yourself.
@@ -129,6 +204,10 @@ outbound! {
     ShutdownExecutor(ShutdownExecutorMessage);
     /// End all executors of a framework.
     ShutdownFramework(ShutdownFrameworkMessage);
+    /// A task's state changed.
+    StatusUpdate(StatusUpdateMessage);
+    /// No.
+    SubmitScheduler(SubmitSchedulerResponse);
     /// The scheduler has seen this update.
     StatusUpdateAcknowledgement(StatusUpdateAcknowledgementMessage);
     /// The framework's description or address is now this.

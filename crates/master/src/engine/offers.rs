@@ -90,7 +90,7 @@ impl Engine {
         ) else {
             return Err(offer.resources);
         };
-        if !framework.is_connected() || !agent.active {
+        if !framework.active || !agent.active {
             return Err(offer.resources);
         }
         self.next_offer += 1;
@@ -170,6 +170,14 @@ impl Engine {
             .collect();
         for id in offers {
             self.rescind(&id, out);
+        }
+    }
+
+    /// Takes back all offers to a framework, and tells it.
+    pub(super) fn rescind_offers_to(&mut self, framework_id: &FrameworkId, out: &mut Out) {
+        let offers = self.state.frameworks.get(framework_id).map(|f| f.offers.clone());
+        for id in offers.unwrap_or_default().iter() {
+            self.rescind(id, out);
         }
     }
 

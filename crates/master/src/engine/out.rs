@@ -1,6 +1,7 @@
 //! Effects in the making.
 
-use libprocess::sender::BoundPid;
+use libprocess::sender::{BoundPid, SessionId};
+use libprocess::upid::Upid;
 use model::time::Now;
 use wire::v1::scheduler;
 
@@ -51,6 +52,13 @@ impl Out {
 
     pub(super) fn answer(&mut self, request: RequestId, answer: Result<Accepted, Refusal>) {
         self.push(Effect::Answer { request, answer });
+    }
+
+    /// Ends the session of somebody who is gone.
+    pub(super) fn end_session(&mut self, pid: Upid, session: Option<SessionId>) {
+        if let Some(session) = session {
+            self.push(Effect::EndSession { pid, session });
+        }
     }
 
     pub(super) fn info(&mut self, text: String) {

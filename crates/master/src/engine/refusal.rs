@@ -14,6 +14,9 @@ pub enum Refusal {
     /// No framework has this id, or the caller may not know of it.
     #[error("Framework cannot be found")]
     FrameworkNotFound,
+    /// The framework's scheduler is a driver, which does not call over HTTP.
+    #[error("Framework is not connected via HTTP")]
+    FrameworkNotHttp,
     /// The operator names a framework that does not exist.
     #[error("No framework found with specified ID")]
     FrameworkToTearDownNotFound,
@@ -49,7 +52,7 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::FrameworkNotSubscribed => 403,
+            Self::FrameworkNotSubscribed | Self::FrameworkNotHttp => 403,
             Self::AgentNotFound(_) | Self::TaskToKillNotFound => 404,
             Self::NotImplemented => 501,
             Self::FrameworkNotFound

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libprocess::sender::BoundPid;
 use model::id::{AgentId, FrameworkId};
-use model::identity::Identity;
+use model::principal::Owner;
 use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
 use wire::{internal, v1};
@@ -18,23 +18,24 @@ use super::message::Outbound;
 use super::out::{Out, sender};
 use super::state::Agent;
 use super::validate::agent::{self as validate, Registration, Reregistration};
-use super::{Engine, events, status};
+use super::{Engine, authentication, events, status};
 
 /// What the master knows of an agent id that somebody wants to come back under.
 enum Known {
-    Gone(Option<Identity>),
-    Recovered(Option<Identity>),
+    Gone(Owner),
+    Recovered(Owner),
     Registered(Arc<Agent>),
     Unknown,
-    Unreachable(Option<Identity>),
+    Unreachable(Owner),
 }
 
 impl Known {
-    fn owner(&self) -> Option<&Identity> {
+    /// Whose the id is; nobody's if it is not known.
+    fn owner(&self) -> Owner {
         match self {
-            Self::Gone(owner) | Self::Recovered(owner) | Self::Unreachable(owner) => owner.as_ref(),
-            Self::Registered(agent) => agent.peer.identity.as_ref(),
-            Self::Unknown => None,
+            Self::Gone(owner) | Self::Recovered(owner) | Self::Unreachable(owner) => owner.clone(),
+            Self::Registered(agent) => agent.owner.clone(),
+            Self::Unknown => Owner::default(),
         }
     }
 }
@@ -63,23 +64,25 @@ impl Engine {
         out: &mut Out,
     ) -> Result<(), String> {
         self.state.counters.count(Counter::MessagesRegisterSlave);
+        if self.config.authenticate_agents {
+            authentication::required(from)?;
+        }
         check_actor(from)?;
         let registration = validate::register(message, &self.config)?;
         let peer = peer_of(from);
         if let Some(agent) = self.agent_of(from).cloned() {
-            if agent.connected {
+            let same = agent.owner.admits(&from.owner());
+            if agent.connected && same {
                 // The answer got lost or crossed with the retry.
                 self.send_registered(&agent.peer, &agent.id, out);
                 return Ok(());
             }
-            self.state.counters.count(Counter::SlaveRemovalsReasonRegistered);
-            let cause = "a new agent registered at the same address";
-            self.depart(&agent.id, Departure::Removed, cause, out);
+            self.take_place_of(&agent, from, "a new agent registered at the same address", out)?;
         }
         self.vacate_identity(from, None, out)?;
         let id = self.fresh_agent_id()?;
         out.info(format!("Registered agent {id} at {} with {}", sender(from), registration.total));
-        self.admit(id.clone(), peer.clone(), registration, false, out);
+        self.admit(id.clone(), (from, from.owner()), registration, false, out);
         self.send_registered(&peer, &id, out);
         self.state.counters.count(Counter::SlaveRegistrations);
         Ok(())
@@ -109,18 +112,22 @@ impl Engine {
     fn admit(
         &mut self,
         id: AgentId,
-        peer: Peer,
+        (from, owner): (&BoundPid, Owner),
         registration: Registration,
         again: bool,
         out: &mut Out,
     ) {
+        let peer = peer_of(from);
         let mut info = registration.info;
         info.id = Some(v1::AgentId { value: id.to_string() });
-        out.persist(record(&id, peer.identity.as_ref(), &info));
+        out.persist(record(&id, &owner, &info));
+        authentication::admitted(from, out);
         let observer = self.start_observing(&id, out);
         let agent = Agent {
             id: id.clone(),
             peer: peer.clone(),
+            owner,
+            session: authentication::session_of(from),
             info: Arc::new(info),
             version: registration.version,
             capabilities: registration.capabilities,
@@ -189,12 +196,20 @@ impl Engine {
         let id = AgentId::new(&id.value).map_err(|error| error.to_string())?;
         let known = self.known(&id);
         // Whose id it is comes first: a stranger learns nothing about it, not even that it is gone.
-        if let Some(owner) = known.owner()
-            && Some(owner) != from.identity()
-        {
-            out.error(format!("Agent id {id} belongs to {owner}, but {} claims it", sender(from)));
-            return Err(format!("agent id {id} belongs to another identity"));
+        let owner = known.owner();
+        if self.config.authenticate_agents {
+            authentication::required(from)?;
         }
+        if !owner.admits(&from.owner()) {
+            self.state.counters.count(Counter::AgentIdsClaimedByOthers);
+            out.error(format!(
+                "Agent id {id} belongs to {owner}, but {} claims it, which has proved to be {}",
+                sender(from),
+                from.owner()
+            ));
+            return Err(format!("agent id {id} belongs to somebody else"));
+        }
+        let owner = owner.joined(from.owner());
         if let Known::Gone(_) = known {
             shut_down(&peer_of(from), "Agent has been marked gone".to_owned(), out);
             return Ok(());
@@ -204,16 +219,16 @@ impl Engine {
         self.vacate(from, &id, out)?;
         self.vacate_identity(from, Some(&id), out)?;
         match known {
-            Known::Registered(agent) => self.rejoin(from, &agent, reregistration, out),
-            Known::Recovered(_) => self.come_back(from, reregistration, None, out),
+            Known::Registered(agent) => self.rejoin((from, owner), &agent, reregistration, out),
+            Known::Recovered(_) => self.come_back((from, owner), reregistration, None, out),
             Known::Unreachable(_) => {
                 let why = "Unreachable agent re-reregistered";
-                self.come_back(from, reregistration, Some(why), out);
+                self.come_back((from, owner), reregistration, Some(why), out);
             }
             Known::Gone(_) | Known::Unknown => {
                 out.warn(format!("Agent {id} is not on record; it is admitted all the same"));
                 let why = "Unknown agent reregistered";
-                self.come_back(from, reregistration, Some(why), out);
+                self.come_back((from, owner), reregistration, Some(why), out);
             }
         }
         Ok(())
@@ -222,17 +237,35 @@ impl Engine {
     /// Makes room at the sender's place if another agent id is registered there.
     fn vacate(&mut self, from: &BoundPid, id: &AgentId, out: &mut Out) -> Result<(), String> {
         match self.agent_of(from).cloned() {
-            Some(other) if other.id != *id && other.connected => {
-                Err(format!("agent {} is registered there", other.id))
-            }
             Some(other) if other.id != *id => {
-                self.state.counters.count(Counter::SlaveRemovalsReasonRegistered);
                 let cause = "another agent reregistered at the same address";
-                self.depart(&other.id, Departure::Removed, cause, out);
-                Ok(())
+                self.take_place_of(&other, from, cause, out)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Makes room at the sender's place, unless whoever is registered there is connected. An agent
+    /// that is not the sender's can come back elsewhere: only its owner gives its id up.
+    fn take_place_of(
+        &mut self,
+        other: &Agent,
+        from: &BoundPid,
+        cause: &str,
+        out: &mut Out,
+    ) -> Result<(), String> {
+        if other.connected {
+            return Err(format!("agent {} is registered there", other.id));
+        }
+        if other.owner.admits(&from.owner()) {
+            self.state.counters.count(Counter::SlaveRemovalsReasonRegistered);
+            self.depart(&other.id, Departure::Removed, cause, out);
+        } else {
+            self.state.counters.count(Counter::SlaveUnreachableScheduled);
+            self.state.counters.count(Counter::SlaveUnreachableCompleted);
+            self.depart(&other.id, Departure::Unreachable, cause, out);
+        }
+        Ok(())
     }
 
     /// Makes room for an agent of the sender's identity at another place, or of another id: one
@@ -265,7 +298,13 @@ impl Engine {
     }
 
     /// A registered agent joins again: its link broke, or it was restarted.
-    fn rejoin(&mut self, from: &BoundPid, old: &Agent, message: Reregistration, out: &mut Out) {
+    fn rejoin(
+        &mut self,
+        (from, owner): (&BoundPid, Owner),
+        old: &Agent,
+        message: Reregistration,
+        out: &mut Out,
+    ) {
         let peer = peer_of(from);
         let id = &message.id;
         if old.info.hostname != message.registration.info.hostname
@@ -281,9 +320,10 @@ impl Engine {
         let registration = message.registration;
         let mut info = registration.info;
         info.id = Some(v1::AgentId { value: id.to_string() });
-        if info != *old.info || old.peer.identity != peer.identity {
-            out.persist(record(id, peer.identity.as_ref(), &info));
+        if info != *old.info || old.owner != owner {
+            out.persist(record(id, &owner, &info));
         }
+        authentication::admitted(from, out);
         if old.peer != peer {
             self.by_peer.remove(&old.peer);
             self.by_peer.insert(peer.clone(), id.clone());
@@ -292,6 +332,7 @@ impl Engine {
                 self.by_identity.insert(identity.clone(), id.clone());
             }
             out.push(Effect::Unlink { peer: old.peer.clone() });
+            out.end_session(old.peer.pid.clone(), old.session);
         }
         out.push(Effect::Link { peer: peer.clone() });
         if let Some(deadline) = self.away.remove(id) {
@@ -303,6 +344,8 @@ impl Engine {
         }
         if let Some(agent) = edit(&mut self.state.agents, id) {
             agent.peer = peer.clone();
+            agent.owner = owner;
+            agent.session = authentication::session_of(from);
             agent.info = Arc::new(info);
             agent.version = registration.version;
             agent.capabilities = registration.capabilities;
@@ -387,7 +430,7 @@ impl Engine {
     /// schedulers have to be told that their tasks are there again.
     fn come_back(
         &mut self,
-        from: &BoundPid,
+        (from, owner): (&BoundPid, Owner),
         message: Reregistration,
         lost_before: Option<&str>,
         out: &mut Out,
@@ -397,7 +440,7 @@ impl Engine {
         self.state.unreachable_agents.remove_mut(&id);
         self.state.counters.count(Counter::SlaveReregistrations);
         out.info(format!("Agent {id} came back at {}", sender(from)));
-        self.admit(id.clone(), peer_of(from), message.registration, true, out);
+        self.admit(id.clone(), (from, owner), message.registration, true, out);
         let completed = self.completed_among(message.frameworks.keys());
         for (framework_id, framework) in &message.frameworks {
             self.recover_framework(framework_id, framework, out);

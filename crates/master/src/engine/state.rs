@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use libprocess::sender::SessionId;
+use libprocess::upid::Upid;
 use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
-use model::identity::Identity;
+use model::principal::Owner;
 use model::resources::Resources;
 use model::role::Role;
 use model::time::{Instant, Timestamp};
@@ -52,8 +54,12 @@ pub struct State {
 pub struct Agent {
     /// Its id.
     pub id: AgentId,
-    /// Its address, and the identity that owns its id.
+    /// Its address, and the identity that must answer there.
     pub peer: Peer,
+    /// Who owns its id: whatever comes in its name must show as much.
+    pub owner: Owner,
+    /// The session under which it registered last, if it has authenticated.
+    pub session: Option<SessionId>,
     /// Its description, with `id`, resources in the form after reservation refinement.
     pub info: Arc<v1::AgentInfo>,
     /// The version that it runs.
@@ -107,8 +113,8 @@ impl Agent {
 pub struct RecoveredAgent {
     /// Its description, as the registry has it.
     pub info: Arc<v1::AgentInfo>,
-    /// The identity that owns its id.
-    pub owner: Option<Identity>,
+    /// Who owns its id.
+    pub owner: Owner,
 }
 
 /// An agent that left without being forgotten.
@@ -116,19 +122,39 @@ pub struct RecoveredAgent {
 pub struct DepartedAgent {
     /// Since when.
     pub since: Timestamp,
-    /// The identity that owns its id.
-    pub owner: Option<Identity>,
+    /// Who owns its id.
+    pub owner: Owner,
+}
+
+/// How a subscribed scheduler is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// By events on this stream, over HTTP.
+    Stream(SubscriptionId),
+    /// By libprocess messages: a driver of the old kind.
+    Driver(Driver),
+}
+
+/// A scheduler that speaks libprocess.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Driver {
+    /// Its address, and the identity that must answer there.
+    pub peer: Peer,
+    /// The session under which it subscribed, if it has authenticated.
+    pub session: Option<SessionId>,
 }
 
 /// Where a framework's scheduler is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {
-    /// Subscribed on this stream.
-    Connected(SubscriptionId),
-    /// Its stream ended; it has until then to come back.
+    /// Subscribed.
+    Connected(Channel),
+    /// Its stream or link ended; it has until then to come back.
     Disconnected {
         /// When it will be removed.
         deadline: Instant,
+        /// Where it was, if it is a driver.
+        pid: Option<Upid>,
     },
     /// Known from agents only, after a change of masters.
     Recovered {
@@ -173,9 +199,9 @@ pub struct Framework {
     pub offer_constraints: Option<Arc<v1::scheduler::OfferConstraints>>,
     /// What it understands.
     pub capabilities: FrameworkCapabilities,
-    /// The certificate identity of its last SUBSCRIBE; `None` in plaintext clusters and for
-    /// recovered frameworks.
-    pub owner: Option<Identity>,
+    /// What its schedulers have proved; nobody where nothing is asked, and for recovered
+    /// frameworks.
+    pub owner: Owner,
     /// Where its scheduler is.
     pub connection: Connection,
     /// Whether it gets offers.
@@ -206,7 +232,7 @@ impl Framework {
     /// Whether its scheduler is subscribed.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.subscription().is_some()
+        matches!(self.connection, Connection::Connected(_))
     }
 
     /// Whether it is known from agents only.
@@ -215,12 +241,31 @@ impl Framework {
         matches!(self.connection, Connection::Recovered { .. })
     }
 
-    /// The stream of its scheduler.
+    /// The stream of its scheduler, if it is subscribed over HTTP.
     #[must_use]
     pub fn subscription(&self) -> Option<SubscriptionId> {
         match self.connection {
-            Connection::Connected(subscription) => Some(subscription),
-            Connection::Disconnected { .. } | Connection::Recovered { .. } => None,
+            Connection::Connected(Channel::Stream(subscription)) => Some(subscription),
+            _ => None,
+        }
+    }
+
+    /// Its scheduler, if it is subscribed over libprocess.
+    #[must_use]
+    pub fn driver(&self) -> Option<&Driver> {
+        match &self.connection {
+            Connection::Connected(Channel::Driver(driver)) => Some(driver),
+            _ => None,
+        }
+    }
+
+    /// The address of its scheduler if that is a driver, also of one that is not connected now.
+    #[must_use]
+    pub fn pid(&self) -> Option<&Upid> {
+        match &self.connection {
+            Connection::Connected(Channel::Driver(driver)) => Some(&driver.peer.pid),
+            Connection::Disconnected { pid, .. } => pid.as_ref(),
+            Connection::Connected(Channel::Stream(_)) | Connection::Recovered { .. } => None,
         }
     }
 

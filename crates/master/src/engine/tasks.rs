@@ -15,7 +15,7 @@ use wire::{internal, v1};
 
 use super::Engine;
 use super::counters::Counter;
-use super::frameworks::NO_PID;
+use super::frameworks::pid_text;
 use super::message::Outbound;
 use super::out::{Out, quoted};
 use super::state::{Agent, Executor, Framework, Task};
@@ -99,7 +99,7 @@ impl Engine {
             framework: framework.info.as_ref().clone(),
             task,
             resource_version_uuids: versions.collect(),
-            pid: Some(NO_PID.to_owned()),
+            pid: Some(pid_text(framework)),
             launch_executor: Some(launch_executor),
         };
         out.send(&agent.peer, Outbound::RunTask(message));

@@ -46,11 +46,11 @@ impl Engine {
         }
         let update = message.update;
         let agent_id = self.agent_speaking(from, update.slave_id.as_ref())?;
-        let mut status = update.status;
+        let status = &update.status;
         if status.agent_id.as_ref().is_some_and(|id| id.value != agent_id.as_str()) {
             return Err("its status names another agent".to_owned());
         }
-        let uuid = update.uuid.ok_or("it has no UUID")?;
+        let uuid = update.uuid.clone().ok_or("it has no UUID")?;
         if uuid.len() != 16 || status.uuid.as_ref() != Some(&uuid) {
             return Err("its status has no UUID, or another one, or no valid one".to_owned());
         }
@@ -73,20 +73,19 @@ impl Engine {
                 return Err(format!("task {task_id} runs on agent {}", task.agent_id));
             }
             Some(_) => {
-                self.record_status(&framework_id, &task_id, &status, latest, out);
+                self.record_status(&framework_id, &task_id, status, latest, out);
                 if let Some(framework) = edit(&mut self.state.frameworks, &framework_id)
                     && let Some(task) = framework.tasks.get_mut(&task_id).map(Arc::make_mut)
                 {
                     task.info.status_update_state = Some(status.state);
-                    task.info.status_update_uuid = Some(uuid.clone());
+                    task.info.status_update_uuid = Some(uuid);
                 }
             }
             // The master has forgotten the task: it was acknowledged, and the acknowledgement got
             // lost. The scheduler has to say so again.
             None => {}
         }
-        status.uuid = Some(uuid);
-        self.tell(&framework_id, events::update(status), out);
+        self.forward(&framework_id, update, pid.to_string(), out);
         Ok(())
     }
 

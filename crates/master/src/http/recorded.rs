@@ -15,6 +15,7 @@ use endpoints::tls::Tls;
 use http_body_util::BodyExt;
 use libprocess::sender::PeerFacts;
 use model::id::{AgentId, FrameworkId, TaskId};
+use model::principal::Owner;
 use model::role::Role;
 use model::time::{Now, Timestamp};
 use serde_json::Value as Json;
@@ -33,7 +34,7 @@ use crate::engine::counters::{Counters, FrameworkCounters};
 use crate::engine::effect::{Effect, Peer};
 use crate::engine::event::SubscriptionId;
 use crate::engine::state::{
-    Agent, Connection, Framework, FrameworkCapabilities, Snapshot, State, Task,
+    Agent, Channel, Connection, Framework, FrameworkCapabilities, Snapshot, State, Task,
 };
 use crate::runtime::{Inbox, Streams, inputs_of};
 use crate::views::{Everything, Program, Rendered, Sight, View};
@@ -160,6 +161,8 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
             Arc::new(Agent {
                 id,
                 peer: Peer { pid: agent.pid.unwrap().parse().unwrap(), identity: None },
+                owner: Owner::default(),
+                session: None,
                 info: Arc::new(info),
                 version: agent.version,
                 capabilities: agent.capabilities.iter().map(capability).collect(),
@@ -202,8 +205,8 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 suppressed_roles: BTreeSet::new(),
                 offer_constraints: None,
                 capabilities: FrameworkCapabilities::default(),
-                owner: None,
-                connection: Connection::Connected(SubscriptionId(0)),
+                owner: Owner::default(),
+                connection: Connection::Connected(Channel::Stream(SubscriptionId(0))),
                 active: framework.active,
                 registered: time(framework.registered_time.as_ref()),
                 reregistered: time(framework.reregistered_time.as_ref()),

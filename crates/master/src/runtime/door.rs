@@ -4,17 +4,20 @@
 //! known, may this kind of sender send it, is the body what the name says. What fails is dropped,
 //! counted and logged; the engine never sees it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use endpoints::serve::serve;
 use endpoints::site::Site;
+use libprocess::allowed::{Refusal, may_send};
 use libprocess::sender::BoundPid;
 use model::identity::Kind;
 use transport::server::{Handler, Receipt, Received, Request, Response};
 
+use super::desk::{self, Arrived, Desk, Held};
 use crate::engine::event::Event;
-use crate::engine::message::{Inbound, InboundError};
+use crate::engine::message::Inbound;
 use crate::http::Master;
 
 /// The program's side of the server.
@@ -22,21 +25,23 @@ use crate::http::Master;
 pub(super) struct Door {
     master: Arc<Master>,
     site: Site<Master>,
+    desk: Desk,
 }
 
 impl Door {
-    pub(super) fn new(master: Arc<Master>, site: Site<Master>) -> Self {
-        Self { master, site }
+    pub(super) fn new(master: Arc<Master>, site: Site<Master>, desk: Desk) -> Self {
+        Self { master, site, desk }
+    }
+
+    /// Counts and logs what cannot be read.
+    fn undecodable(&self, from: &BoundPid, name: &str, error: &dyn Display) -> Receipt {
+        self.master.counted.undecodable.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(from = %from.upid(), ?name, %error, "a message was dropped");
+        Receipt::Accepted
     }
 }
 
-/// Which kind of component may send the message called `name`. Schedulers speak HTTP to this
-/// master; so all that is left are agents.
-fn allowed_sender(name: &str) -> Option<Kind> {
-    Inbound::NAMES.contains(&name).then_some(Kind::Agent)
-}
-
-/// The actors that messages may be addressed to.
+/// The actors that messages may be addressed to, besides those of the desk.
 fn is_actor(id: &str) -> bool {
     id == "master"
         || id
@@ -47,59 +52,54 @@ fn is_actor(id: &str) -> bool {
 
 impl Handler for Door {
     async fn message(&self, message: Received) -> Receipt {
-        let Received { from, to, name, body, memory, .. } = message;
-        if !is_actor(&to) {
+        let Received { from, to, name, body, peer, memory } = message;
+        let exchange = desk::is_exchange(&name);
+        if !exchange && !is_actor(&to) {
             return Receipt::NoSuchActor;
         }
-        if let Err(refusal) = may_send(&from, &name) {
+        if let Err(refusal) = may_send(&from, Kind::Master, &name) {
             let counted = &self.master.counted;
             match refusal {
-                Dropped::Unknown => &counted.undecodable,
-                Dropped::Forbidden => &counted.forbidden,
+                Refusal::Unknown { .. } => &counted.undecodable,
+                Refusal::Forbidden { .. } => &counted.forbidden,
             }
             .fetch_add(1, Ordering::Relaxed);
             let identity = from.identity().map(ToString::to_string);
-            tracing::warn!(from = %from.upid(), identity, ?name, ?refusal, "a message was dropped");
+            let principal = from.principal().map(|name| name.escape_debug().to_string());
+            tracing::warn!(
+                from = %from.upid(), identity, principal, ?name, %refusal,
+                "a message was dropped"
+            );
             return Receipt::Accepted;
         }
-        match Inbound::decode(&name, body) {
-            Ok(message) => {
-                let event = Event::Message { from, to, message: Box::new(message) };
-                // The engine is gone when the master stops; the sender sends again elsewhere.
-                match self.master.inbox.put_with(event, Some(memory)).await {
-                    Ok(()) => Receipt::Accepted,
-                    Err(_) => Receipt::NoSuchActor,
-                }
+        if exchange {
+            return match desk::read(&name, &body) {
+                Ok(message) => self.desk.take(Arrived { from, to, message, facts: peer }).await,
+                Err(error) => self.undecodable(&from, &name, &error),
+            };
+        }
+        let message = match Inbound::decode(&name, body) {
+            Ok(message) => Box::new(message),
+            Err(error) => return self.undecodable(&from, &name, &error),
+        };
+        let (event, memory) = if message.registers() {
+            match self.desk.hold(Held { from, to, message, facts: peer, memory }) {
+                None => return Receipt::Accepted,
+                Some(held) => held.at_once(),
             }
-            Err(error) => {
-                self.master.counted.undecodable.fetch_add(1, Ordering::Relaxed);
-                log_undecodable(&from, &error);
-                Receipt::Accepted
-            }
+        } else {
+            (Event::Message { from, to, message }, memory)
+        };
+        // The engine is gone when the master stops; the sender sends again elsewhere.
+        match self.master.inbox.put_with(event, Some(memory)).await {
+            Ok(()) => Receipt::Accepted,
+            Err(_) => Receipt::NoSuchActor,
         }
     }
 
     async fn request(&self, request: Request) -> Response {
         serve(&self.site, request).await
     }
-}
-
-fn log_undecodable(from: &BoundPid, error: &InboundError) {
-    tracing::warn!(from = %from.upid(), %error, "a message was dropped");
-}
-
-/// Why a message is dropped unread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dropped {
-    /// Nobody here knows its name.
-    Unknown,
-    /// Its sender may not send it.
-    Forbidden,
-}
-
-fn may_send(from: &BoundPid, name: &str) -> Result<(), Dropped> {
-    let kind = allowed_sender(name).ok_or(Dropped::Unknown)?;
-    if from.may_speak_as(kind) { Ok(()) } else { Err(Dropped::Forbidden) }
 }
 
 #[cfg(test)]

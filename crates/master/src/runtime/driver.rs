@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 
 use endpoints::stream::Ended;
 use libprocess::upid::Upid;
-use model::identity::{Identity, Kind};
+use model::identity::Identity;
 use registry::{Operation, Registry};
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::messenger::{Exited, Link, Messenger};
 use transport::tls::Expected;
 
+use super::desk::Desk;
 use super::inbox::{Answer, Input};
 use super::{Clock, MasterError, blocking};
 use crate::engine::Engine;
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     pub(super) registry: Box<dyn Registry>,
     pub(super) master: Arc<Master>,
     pub(super) messenger: Messenger,
+    pub(super) desk: Desk,
     pub(super) clock: Clock,
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) exited: mpsc::Receiver<Exited>,
@@ -93,6 +95,7 @@ impl Driver {
     }
 
     fn exited(&mut self, exited: &Exited, effects: &mut Vec<Effect>) {
+        self.parts.desk.exited(exited);
         for pid in &exited.upids {
             // A link that the engine has given up is nobody's news, and the end of a connection
             // that was replaced meanwhile does not end the link over the new one.
@@ -143,6 +146,19 @@ impl Driver {
         written.map_err(MasterError::Registry)
     }
 
+    /// Links to a peer over a new connection, because an open one may be stale: unless the peer has
+    /// just authenticated, and so answered what came over it.
+    fn link(&self, peer: &Peer) -> Link {
+        let messenger = &self.parts.messenger;
+        if let Some(fresh) = self.parts.desk.fresh_link(&peer.pid) {
+            let link = messenger.link(&peer.pid, expected(peer));
+            if link == fresh {
+                return link;
+            }
+        }
+        messenger.relink(&peer.pid, expected(peer))
+    }
+
     fn execute(&mut self, effect: Effect) -> Result<(), MasterError> {
         match effect {
             Effect::Answer { request, answer } => match self.pending.remove(&request) {
@@ -150,16 +166,22 @@ impl Driver {
                 Some(sender) => drop(sender.send(answer)),
                 None => tracing::error!(?request, "an answer to no request"),
             },
+            Effect::Audit(decision) => self.parts.desk.audit().append(&decision),
+            Effect::EndSession { pid, session } => {
+                self.parts.desk.sessions().end_if(&pid, session);
+            }
             Effect::CloseStream { subscription } => {
                 self.parts.master.streams.close(subscription);
             }
             Effect::Link { peer } => {
-                let link = self.parts.messenger.relink(&peer.pid, expected(&peer));
+                let link = self.link(&peer);
                 self.links.insert(peer.pid, (peer.identity, link));
             }
             Effect::Unlink { peer } => {
                 // The connection ends by itself when it is idle; its end is no news.
-                self.links.remove(&peer.pid);
+                if self.links.remove(&peer.pid).is_some() {
+                    self.parts.messenger.unlink(&peer.pid);
+                }
             }
             Effect::Log { level, text } => match level {
                 Level::Info => tracing::info!("{text}"),
@@ -198,11 +220,11 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Who must be at the other end. In plaintext nobody proves anything.
+/// Who must be at the other end. Where there are no identities nobody proves anything.
 fn expected(peer: &Peer) -> Expected {
     match &peer.identity {
         Some(identity) => Expected::Identity(identity.clone()),
-        None => Expected::Kind(Kind::Agent),
+        None => Expected::Member,
     }
 }
 

@@ -203,6 +203,9 @@ impl View<'_> {
         let info = &*framework.info;
         o.field("id", framework.id.as_str());
         o.field("name", &info.name);
+        if let Some(pid) = framework.pid() {
+            o.field("pid", pid.to_string());
+        }
         object_of(o, "used_resources", &self.visible(&framework.used_on_all()));
         let offered = self.snapshot.offered_to(framework);
         object_of(o, "offered_resources", &self.visible(&offered));

@@ -28,7 +28,7 @@ fn a_new_agent_is_on_record_before_it_hears_of_it_and_is_pinged_at_once() {
     assert_eq!(answer.slave_id.value, "m-S0");
     assert_eq!(answer.connection.unwrap().total_ping_timeout_seconds, Some(75.0));
     let record = world.registry.agents.values().next().unwrap();
-    assert_eq!(record.owner.as_ref(), host(1).identity());
+    assert_eq!(record.owner, host(1).owner());
     assert!(matches!(&record.standing, Standing::Admitted(info) if info.hostname == "host-1"));
 }
 
@@ -73,7 +73,7 @@ fn an_agent_that_answers_pings_stays_and_one_that_does_not_is_given_up() {
     let state = world.state();
     assert!(state.agents.contains_key(&alive) && !state.agents.contains_key(&dead));
     assert!(matches!(world.registry.agents[&dead].standing, Standing::Unreachable { .. }));
-    assert_eq!(world.registry.agents[&dead].owner.as_ref(), host(2).identity());
+    assert_eq!(world.registry.agents[&dead].owner, host(2).owner());
     assert_eq!(world.count(Counter::SlaveRemovalsReasonUnhealthy), 1);
     world.wait_with(10 * MINUTE, &[&host(1)]);
     assert!(world.state().agents.contains_key(&alive));

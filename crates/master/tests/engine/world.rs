@@ -560,7 +560,8 @@ impl Done {
         self.0
             .iter()
             .filter_map(|effect| match effect {
-                Effect::Answer { .. } | Effect::Log { .. } => None,
+                Effect::Answer { .. } | Effect::Audit(_) | Effect::Log { .. } => None,
+                Effect::EndSession { .. } => Some("EndSession".to_owned()),
                 Effect::CloseStream { .. } => Some("CloseStream".to_owned()),
                 Effect::Link { .. } => Some("Link".to_owned()),
                 Effect::Persist(_) => Some("Persist".to_owned()),

@@ -101,7 +101,7 @@ impl Task {
         while let Ok(item) = self.items.try_recv() {
             match item {
                 Item::Message { .. } => lost += 1,
-                Item::Linked { .. } => {}
+                Item::Linked { .. } | Item::Unlinked => {}
                 Item::Channel { answer, .. } => {
                     let (address, reason) = (self.address, reason.to_owned());
                     // Whoever asked may have given up.
@@ -223,6 +223,8 @@ impl Task {
                 // Whoever asked may have given up.
                 let _ = answer.send(facts);
             }
+            // It may not be needed any more, which is looked at when it has been idle for a while.
+            Item::Unlinked => {}
             Item::Linked { to, expected } => {
                 if expected.admits(&conversation.facts, &self.expected) {
                     return;
