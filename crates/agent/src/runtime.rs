@@ -286,7 +286,8 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         sessions: Arc::clone(&sessions),
         exits,
     });
-    let site = Site::new(Arc::clone(&agent), table(), posture);
+    let site =
+        Site::new(Arc::clone(&agent), table(), posture).authenticating(settings.authentication);
     // Set once: there is one site.
     let _ = agent.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&agent), site);

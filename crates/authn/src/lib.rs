@@ -14,9 +14,12 @@ pub mod audit;
 pub mod http;
 pub mod jwt;
 pub mod live;
+mod mac;
+pub mod password;
 pub mod proved;
 pub mod sasl;
 pub mod secret;
+pub mod throttle;
 
 /// What asking an authenticator costs its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

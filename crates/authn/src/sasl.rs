@@ -10,6 +10,8 @@ use std::fmt;
 
 mod cram_md5;
 mod external;
+mod plain;
+mod scram;
 mod text;
 
 pub mod attempt;

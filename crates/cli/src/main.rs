@@ -5,6 +5,7 @@
 //! `mesos-execute`) it behaves as that program.
 
 mod args;
+mod authentication;
 mod client;
 mod cluster;
 mod commands;
@@ -13,6 +14,7 @@ mod exit;
 mod find;
 mod lock;
 mod printer;
+mod replace;
 mod security;
 mod signals;
 mod state_dir;

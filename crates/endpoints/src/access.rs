@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use libprocess::sender::PeerFacts;
+use authn::proved::{Certified, Proved};
+use libprocess::sender::{ConnectionId, PeerFacts};
 use model::identity::{Identity, Kind};
+use model::principal::{Kinds, Owner};
 use tls_policy::{ClientCertificates, Demand, Inbound, PlaintextPeers, TlsRules};
 use transport::tls::Security;
 
@@ -70,14 +72,17 @@ impl Posture {
     }
 }
 
-/// Who called: what the connection proved, never what the request says.
+/// Who called: what the connection and the credentials of the request have proved, never what
+/// the request merely says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     identity: Option<Identity>,
-    principal: Option<String>,
+    certificate: Option<String>,
+    proved: Option<Proved>,
     certified: bool,
     encrypted: bool,
     address: SocketAddr,
+    connection: ConnectionId,
 }
 
 impl Caller {
@@ -86,11 +91,19 @@ impl Caller {
     pub fn new(peer: &PeerFacts) -> Self {
         Self {
             identity: peer.identity.clone(),
-            principal: peer.principal.clone(),
+            certificate: peer.principal.clone(),
+            proved: None,
             certified: peer.certified,
             encrypted: peer.encrypted,
             address: peer.address,
+            connection: peer.connection,
         }
+    }
+
+    /// The connection over which the caller comes.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
     }
 
     /// The identity in the verified certificate; `None` when none was presented, or where
@@ -100,11 +113,63 @@ impl Caller {
         self.identity.as_ref()
     }
 
-    /// The name others know the caller by: the identity's, or else what the rules make of its
-    /// verified certificate. `None` for anonymous callers.
+    /// The caller, whose credentials were found to be good.
+    #[must_use]
+    pub fn with_proof(self, proved: Proved) -> Self {
+        Self { proved: Some(proved), ..self }
+    }
+
+    /// What its credentials have proved, if it was asked for any.
+    #[must_use]
+    pub fn proved(&self) -> Option<&Proved> {
+        self.proved.as_ref()
+    }
+
+    /// The name others know the caller by: that of its credentials, or else of its identity, or
+    /// what the rules make of its verified certificate. `None` for anonymous callers, and for
+    /// bearers of tokens that carry claims and no name.
     #[must_use]
     pub fn principal(&self) -> Option<&str> {
-        self.identity.as_ref().map(Identity::name).or(self.principal.as_deref())
+        match &self.proved {
+            Some(proved) => proved.principal.value(),
+            None => self.identity.as_ref().map(Identity::name).or(self.certificate.as_deref()),
+        }
+    }
+
+    /// As what kinds of component it may speak: as far as certificate and credentials say.
+    #[must_use]
+    pub fn kinds(&self) -> Kinds {
+        let certified = self.identity.as_ref().map_or(Kinds::ANY, |own| Kinds::only(own.kind()));
+        self.proved.as_ref().map_or(Kinds::ANY, |proved| proved.kinds).and(certified)
+    }
+
+    /// To whom belongs what this caller brings.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let identity = self.identity.as_ref().map(ToString::to_string);
+        let proved = self.proved.as_ref().map(|proved| proved.principal.to_string());
+        Owner { certificate: identity.or_else(|| self.certificate.clone()), principal: proved }
+    }
+
+    /// What its verified certificate says, if it names anybody.
+    #[must_use]
+    pub fn certified(&self) -> Option<Certified> {
+        match (&self.identity, &self.certificate) {
+            (Some(identity), _) => Some(Certified {
+                principal: identity.name().to_owned(),
+                kinds: Kinds::only(identity.kind()),
+            }),
+            (None, Some(principal)) => {
+                Some(Certified { principal: principal.clone(), kinds: Kinds::ANY })
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Whether the connection carries the proof of a verified certificate.

@@ -10,6 +10,7 @@
 //! reference). Where we differ, the module says so.
 
 pub mod access;
+mod admission;
 pub mod audit;
 pub mod authentication;
 pub mod body;
@@ -19,6 +20,7 @@ pub mod files;
 mod heavy;
 pub mod media;
 pub mod path;
+mod pool;
 pub mod query;
 pub mod refusal;
 pub mod reply;

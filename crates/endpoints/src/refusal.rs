@@ -67,6 +67,22 @@ impl Refusal {
         Self { text, ..Self::unauthorized(realm) }
     }
 
+    /// 401 with the challenge and the words of an authenticator.
+    #[must_use]
+    pub fn unauthorized_by(challenge: &str, body: String) -> Self {
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => Self::new(StatusCode::UNAUTHORIZED, Text::Words(body))
+                .with_header(WWW_AUTHENTICATE, challenge),
+            Err(_) => Self::internal(format!("the challenge {challenge:?} is no header value")),
+        }
+    }
+
+    /// 500 with words, which the original shows: an authenticator could not judge.
+    #[must_use]
+    pub fn authenticator_failed(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Text::Words(text.into()))
+    }
+
     /// 403: the caller is known and may not. The reason goes to the log.
     #[must_use]
     pub fn forbidden() -> Self {

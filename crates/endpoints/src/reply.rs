@@ -27,6 +27,8 @@ pub enum Reply {
     Done,
     /// 202 without a body: taken, to be done.
     Accepted,
+    /// 202 without a body, and with these headers beyond those that every response has.
+    AcceptedWith(Vec<(HeaderName, HeaderValue)>),
     /// 200 with JSON; may be wrapped by `jsonp`.
     Json(Bytes),
     /// 200 with a message in the form that was negotiated.
@@ -68,6 +70,10 @@ pub(crate) fn respond(
     let (status, body) = match answer {
         Ok(Reply::Done) => (StatusCode::OK, Body::empty()),
         Ok(Reply::Accepted) => (StatusCode::ACCEPTED, Body::empty()),
+        Ok(Reply::AcceptedWith(more)) => {
+            headers.extend(more);
+            (StatusCode::ACCEPTED, Body::empty())
+        }
         Ok(Reply::Json(json)) => match callback {
             None => full(&mut headers, request, media::JSON, json),
             Some(name) => {

@@ -83,6 +83,9 @@ pub struct Unauthenticated {
 /// for "this master does not lead".
 pub type Gate<S> = fn(&S, &Request, &Route<S>) -> Result<(), Refusal>;
 
+/// Whether a request shows what its route asks for in the place of credentials.
+pub type OwnProof<S> = fn(&S, &Request, &Route<S>) -> bool;
+
 /// All routes of a daemon.
 #[derive(Debug)]
 pub struct Table<S> {
@@ -92,6 +95,9 @@ pub struct Table<S> {
     pub routes: Vec<Route<S>>,
     /// The one list of what is reached without a proven identity.
     pub unauthenticated: &'static [Unauthenticated],
+    /// Whether a request for one of those routes carries the proof that the route itself asks
+    /// for. If not, whatever asks for credentials in its realm is asked.
+    pub own_proof: OwnProof<S>,
     /// What stands between admission and the handler.
     pub gate: Gate<S>,
 }
@@ -165,6 +171,7 @@ mod tests {
                 .map(route)
                 .into(),
             unauthenticated: &[],
+            own_proof: |(), _, _| false,
             gate: |(), _, _| Ok(()),
         }
     }

@@ -9,14 +9,16 @@ use libprocess::sender::PeerFacts;
 use transport::seldom;
 use transport::seldom::Throttle;
 
-use crate::access::{Caller, Posture, Verdict, judge};
+use crate::access::{Caller, Posture};
+use crate::admission::Doorkeeper;
+use crate::authentication::Authentication;
 use crate::body::Body;
 use crate::path::Path;
 use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::reply::{Answer, respond};
 use crate::request::{Inflater, Request};
-use crate::route::{Handler, Methods, Table};
+use crate::route::{Handler, Methods, Route, Table};
 
 /// What a request begins with.
 #[derive(Clone, Debug)]
@@ -40,7 +42,7 @@ pub struct Head {
 pub struct Site<S> {
     state: Arc<S>,
     table: Table<S>,
-    posture: Posture,
+    doorkeeper: Doorkeeper,
     pub(crate) max_body_bytes: usize,
     inflater: Inflater,
     refused: Arc<Refused>,
@@ -92,7 +94,21 @@ impl<S: Send + Sync + 'static> Site<S> {
     pub fn new(state: Arc<S>, table: Table<S>, posture: Posture) -> Self {
         let max_body_bytes = MAX_BODY_BYTES;
         let inflater = Inflater::new(max_body_bytes);
-        Self { state, table, posture, max_body_bytes, inflater, refused: Arc::default() }
+        let doorkeeper = Doorkeeper::new(posture, Authentication::default());
+        Self { state, table, doorkeeper, max_body_bytes, inflater, refused: Arc::default() }
+    }
+
+    /// The same, where `authentication` asks callers for credentials.
+    #[must_use]
+    pub fn authenticating(self, authentication: Authentication) -> Self {
+        let doorkeeper = Doorkeeper::new(self.doorkeeper.posture, authentication);
+        Self { doorkeeper, ..self }
+    }
+
+    /// What asks callers for credentials.
+    #[must_use]
+    pub fn authentication(&self) -> &Authentication {
+        &self.doorkeeper.authentication
     }
 
     /// The state that the handlers see.
@@ -159,39 +175,26 @@ impl<S: Send + Sync + 'static> Site<S> {
         let found = Path::from_target(&head.path).ok().and_then(|path| self.table.find(path));
         let Some(found) = found else {
             // Strangers do not learn which paths exist.
-            let closed = self.table.routes.iter().map(|route| route.realm);
-            let closed = closed.into_iter().find(|r| !self.posture.is_satisfied(&caller, *r));
-            return Err(closed.map_or_else(Refusal::not_found, Refusal::certificate_required));
+            let realms = self.table.routes.iter().map(|route| route.realm);
+            self.doorkeeper.may_search(caller, &head.headers, realms).await?;
+            return Err(Refusal::not_found());
         };
         let route = found.route;
-        if !self.table.is_unauthenticated(route) {
-            match judge(&self.posture, &caller, route.realm, route.action) {
-                Verdict::Admitted => {}
-                Verdict::Unknown => return Err(Refusal::certificate_required(route.realm)),
-                Verdict::Denied => {
-                    return Err(Refusal::forbidden().because(format!(
-                        "{} may not {} in realm {}",
-                        caller.identity().map(ToString::to_string).unwrap_or_default(),
-                        route.action.name(),
-                        route.realm.name()
-                    )));
-                }
-            }
-        }
-        let query = query?;
-        if let Some(name) = query.get("jsonp") {
-            check_callback(name, &caller)?;
-        }
         let mut request = Request {
             method: head.method.clone(),
             path: found.path,
             rest: found.rest,
-            query,
+            query: Query::default(),
             headers: head.headers.clone(),
             body: Bytes::new(),
             caller,
             target: head.target.clone(),
         };
+        request.caller = self.admitted(&request, route).await?;
+        request.query = query?;
+        if let Some(name) = request.query.get("jsonp") {
+            check_callback(name, &request.caller)?;
+        }
         (self.table.gate)(&self.state, &request, route)?;
         if let Methods::Only(methods) = route.methods
             && !methods.contains(&request.method)
@@ -206,19 +209,34 @@ impl<S: Send + Sync + 'static> Site<S> {
             Handler::Later(handler) => handler(self.state.clone(), request).await,
         }
     }
+
+    /// The caller as the door of `route` knows it.
+    async fn admitted(&self, request: &Request, route: &Route<S>) -> Result<Caller, Refusal> {
+        let caller = request.caller.clone();
+        if self.table.is_unauthenticated(route) {
+            let asked = self.authentication().realms().of(route.realm).is_some();
+            if !asked || (self.table.own_proof)(&self.state, request, route) {
+                return Ok(caller);
+            }
+        }
+        self.doorkeeper.admit(caller, &request.headers, route.realm, route.action).await
+    }
 }
 
 /// The longest name of a function taken in `jsonp`.
 const MAX_CALLBACK_BYTES: usize = 128;
 
 /// A page of any other site can load a script from here, and a browser adds its client
-/// certificate: the script would hand that page the cluster's state. So a callback is for those
+/// certificate or the password that it remembers: the script would hand that page the cluster's state. So a callback is for those
 /// who prove nothing anyway. What is no name of a function would be code of somebody's choice.
 fn check_callback(name: &str, caller: &Caller) -> Result<(), Refusal> {
     if caller.is_certified() || caller.identity().is_some() {
         return Err(Refusal::bad_request(
             "'jsonp' is not served over connections with a client certificate",
         ));
+    }
+    if caller.proved().is_some() {
+        return Err(Refusal::bad_request("'jsonp' is not served to callers with credentials"));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.');
     if name.is_empty() || name.len() > MAX_CALLBACK_BYTES || !name.chars().all(plain) {

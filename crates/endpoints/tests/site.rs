@@ -84,6 +84,7 @@ fn site(posture: Posture) -> Site<Host> {
         delegate: "master",
         routes: all,
         unauthenticated: &[Unauthenticated { path: "/master/token", because: "its own proof" }],
+        own_proof: |_, r, _| r.header("x-proof").is_some(),
         gate: |_, r, _| match r.header("x-gate") {
             Some(_) => Err(Refusal::unavailable("No leader elected")),
             None => Ok(()),

@@ -236,7 +236,8 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         inbox: master.inbox.clone(),
         counted: Arc::clone(&master.counted.desk),
     });
-    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security));
+    let site = Site::new(Arc::clone(&master), table(), Posture::of(&security))
+        .authenticating(settings.authentication);
     // Set once, here.
     let _ = master.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&master), site, desk.clone());

@@ -86,7 +86,8 @@ pub struct HttpSettings {
     pub readonly: bool,
     /// Whether the realm of requests that change something asks.
     pub readwrite: bool,
-    /// What these two accept, in the order in which it is asked (on an agent: all realms).
+    /// What these two accept, in the order in which it is asked (on an agent: all realms). Where
+    /// certificates carry identities it may be nothing besides.
     pub schemes: Vec<HttpScheme>,
     /// The keys with which others sign tokens (RFC 7517).
     pub jwks: Option<PathBuf>,
@@ -395,8 +396,7 @@ fn schemes(r: &mut Reading<'_>, flag: &str, held: Held, executors: bool) -> Vec<
         return schemes_given(r, flag);
     }
     if r.naming() == Naming::Alcazar {
-        let schemes = held.schemes();
-        return if schemes.is_empty() { vec![HttpScheme::Basic] } else { schemes };
+        return held.schemes();
     }
     if executors {
         return vec![HttpScheme::Basic, HttpScheme::Jwt];
@@ -446,7 +446,8 @@ impl Check {
             return;
         }
         let Held { credentials, credentials_flag, key, own_key, key_flag } = self.held;
-        if schemes.contains(&HttpScheme::Basic) && !credentials {
+        let basic = schemes.is_empty() || schemes.contains(&HttpScheme::Basic);
+        if basic && !credentials {
             r.start(
                 credentials_flag,
                 format!(

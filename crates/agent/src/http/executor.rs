@@ -47,13 +47,7 @@ pub(super) fn call(agent: Shared, request: Request) -> Pending {
 /// The container whose token the request carries. Asked before the body is read: a stranger's
 /// body is not.
 pub(super) fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
-    let token = request
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
+    let token = token_of(request);
     let known = token.and_then(|token| bearer_of(&agent.snapshots.load().state.tokens, token));
     if let Some(container) = known {
         return Ok(Caller::Container(container));
@@ -67,6 +61,22 @@ pub(super) fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal>
     agent.counted.refused_tokens.fetch_add(1, Ordering::Relaxed);
     let why = if token.is_some() { "an unknown token" } else { "no token" };
     Err(Refusal::unauthorized(Realm::AgentExecutor).because(why))
+}
+
+fn token_of(request: &Request) -> Option<&str> {
+    request
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+}
+
+/// Whether the request carries the token of a container.
+pub(super) fn has_token(agent: &Agent, request: &Request) -> bool {
+    let tokens = &agent.snapshots.load().state.tokens;
+    token_of(request).is_some_and(|token| bearer_of(tokens, token).is_some())
 }
 
 /// The container that a token stands for. All digests are compared, each in constant time: how

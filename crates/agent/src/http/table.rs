@@ -51,7 +51,12 @@ pub fn table() -> Table<Agent> {
             handler: Handler::Later(executor::call),
         },
     ]);
-    Table { delegate: "slave(1)", routes: all, unauthenticated: UNAUTHENTICATED, gate }
+    Table { delegate: "slave(1)", routes: all, unauthenticated: UNAUTHENTICATED, own_proof, gate }
+}
+
+/// Whether an executor shows the token of its container.
+fn own_proof(agent: &Agent, request: &Request, route: &Route<Agent>) -> bool {
+    route.path == EXECUTOR && executor::has_token(agent, request)
 }
 
 /// An executor shows its token before anything else. An agent that does not know yet what it has

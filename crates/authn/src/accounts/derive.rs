@@ -7,38 +7,37 @@ use argon2::password_hash::phc::{PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{ScramVerifier, StoredSecret};
+use crate::mac::hmac_sha256;
 use crate::secret::Secret;
 
 /// The fewest iterations that RFC 7677 §4 allows, and how many there are unless somebody asks for
 /// more: enough for secrets that were generated.
 pub const ITERATIONS: u32 = 4096;
-/// The most that are taken: what a client would have to compute for longer than for some seconds
+/// The most that are taken: what a client would have to compute for longer than for a second
 /// helps nobody but those who want it to.
-pub const MOST_ITERATIONS: u32 = 10_000_000;
+pub const MOST_ITERATIONS: u32 = 1_000_000;
 /// The memory that argon2id takes, in KiB.
 const MEMORY: u32 = 19 * 1024;
 /// How often argon2id goes over that memory.
 const PASSES: u32 = 2;
 /// The most memory that a hash in a file may ask for, in KiB.
-const MOST_MEMORY: u32 = 1024 * 1024;
+const MOST_MEMORY: u32 = 256 * 1024;
 /// The most passes that a hash in a file may ask for.
-const MOST_PASSES: u32 = 64;
+const MOST_PASSES: u32 = 16;
 
 impl ScramVerifier {
     /// What RFC 5802 §3 makes of `secret`, taken byte by byte. Takes a millisecond for every
     /// thousand iterations or so.
     #[must_use]
     pub fn derive(secret: &Secret, salt: &[u8], iterations: u32) -> Self {
-        let mut salted = Zeroizing::new([0; 32]);
-        pbkdf2::pbkdf2_hmac::<Sha256>(secret.expose(), salt, iterations, salted.as_mut_slice());
-        let client_key = Zeroizing::new(hmac(salted.as_slice(), b"Client Key"));
-        let server_key = Zeroizing::new(hmac(salted.as_slice(), b"Server Key"));
+        let salted = salted_password(secret, salt, iterations);
+        let client_key = Zeroizing::new(hmac_sha256(salted.as_slice(), &[b"Client Key"]));
+        let server_key = Zeroizing::new(hmac_sha256(salted.as_slice(), &[b"Server Key"]));
         Self {
             salt: salt.to_vec(),
             iterations,
@@ -55,11 +54,15 @@ impl ScramVerifier {
     }
 }
 
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(message);
-    mac.finalize().into_bytes().into()
+/// `SaltedPassword`, from which a client derives everything. It takes long on purpose.
+pub(crate) fn salted_password(
+    secret: &Secret,
+    salt: &[u8],
+    iterations: u32,
+) -> Zeroizing<[u8; 32]> {
+    let mut salted = Zeroizing::new([0; 32]);
+    pbkdf2::pbkdf2_hmac::<Sha256>(secret.expose(), salt, iterations, salted.as_mut_slice());
+    salted
 }
 
 /// `<iterations>:<salt>$<stored key>:<server key>`, the last three in base64. Whoever reads the
@@ -137,13 +140,20 @@ pub struct Argon2idError;
 
 /// Whether `text` is a hash that can be verified against.
 pub(super) fn check_argon2id(text: &str) -> Result<(), Argon2idError> {
+    acceptable_argon2id(text).map(drop)
+}
+
+/// The hash, and the memory in KiB times the passes that verifying takes, if it can be verified
+/// against.
+pub(crate) fn acceptable_argon2id(text: &str) -> Result<(PasswordHash, u64), Argon2idError> {
     let hash = PasswordHash::new(text).map_err(|_| Argon2idError)?;
     let params = Params::try_from(&hash).map_err(|_| Argon2idError)?;
     let bounded = params.m_cost() <= MOST_MEMORY && params.t_cost() <= MOST_PASSES;
     let complete = hash.salt.as_ref().is_some_and(|salt: &Salt| salt.len() >= 8)
         && hash.hash.is_some()
         && hash.algorithm.as_str() == "argon2id";
-    (bounded && complete).then_some(()).ok_or(Argon2idError)
+    let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+    (bounded && complete).then_some((hash, work)).ok_or(Argon2idError)
 }
 
 impl StoredSecret {
@@ -175,10 +185,10 @@ mod authn_derive {
                        r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                        s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
                        c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let signature = hmac(verifier.server_key.expose(), message.as_bytes());
+        let signature = hmac_sha256(verifier.server_key.expose(), &[message.as_bytes()]);
         assert_eq!(STANDARD.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
-        let client_signature = hmac(&verifier.stored_key, message.as_bytes());
+        let client_signature = hmac_sha256(&verifier.stored_key, &[message.as_bytes()]);
         let key: Vec<u8> = proof.iter().zip(client_signature).map(|(a, b)| a ^ b).collect();
         assert_eq!(<[u8; 32]>::from(Sha256::digest(key)), verifier.stored_key);
         assert!(verifier.verifies(&Secret::from("pencil")));

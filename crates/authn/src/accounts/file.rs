@@ -161,6 +161,23 @@ pub enum Remark {
 }
 
 impl Remark {
+    /// What is said about that principal (or about the file), without a name.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Nobody => "there is no credential in it: nobody can authenticate",
+            Self::Duplicate(_) => "stands there more than once: the last entry counts",
+            Self::EmptySecret(_) => {
+                "has an empty secret, with which anybody can authenticate over HTTP"
+            }
+            Self::Plaintext(_) => "stands there with its secret, which whoever reads it has",
+            Self::WithoutKinds(_) => {
+                "says nothing about kinds, so that it counts for every kind of component"
+            }
+            Self::Rotating(_) => "has two valid secrets: its rotation is not finished",
+        }
+    }
+
     /// Whom it is about.
     #[must_use]
     pub fn principal(&self) -> Option<&str> {
@@ -180,18 +197,7 @@ impl fmt::Display for Remark {
         if let Some(principal) = self.principal() {
             write!(f, "\"{}\" ", principal.escape_debug())?;
         }
-        f.write_str(match self {
-            Self::Nobody => "there is no credential in it: nobody can authenticate",
-            Self::Duplicate(_) => "stands there more than once: the last entry counts",
-            Self::EmptySecret(_) => {
-                "has an empty secret, with which anybody can authenticate over HTTP"
-            }
-            Self::Plaintext(_) => "stands there with its secret, which whoever reads it has",
-            Self::WithoutKinds(_) => {
-                "says nothing about kinds, so that it counts for every kind of component"
-            }
-            Self::Rotating(_) => "has two valid secrets: its rotation is not finished",
-        })
+        f.write_str(self.what())
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Authenticatee, Authenticator, Channel, cram_md5, external};
+use super::{Authenticatee, Authenticator, Channel, cram_md5, external, plain, scram};
 use crate::accounts::{Credential, Directory};
+use crate::password::Passwords;
 use crate::secret::Secret;
 
 /// All mechanisms, strongest first. ANONYMOUS is not among them: it would let anybody pass for
 /// somebody who has been asked.
-pub const MECHANISMS: [&str; 2] = [external::NAME, cram_md5::NAME];
+pub const MECHANISMS: [&str; 5] =
+    [scram::PLUS, scram::NAME, external::NAME, plain::NAME, cram_md5::NAME];
 
 /// A list of mechanisms with a name in it that this program does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,8 +63,17 @@ impl Authenticators {
         settings: &ServerSettings,
         directory: &Arc<dyn Directory>,
     ) -> Result<Self, UnknownMechanism> {
+        let book = Arc::new(scram::Book::new(
+            Arc::clone(directory),
+            settings.salt_key.clone(),
+            settings.iterations,
+        ));
+        let passwords = Arc::new(Passwords::new(Arc::clone(directory)));
         let make = |name: &String| -> Result<Arc<dyn Authenticator>, UnknownMechanism> {
             Ok(match name.as_str() {
+                scram::PLUS => Arc::new(scram::Server::new(Arc::clone(&book), true)),
+                scram::NAME => Arc::new(scram::Server::new(Arc::clone(&book), false)),
+                plain::NAME => Arc::new(plain::Server::new(Arc::clone(&passwords))),
                 external::NAME => Arc::new(external::Server),
                 cram_md5::NAME => Arc::new(cram_md5::Server::new(
                     Arc::clone(directory),
@@ -109,9 +120,19 @@ impl Authenticatees {
     /// Made once and kept: what a mechanism computes from the secret is computed once.
     pub fn from_settings(settings: &ClientSettings) -> Result<Self, UnknownMechanism> {
         let credential = settings.credential.as_ref().filter(|one| !one.secret.is_empty());
+        let salted = credential.map(|credential| Arc::new(scram::Salted::new(credential.clone())));
+        let plus_known = settings.mechanisms.iter().any(|name| name == scram::PLUS);
         let mut all: Vec<Arc<dyn Authenticatee>> = Vec::new();
         for name in &settings.mechanisms {
+            let plus = name == scram::PLUS;
             match (name.as_str(), credential) {
+                (scram::PLUS | scram::NAME, _) => {
+                    let client = |salted| scram::Client::new(salted, plus, plus_known);
+                    all.extend(salted.clone().map(|salted| Arc::new(client(salted)) as _));
+                }
+                (plain::NAME, Some(credential)) => {
+                    all.push(Arc::new(plain::Client::new(credential.clone())));
+                }
                 (external::NAME, _) if settings.certificate => {
                     all.push(Arc::new(external::Client));
                 }

@@ -14,6 +14,7 @@ use endpoints::tls::Tls;
 use settings::{AgentSettings, Naming, ReconfigurationPolicy, TaskUsers};
 
 use super::daemon::{Called, Place, block_on, build, start_log, take_work_dir, told_to_end, url};
+use crate::authentication::{OfAgent, of_agent};
 use crate::exit;
 use crate::security;
 use crate::signals::Signals;
@@ -46,16 +47,23 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
             });
         }
     };
-    let settings = described(settings, Arc::clone(&tls))?;
+    let authentication = of_agent(&settings, naming, tls.security())?;
+    let files = Arc::clone(&authentication.files);
+    let settings = described(settings, Arc::clone(&tls), authentication)?;
     block_on(async {
         let signals = Signals::take().context("cannot catch signals")?;
-        agent::runtime::run(settings, ready, told_to_end(signals, lifeline, tls)).await?;
+        let end = told_to_end(signals, lifeline, tls, files);
+        agent::runtime::run(settings, ready, end).await?;
         Ok(exit::SUCCESS)
     })
 }
 
 /// What the agent is started with, from what its operator said.
-fn described(settings: AgentSettings, tls: Arc<Tls>) -> anyhow::Result<Settings> {
+fn described(
+    settings: AgentSettings,
+    tls: Arc<Tls>,
+    authentication: OfAgent,
+) -> anyhow::Result<Settings> {
     let place = Place::of(&settings.listen)?;
     let work_dir = std::path::absolute(&settings.work_dir)
         .with_context(|| format!("cannot make {} absolute", settings.work_dir.display()))?;
@@ -83,11 +91,11 @@ fn described(settings: AgentSettings, tls: Arc<Tls>) -> anyhow::Result<Settings>
         advertise_port: place.advertise_port,
         hostname: place.hostname,
         tls,
-        authentication: endpoints::authentication::Authentication::default(),
+        authentication: authentication.http,
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
-        master_authentication: agent::runtime::MasterAuthentication::default(),
-        executor_tokens: agent::runtime::ExecutorTokens::default(),
+        master_authentication: authentication.master,
+        executor_tokens: authentication.executor_tokens,
         master_host: settings.master.host.clone(),
         master_port: settings.master.port,
         work_dir,

@@ -11,6 +11,7 @@ use endpoints::tls::{Cause, Tls};
 use settings::{Failure, Listen, Loaded, LogLevel, LogSettings, Naming, Sources};
 use transport::tls::Security;
 
+use crate::authentication::WatchedFiles;
 use crate::exit;
 use crate::lock::{Attempt, Lock, try_lock};
 use crate::printer::{printable, say, write_stdout};
@@ -190,9 +191,15 @@ pub(crate) fn build() -> endpoints::common::Build {
     }
 }
 
-/// Returns when the daemon is to end: a signal came, or `up` is gone. Until then it keeps the
-/// certificates fresh: SIGHUP, which ends a daemon in plaintext, has them read again.
-pub(crate) async fn told_to_end(mut signals: Signals, lifeline: Option<Lifeline>, tls: Arc<Tls>) {
+/// Returns when the daemon is to end: a signal came, or `up` is gone. Until then it keeps
+/// certificates and credentials fresh: SIGHUP, which ends a daemon without either, has them read
+/// again.
+pub(crate) async fn told_to_end(
+    mut signals: Signals,
+    lifeline: Option<Lifeline>,
+    tls: Arc<Tls>,
+    files: Arc<WatchedFiles>,
+) {
     let gone = async {
         match lifeline {
             Some(lifeline) => lifeline.ended().await,
@@ -202,7 +209,11 @@ pub(crate) async fn told_to_end(mut signals: Signals, lifeline: Option<Lifeline>
     let told = async {
         loop {
             match signals.next().await {
-                End::Hangup if matches!(tls.security(), Security::Tls(_)) => {
+                End::Hangup if matches!(tls.security(), Security::Tls(_)) || !files.is_empty() => {
+                    tokio::spawn(Arc::clone(&files).reload(Cause::Signal));
+                    if !matches!(tls.security(), Security::Tls(_)) {
+                        continue;
+                    }
                     let tls = Arc::clone(&tls);
                     // What came of it is in the log. Nothing waits for it: the next signal may
                     // be the end.
@@ -219,6 +230,7 @@ pub(crate) async fn told_to_end(mut signals: Signals, lifeline: Option<Lifeline>
             Err(error) => tracing::error!(%error, "the lifeline cannot be read"),
         },
         () = Arc::clone(&tls).watch() => {}
+        () = Arc::clone(&files).watch() => {}
     }
 }
 

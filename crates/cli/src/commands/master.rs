@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use endpoints::tls::Tls;
 use master::engine::config::Config;
-use master::runtime::{Running, Sasl, Settings};
+use master::runtime::{Running, Settings};
 use master::views::Program;
 use registry::{Contents, MemoryRegistry, RedbRegistry, Registry};
 use settings::{MasterSettings, Naming, RegistryKind};
@@ -14,6 +14,7 @@ use wire::json::{self, Names};
 use wire::v1::DomainInfo;
 
 use super::daemon::{Called, Place, block_on, build, start_log, take_work_dir, told_to_end, url};
+use crate::authentication::{OfMaster, of_master};
 use crate::exit;
 use crate::security;
 use crate::signals::Signals;
@@ -41,17 +42,24 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
             ready.say(&url(shown.security(), running.address()));
         }
     };
-    let settings = described(settings, Arc::clone(&tls))?;
+    let host = Place::of(&settings.listen)?.hostname.unwrap_or_else(|| "localhost".to_owned());
+    let authentication = of_master(&settings, naming, tls.security(), &host)?;
+    let files = Arc::clone(&authentication.files);
+    let settings = described(settings, Arc::clone(&tls), authentication)?;
     block_on(async {
         let signals = Signals::take().context("cannot catch signals")?;
-        let end = told_to_end(signals, lifeline, tls);
+        let end = told_to_end(signals, lifeline, tls, files);
         master::runtime::run(settings, ready, end).await?;
         Ok(exit::SUCCESS)
     })
 }
 
 /// What the master is started with, from what its operator said.
-fn described(settings: MasterSettings, tls: Arc<Tls>) -> anyhow::Result<Settings> {
+fn described(
+    settings: MasterSettings,
+    tls: Arc<Tls>,
+    authentication: OfMaster,
+) -> anyhow::Result<Settings> {
     let place = Place::of(&settings.listen)?;
     let domain: Option<DomainInfo> = match &settings.domain {
         Some(text) => Some(
@@ -67,8 +75,8 @@ fn described(settings: MasterSettings, tls: Arc<Tls>) -> anyhow::Result<Settings
         hostname: place.hostname,
         domain,
         tls,
-        sasl: Sasl::default(),
-        authentication: endpoints::authentication::Authentication::default(),
+        sasl: authentication.sasl,
+        authentication: authentication.http,
         server: transport::server::Settings::default(),
         messenger: transport::messenger::Settings::default(),
         registry: open_registry(&settings)?,
@@ -99,6 +107,8 @@ fn open_registry(settings: &MasterSettings) -> anyhow::Result<Box<dyn Registry>>
 }
 
 fn tune(config: &mut Config, settings: &MasterSettings) {
+    config.authenticate_agents = settings.authentication.agents;
+    config.authenticate_frameworks = settings.authentication.frameworks;
     config.agent_ping_timeout = settings.agent_ping_timeout;
     config.max_agent_ping_timeouts = settings.max_agent_ping_timeouts;
     config.agent_reregister_timeout = settings.agent_reregister_timeout;

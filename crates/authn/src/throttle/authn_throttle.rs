@@ -1,0 +1,222 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const ATTACKER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 66));
+const OWNER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+fn at(seconds: u64) -> Instant {
+    Instant::new(Duration::from_secs(seconds))
+}
+
+fn address(n: u32) -> IpAddr {
+    IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n))
+}
+
+fn throttle() -> Throttle {
+    Throttle::new(ThrottleSettings::default())
+}
+
+/// Tries as soon as it may, until `end`; says how often it was answered.
+fn guess(throttle: &mut Throttle, principal: &str, from: IpAddr, start: u64, end: u64) -> usize {
+    let (mut now, mut answered) = (at(start), 0);
+    while now < at(end) {
+        match throttle.judge(Some(principal), from, Tried::Failed, now) {
+            Judgement::Answer => answered += 1,
+            Judgement::Withhold(wait) => now = now + wait,
+        }
+    }
+    answered
+}
+
+#[test]
+fn failures_make_wait_longer_and_longer_and_successes_never_do() {
+    let mut throttle = throttle();
+    for n in 0..10_000 {
+        let judgement = throttle.judge(Some("ops"), OWNER, Tried::Proved, at(n / 1000));
+        assert_eq!(judgement, Judgement::Answer);
+    }
+    let (mut now, mut waits) = (at(100), Vec::new());
+    while waits.len() < 12 {
+        match throttle.judge(Some("ops"), ATTACKER, Tried::Failed, now) {
+            Judgement::Answer => waits.push(0),
+            Judgement::Withhold(wait) => {
+                now = now + wait;
+                waits.push(wait.as_secs());
+            }
+        }
+    }
+    assert_eq!(waits, [0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 4, 0]);
+    assert_eq!(throttle.totals().1, 3);
+}
+
+#[test]
+fn attack_a9_a_day_of_guessing_at_one_principal_from_one_address_is_some_hundred_guesses() {
+    let guesses = guess(&mut throttle(), "ops", ATTACKER, 0, 86_400);
+    assert!((20..=200).contains(&guesses), "{guesses}");
+}
+
+#[test]
+fn attack_a9_who_waits_does_not_learn_whether_the_guess_was_right() {
+    let mut throttle = throttle();
+    for _ in 0..6 {
+        assert_eq!(throttle.judge(Some("ops"), ATTACKER, Tried::Failed, at(0)), Judgement::Answer);
+    }
+    let wrong = throttle.clone().judge(Some("ops"), ATTACKER, Tried::Failed, at(0));
+    let right = throttle.judge(Some("ops"), ATTACKER, Tried::Proved, at(0));
+    assert_eq!(right, Judgement::Withhold(Duration::from_secs(1)));
+    assert_eq!(right, wrong);
+    // Nor has the right one changed anything.
+    let again = throttle.judge(Some("ops"), ATTACKER, Tried::Failed, at(0));
+    assert_eq!(again, wrong);
+}
+
+#[test]
+fn attack_a9_the_owner_gets_in_from_elsewhere_while_somebody_guesses_from_one_address() {
+    let mut throttle = throttle();
+    for hour in 0..48 {
+        guess(&mut throttle, "ops", ATTACKER, hour * 3600, (hour + 1) * 3600);
+        // From where it never was, too, and after its own typing errors.
+        let new = address(u32::try_from(hour).unwrap());
+        for tried in [Tried::Failed, Tried::Failed, Tried::Proved] {
+            let judgement = throttle.judge(Some("ops"), new, tried, at((hour + 1) * 3600));
+            assert_eq!(judgement, Judgement::Answer, "hour {hour}");
+        }
+    }
+}
+
+#[test]
+fn attack_a9_the_owner_gets_in_while_many_addresses_guess() {
+    let mut throttle = throttle();
+    let known = throttle.judge(Some("ops"), OWNER, Tried::Proved, at(0));
+    assert_eq!(known, Judgement::Answer);
+    let mut answered = 0;
+    for second in 0..600 {
+        for n in 0..100 {
+            let judged = throttle.judge(Some("ops"), address(n), Tried::Failed, at(second));
+            answered += usize::from(judged == Judgement::Answer);
+        }
+    }
+    // Each its first, then one in a while for all of them.
+    assert!(answered < 200, "{answered}");
+    for new in [OWNER, address(1000)] {
+        let judgement = throttle.judge(Some("ops"), new, Tried::Proved, at(600));
+        assert_eq!(judgement, Judgement::Answer, "{new}");
+    }
+    // With ever more addresses only those get in that were in before.
+    for n in 2000..4000 {
+        let _ = throttle.judge(Some("ops"), address(n), Tried::Failed, at(600));
+    }
+    let new = throttle.judge(Some("ops"), address(1001), Tried::Proved, at(600));
+    assert!(matches!(new, Judgement::Withhold(wait) if wait <= Duration::from_mins(1)), "{new:?}");
+    let known = throttle.judge(Some("ops"), OWNER, Tried::Proved, at(600));
+    assert_eq!(known, Judgement::Answer);
+}
+
+#[test]
+fn attack_a9_guessing_at_many_principals_stops_the_address_but_not_its_good_neighbours() {
+    let mut throttle = throttle();
+    assert_eq!(throttle.judge(Some("agent"), ATTACKER, Tried::Proved, at(0)), Judgement::Answer);
+    let mut answered = 0;
+    for n in 0..1000 {
+        let name = format!("name-{n}");
+        let judged = throttle.judge(Some(&name), ATTACKER, Tried::Failed, at(1));
+        answered += usize::from(judged == Judgement::Answer);
+    }
+    assert_eq!(answered, 21);
+    let neighbour = throttle.judge(Some("agent"), ATTACKER, Tried::Proved, at(1));
+    assert_eq!(neighbour, Judgement::Answer);
+    let elsewhere = throttle.judge(Some("name-1"), OWNER, Tried::Proved, at(1));
+    assert_eq!(elsewhere, Judgement::Answer);
+}
+
+#[test]
+fn attack_a9_a_success_of_ones_own_does_not_clear_guesses_at_others() {
+    let mut throttle = throttle();
+    let mut answered = 0;
+    for n in 0..1000 {
+        let _ = throttle.judge(Some("mine"), ATTACKER, Tried::Proved, at(1));
+        let judged = throttle.judge(Some(&format!("name-{n}")), ATTACKER, Tried::Failed, at(1));
+        answered += usize::from(judged == Judgement::Answer);
+    }
+    assert_eq!(answered, 21);
+}
+
+#[test]
+fn authn_an_address_that_asks_without_proving_anything_waits_before_it_is_computed_for() {
+    let mut throttle = throttle();
+    for _ in 0..21 {
+        assert_eq!(throttle.may_try(ATTACKER, at(0)), Judgement::Answer);
+        assert_eq!(throttle.judge(None, ATTACKER, Tried::Nothing, at(0)), Judgement::Answer);
+    }
+    assert!(matches!(throttle.may_try(ATTACKER, at(0)), Judgement::Withhold(_)));
+    assert_eq!(throttle.may_try(OWNER, at(0)), Judgement::Answer);
+    // It fades.
+    assert_eq!(throttle.may_try(ATTACKER, at(3600)), Judgement::Answer);
+}
+
+#[test]
+fn authn_an_ipv6_subscriber_has_one_address() {
+    let mut throttle = throttle();
+    let mut answered = 0;
+    for n in 0..100 {
+        let from: IpAddr = format!("2001:db8:0:1::{n:x}").parse().unwrap();
+        let judged = throttle.judge(Some("ops"), from, Tried::Failed, at(0));
+        answered += usize::from(judged == Judgement::Answer);
+    }
+    assert_eq!(answered, 6);
+    let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+    assert_eq!(subscriber(mapped), subscriber(OWNER));
+}
+
+#[test]
+fn attack_a9_books_are_bounded_and_keep_those_who_fail_most() {
+    let settings = ThrottleSettings { most_entries: 64, ..ThrottleSettings::default() };
+    let mut throttle = Throttle::new(settings);
+    assert_eq!(throttle.judge(Some("ops"), OWNER, Tried::Proved, at(0)), Judgement::Answer);
+    guess(&mut throttle, "ops", ATTACKER, 0, 100);
+    for n in 0..10_000 {
+        let _ = throttle.judge(Some(&format!("n{n}")), address(n), Tried::Failed, at(100));
+        let lengths = [throttle.pairs.len(), throttle.addresses.len(), throttle.principals.len()];
+        assert!(lengths.into_iter().all(|length| length <= 64), "{lengths:?}");
+    }
+    let judged = throttle.judge(Some("ops"), ATTACKER, Tried::Failed, at(100));
+    assert!(matches!(judged, Judgement::Withhold(_)));
+    assert!(throttle.pairs[&(digest("ops"), subscriber(OWNER))].good);
+}
+
+proptest! {
+    /// Whatever happens, whether a principal exists is not something that the books know, so it is
+    /// enough that names do not matter: the same story under other names is judged alike.
+    #[test]
+    fn attack_a9_judgements_do_not_depend_on_names(
+        story in prop::collection::vec((0_u8..4, 0_u32..4, 0_u8..3, 0_u64..30), 1..200),
+    ) {
+        let (mut one, mut other) = (throttle(), throttle());
+        let mut now = 0;
+        for (who, from, tried, later) in story {
+            now += later;
+            let tried = [Tried::Proved, Tried::Failed, Tried::Nothing][usize::from(tried)];
+            let first = one.judge(Some(&format!("a{who}")), address(from), tried, at(now));
+            let second = other.judge(Some(&format!("b{who}")), address(from), tried, at(now));
+            prop_assert_eq!(first, second);
+        }
+    }
+
+    /// No order of events makes anybody wait longer than the settings say.
+    #[test]
+    fn attack_a9_no_wait_is_longer_than_the_longest(
+        story in prop::collection::vec((0_u8..3, 0_u32..3, 0_u64..5), 1..300),
+    ) {
+        let mut throttle = throttle();
+        let mut now = 0;
+        for (who, from, later) in story {
+            now += later;
+            let judged =
+                throttle.judge(Some(&format!("a{who}")), address(from), Tried::Failed, at(now));
+            if let Judgement::Withhold(wait) = judged {
+                prop_assert!(wait <= Duration::from_mins(15));
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! From settings and files to how daemons authenticate others, and themselves. The one place of
+//! this program's daemons where credentials are read.
+
+mod agent;
+mod files;
+mod master;
+mod renewed;
+mod watched;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use authn::accounts::file::{CredentialFile, Remark, Rules};
+use authn::accounts::{Accounts, Directory};
+use authn::jwt::{Jwks, LEEWAY, Published};
+use authn::live::Live;
+use endpoints::authentication::OpenSsl;
+use settings::{HttpScheme, HttpSettings, Naming, SaslMechanism};
+use transport::tls::Security;
+
+pub(crate) use agent::{OfAgent, of_agent};
+pub(crate) use files::read;
+pub(crate) use master::{OfMaster, of_master};
+pub(crate) use watched::{WatchedFile, WatchedFiles};
+
+/// How credential files are read under a name.
+pub(crate) fn rules(naming: Naming) -> Rules {
+    match naming {
+        Naming::Alcazar => Rules::Own,
+        Naming::Mesos => Rules::Mesos,
+    }
+}
+
+/// The accounts of a file, which are read again when it changes.
+#[derive(Debug)]
+struct Loaded {
+    accounts: Arc<Live<Accounts>>,
+    file: WatchedFile,
+    notices: Vec<String>,
+}
+
+impl Loaded {
+    fn directory(&self) -> Arc<dyn Directory> {
+        Arc::<Live<Accounts>>::clone(&self.accounts)
+    }
+}
+
+/// Reads the accounts of `flag`.
+fn accounts(path: &Path, flag: &'static str, naming: Naming) -> anyhow::Result<Loaded> {
+    tracing::info!("Loading credentials for authentication from '{}'", path.display());
+    let parse = move |path: &Path, text: &[u8]| -> anyhow::Result<CredentialFile> {
+        CredentialFile::parse(text, rules(naming)).map_err(|error| {
+            anyhow::anyhow!(
+                "cannot use credentials file '{}': {error} (see --{flag} flag)",
+                path.display()
+            )
+        })
+    };
+    let (text, mut notices) = read(path, "credentials", flag, naming)?;
+    let file = parse(path, text.expose())?;
+    notices.extend(about(path, &file.remarks()));
+    let accounts = Arc::new(Live::new(file.accounts()));
+    let live = Arc::clone(&accounts);
+    let file = WatchedFile::new(path, text, move |path| {
+        let (text, mut notices) = read(path, "credentials", flag, naming)?;
+        let file = parse(path, text.expose())?;
+        notices.extend(about(path, &file.remarks()));
+        Ok((text, notices, {
+            let live = Arc::clone(&live);
+            Box::new(move || live.replace(file.accounts()))
+        }))
+    });
+    Ok(Loaded { accounts, file, notices })
+}
+
+/// One notice for each sort of remark, however many entries it is about.
+fn about(path: &Path, remarks: &[Remark]) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let mut notices: Vec<String> = Vec::new();
+    let mut kinds = Vec::new();
+    for remark in remarks {
+        let kind = std::mem::discriminant(remark);
+        // A rotation is nothing weak; `alcazar credentials check` speaks of it.
+        if kinds.contains(&kind) || matches!(remark, Remark::Rotating(_)) {
+            continue;
+        }
+        kinds.push(kind);
+        let same = remarks.iter().filter(|other| std::mem::discriminant(*other) == kind);
+        let names: Vec<_> = same
+            .filter_map(Remark::principal)
+            .map(|name| format!("\"{}\"", name.escape_debug()))
+            .collect();
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let names = names.get(..SHOWN).unwrap_or(&names).join(", ");
+        notices.push(match remark.principal() {
+            None => format!("credentials file '{}': {remark}", path.display()),
+            Some(_) => {
+                format!("credentials file '{}': {names}{more}: {}", path.display(), remark.what())
+            }
+        });
+    }
+    notices
+}
+
+/// The keys of others who sign tokens.
+fn published(http: &HttpSettings) -> anyhow::Result<Option<(Published, WatchedFile)>> {
+    let (Some(path), Some(audience)) = (&http.jwks, &http.jwt_audience) else { return Ok(None) };
+    let parse = |path: &Path, text: &[u8]| {
+        let keys = Jwks::parse(text).map_err(|error| {
+            anyhow::anyhow!("cannot use '{}': {error} (see --jwks flag)", path.display())
+        })?;
+        for skipped in keys.skipped() {
+            tracing::warn!("'{}': {skipped}", path.display());
+        }
+        anyhow::Ok(keys)
+    };
+    // They are public: whoever may read them may.
+    let text = files::content(path, "jwks")?;
+    let keys = Arc::new(Live::new(parse(path, text.expose())?));
+    let live = Arc::clone(&keys);
+    let file = WatchedFile::new(path, text, move |path| {
+        let text = files::content(path, "jwks")?;
+        let keys = parse(path, text.expose())?;
+        let live = Arc::clone(&live);
+        Ok((text, Vec::new(), Box::new(move || live.replace(keys))))
+    });
+    let published = Published {
+        keys,
+        signatures: Arc::new(OpenSsl),
+        audience: Some(audience.clone()),
+        leeway: LEEWAY,
+    };
+    Ok(Some((published, file)))
+}
+
+/// The list as the flags have it; `None` where there is nothing to ask for.
+fn names(schemes: &[HttpScheme]) -> Option<String> {
+    let name = |scheme: &HttpScheme| match scheme {
+        HttpScheme::Basic => "basic",
+        HttpScheme::Jwt => "jwt",
+        HttpScheme::Certificate => "certificate",
+    };
+    let names: Vec<_> = schemes.iter().map(name).collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+fn mechanism_names(mechanisms: &[SaslMechanism]) -> Vec<String> {
+    let known = |name: &&str| authn::sasl::offer::MECHANISMS.contains(name);
+    mechanisms.iter().map(|one| one.name()).filter(known).map(ToOwned::to_owned).collect()
+}
+
+/// Whether certificates carry identities, so that every realm asks for one.
+fn has_identities(protection: &settings::Protection) -> bool {
+    matches!(protection, settings::Protection::Identities { .. })
+}
+
+fn is_plaintext(security: &Security) -> bool {
+    matches!(security, Security::DangerPlaintext)
+}
+
+#[cfg(test)]
+mod authn_notices {
+    use super::*;
+
+    #[test]
+    fn many_entries_make_one_notice_of_a_sort() {
+        let remarks: Vec<_> = (1..=7).map(|n| Remark::Plaintext(format!("p{n}"))).collect();
+        let remarks = [&remarks[..], &[Remark::Rotating("r".into())]].concat();
+        let notices = about(Path::new("/c"), &remarks);
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        let expected = "credentials file '/c': \"p1\", \"p2\", \"p3\", \"p4\", \"p5\" and 2 more: ";
+        assert!(notices[0].starts_with(expected), "{notices:?}");
+        let notices = about(Path::new("/c"), &[Remark::Nobody]);
+        assert!(notices[0].contains("nobody can authenticate"), "{notices:?}");
+    }
+}
