@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use authn::secret::Secret;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
@@ -100,6 +101,29 @@ pub(crate) struct Elsewhere {
     /// Believe whoever answers: anybody in between can pose as the cluster
     #[arg(long, global = true, display_order = 914)]
     pub(crate) danger_unverified: bool,
+    /// Who you are, where the cluster asks for a secret [default: $DEFAULT_PRINCIPAL]
+    #[arg(long, global = true, display_order = 920, value_name = "NAME")]
+    pub(crate) principal: Option<String>,
+    /// The secret; whoever lists this machine's processes can read it
+    /// [default: $DEFAULT_SECRET]
+    #[arg(long, global = true, display_order = 921, value_name = "SECRET", value_parser = secret)]
+    pub(crate) secret: Option<Secret>,
+    /// A file with the secret: its first line, or `-` for standard input
+    #[arg(
+        long,
+        global = true,
+        display_order = 922,
+        value_name = "FILE",
+        conflicts_with = "secret"
+    )]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Send the secret even where anybody could read it: in plaintext, to whoever answers
+    #[arg(long, global = true, display_order = 923)]
+    pub(crate) danger_expose_secret: bool,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::from(text))
 }
 
 /// What every command takes that shows something.
@@ -129,6 +153,8 @@ pub(crate) enum Command {
     Frameworks(commands::frameworks::Options),
     /// Show the cluster as a whole
     State(commands::state::Options),
+    /// Look after files with principals and secrets
+    Credentials(commands::credentials::Options),
     /// Say what is weak in a cluster or in an environment
     Doctor(commands::doctor::Options),
     /// Run a master; `alcazar master --help` shows its flags

@@ -1,5 +1,7 @@
 //! How commands talk to the cluster.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use model::identity::Kind;
 use scheduler::api::{Api, ApiError};
@@ -11,6 +13,7 @@ use wire::{Limits, check};
 
 use crate::args::Elsewhere;
 use crate::cluster::Cluster;
+use crate::credential;
 use crate::exit::Failure;
 use crate::security::{self, Files};
 use crate::state_dir::StateDir;
@@ -24,6 +27,7 @@ pub(crate) struct Client {
     master: Api,
     master_host: String,
     master_port: u16,
+    principal: Option<String>,
 }
 
 impl Client {
@@ -43,7 +47,15 @@ impl Client {
                 (cluster, security)
             }
         };
-        let transport = client::Client::new(security.clone(), Settings::default());
+        let mut transport = client::Client::new(security.clone(), Settings::default());
+        let mut principal = None;
+        if elsewhere.master.is_some() {
+            let known = credential::of_client(elsewhere)?;
+            principal = known.principal;
+            if let Some(authenticatee) = known.authenticatee {
+                transport = transport.authenticating(Arc::new(authenticatee), known.exposure);
+            }
+        }
         let (master_host, master_port) = cluster
             .master
             .split_once("//")
@@ -61,7 +73,7 @@ impl Client {
             })?;
         let expected = Expected::Kind(Kind::Master);
         let master = Api::new(transport.clone(), &master_host, master_port, expected);
-        Ok(Self { cluster, transport, security, master, master_host, master_port })
+        Ok(Self { cluster, transport, security, master, master_host, master_port, principal })
     }
 
     /// What `cluster.json` says.
@@ -72,6 +84,11 @@ impl Client {
     /// The master's URL.
     pub(crate) fn master(&self) -> &str {
         &self.cluster.master
+    }
+
+    /// Who its user is, if that was said.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
     }
 
     /// The master's host and port.

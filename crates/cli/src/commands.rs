@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod completions;
+pub(crate) mod credentials;
 pub(crate) mod daemon;
 pub(crate) mod doctor;
 pub(crate) mod execute;

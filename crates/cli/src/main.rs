@@ -9,6 +9,7 @@ mod authentication;
 mod client;
 mod cluster;
 mod commands;
+mod credential;
 mod duration;
 mod exit;
 mod find;
@@ -134,6 +135,9 @@ fn run(global: &Global, command: Command) -> anyhow::Result<u8> {
         }
         Command::State(options) => {
             block_on(commands::state::run(&mut find()?, printer(options.show))).map(done)
+        }
+        Command::Credentials(options) => {
+            commands::credentials::run(&options, &global.elsewhere, global.color)
         }
         Command::Doctor(commands::doctor::Options { what: What::Tls(options) }) => {
             let printer = Printer { format: options.format(), color: global.color };

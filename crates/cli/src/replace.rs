@@ -2,15 +2,32 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
 
+/// To whom a file belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
 /// Puts `content` at `path`, with the mode `mode` whatever the umask, and returns when it is on
 /// the disk.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
+    replace_as(path, content, mode, None)
+}
+
+/// The same for a file that belongs to somebody.
+pub(crate) fn replace_as(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    owner: Option<Owner>,
+) -> anyhow::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -24,6 +41,12 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
+        if let Some(Owner { user, group }) = owner {
+            let is = file.metadata()?;
+            if (is.uid(), is.gid()) != (user, group) {
+                std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
+            }
+        }
         file.set_permissions(std::fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;

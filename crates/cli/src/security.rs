@@ -128,7 +128,7 @@ pub(crate) fn of_variables(
 /// What a client command was told about a cluster elsewhere: an identity of the cluster, or the
 /// original's kind of TLS with a certificate or without, or plaintext, as the URL says.
 pub(crate) fn of_client(told: &Elsewhere) -> anyhow::Result<Security> {
-    let Elsewhere { master, tls_ca, tls_certificate, tls_key, danger_unverified } = told;
+    let Elsewhere { master, tls_ca, tls_certificate, tls_key, danger_unverified, .. } = told;
     let usage = |text: &str| anyhow::Error::from(Failure::Usage(text.to_owned()));
     match master.as_deref().and_then(|url| url.split_once("://")) {
         Some(("https", _)) => {}

@@ -1,8 +1,10 @@
 //! Requests to the HTTP APIs of other components.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use authn::http::HttpAuthenticatee;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -24,6 +26,16 @@ pub struct Client {
     security: Security,
     settings: Settings,
     follows: bool,
+    authenticatee: Option<(Arc<dyn HttpAuthenticatee>, Exposure)>,
+}
+
+/// To whom a client's credential may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Only to a server whose certificate was verified.
+    Verified,
+    /// To whoever answers, and for everybody in between to read.
+    DangerAnybody,
 }
 
 /// Limits and deadlines of a client.
@@ -55,6 +67,7 @@ pub struct Connection {
     authority: String,
     facts: PeerFacts,
     response_deadline: Duration,
+    authenticatee: Option<Arc<dyn HttpAuthenticatee>>,
 }
 
 /// A request to be sent.
@@ -109,7 +122,7 @@ impl Client {
     /// A client; `security` says who we are and whom we believe.
     #[must_use]
     pub fn new(security: Security, settings: Settings) -> Self {
-        Self { security, settings, follows: false }
+        Self { security, settings, follows: false, authenticatee: None }
     }
 
     /// A client that goes on in plaintext with a server that shows that it speaks no TLS, if the
@@ -118,6 +131,18 @@ impl Client {
     #[must_use]
     pub fn following(security: Security, settings: Settings) -> Self {
         Self { follows: true, ..Self::new(security, settings) }
+    }
+
+    /// A client that says with every request who it is. A connection on which `exposure` forbids
+    /// that is not used at all.
+    #[must_use]
+    pub fn authenticating(
+        mut self,
+        authenticatee: Arc<dyn HttpAuthenticatee>,
+        exposure: Exposure,
+    ) -> Self {
+        self.authenticatee = Some((authenticatee, exposure));
+        self
     }
 
     /// `https` or `http`.
@@ -146,6 +171,17 @@ impl Client {
             };
             match opened {
                 Ok((stream, facts)) => {
+                    let authenticatee = match &self.authenticatee {
+                        Some((_, Exposure::Verified)) if !(facts.encrypted && facts.certified) => {
+                            let reason = "its certificate was not verified, and it is not told \
+                                          our secret";
+                            return Err(DialError::Untrusted {
+                                address,
+                                reason: reason.to_owned(),
+                            });
+                        }
+                        given => given.as_ref().map(|(authenticatee, _)| Arc::clone(authenticatee)),
+                    };
                     let (sender, connection) = http1::Builder::new()
                         .title_case_headers(true)
                         .handshake(TokioIo::new(stream))
@@ -163,7 +199,13 @@ impl Client {
                         true => format!("[{host}]:{port}"),
                         false => format!("{host}:{port}"),
                     };
-                    return Ok(Connection { sender, authority, facts, response_deadline });
+                    return Ok(Connection {
+                        sender,
+                        authority,
+                        facts,
+                        response_deadline,
+                        authenticatee,
+                    });
                 }
                 Err(error) => failure = error,
             }
@@ -203,6 +245,15 @@ impl Connection {
         *request.headers_mut() = call.headers;
         let host = HeaderValue::from_str(&self.authority).map_err(CallError::HeaderValue)?;
         request.headers_mut().insert(header::HOST, host);
+        if let Some(authenticatee) = &self.authenticatee
+            && !request.headers().contains_key(header::AUTHORIZATION)
+        {
+            let authorization = authenticatee.authorization();
+            let mut value =
+                HeaderValue::from_bytes(authorization.expose()).map_err(CallError::HeaderValue)?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
         let exchange = async {
             self.sender.ready().await?;
             self.sender.send_request(request).await

@@ -85,7 +85,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<u8> {
     let task = options.task(rand::random())?;
     some_agent_is_large_enough(client, &task.resources).await?;
-    let framework = options.framework(&client.cluster().task_user);
+    let mut framework = options.framework(&client.cluster().task_user);
+    framework.principal = client.principal().map(ToOwned::to_owned);
     let signals = Signals::take().context("cannot catch signals")?;
     let (host, port) = client.master_place();
     let drive = Drive::start(Config {

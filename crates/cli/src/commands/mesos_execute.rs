@@ -1,13 +1,16 @@
 //! `mesos-execute`: one task, as the original's program of that name runs it.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use authn::http::BasicAuthenticatee;
+use authn::secret::Secret;
 use model::identity::Kind;
 use scheduler::{CallError, Config, SessionError};
 use settings::{ContentType, ExecuteSettings, Naming, What};
 use transport::client;
-use transport::tls::Expected;
+use transport::tls::{Expected, Security};
 use wire::json::{self, Names};
 use wire::v1::framework_info::{Capability, capability};
 use wire::v1::scheduler::call;
@@ -36,7 +39,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<u8> {
     let task = task_of(&settings)?;
     let user = TaskUser::ours()?.name;
     let config = Config {
-        client: client::Client::new(security, client::Settings::default()),
+        client: client_of(&settings, security),
         host: settings.master.host.clone(),
         port: settings.master.port,
         expected: Expected::Kind(Kind::Master),
@@ -47,8 +50,38 @@ pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<u8> {
         framework: framework_of(&settings, user),
         suppressed_roles: Vec::new(),
     };
-    crate::block_on(until_ended(config, task, settings.kill_after)).map_err(with_hint)?;
-    Ok(exit::SUCCESS)
+    tracing::info!("New master detected at master@{}", settings.master);
+    match crate::block_on(until_ended(config, task, settings.kill_after)) {
+        Ok(()) => Ok(exit::SUCCESS),
+        Err(error) => {
+            let error = with_hint(error);
+            match error.downcast_ref().map(farewell) {
+                Some(text) => {
+                    say(&printable(&text));
+                    Ok(exit::FAILURE)
+                }
+                None => Err(error),
+            }
+        }
+    }
+}
+
+/// Who makes requests: whoever the flags say, with HTTP Basic, as the original's does it on every
+/// connection.
+fn client_of(settings: &ExecuteSettings, security: Security) -> client::Client {
+    let plaintext = matches!(security, Security::DangerPlaintext);
+    let client = client::Client::new(security, client::Settings::default());
+    match (&settings.principal, &settings.secret) {
+        (Some(principal), Some(secret)) => {
+            if plaintext {
+                tracing::warn!("the secret is sent in plaintext: whoever listens can read it");
+            }
+            let secret = Secret::from(secret.expose());
+            let authenticatee = BasicAuthenticatee::new(principal, &secret);
+            client.authenticating(Arc::new(authenticatee), client::Exposure::DangerAnybody)
+        }
+        _ => client,
+    }
 }
 
 #[expect(deprecated, reason = "the original puts the role into the field without `s`")]
@@ -170,6 +203,21 @@ async fn until_ended(
     Ok(())
 }
 
+/// The original's last words.
+fn farewell(error: &SessionError) -> String {
+    let event = match error {
+        SessionError::Error(text) => text.clone(),
+        SessionError::Refused { status, reason } => {
+            let phrase = http::StatusCode::from_u16(*status).ok();
+            let phrase = phrase.and_then(|status| status.canonical_reason()).unwrap_or_default();
+            // The original has not read the body when it says this.
+            let reason = if *status == 401 { "" } else { reason };
+            format!("Received unexpected '{status} {phrase}' ({reason}) for SUBSCRIBE")
+        }
+    };
+    format!("EXIT with status 1: Received an ERROR event: {event}")
+}
+
 /// What to do about a master that only listens to TLS.
 fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
@@ -269,6 +317,26 @@ mod tests {
         assert!(told.contains("use https.") && told.contains("LIBPROCESS_SSL_ENABLED"), "{told}");
         let other = with_hint(refused("no role").into()).to_string();
         assert!(!other.contains("LIBPROCESS"), "{other}");
+    }
+
+    #[test]
+    fn authn_a_refusal_is_told_in_the_originals_words() {
+        let refused =
+            |status, reason: &str| SessionError::Refused { status, reason: reason.into() };
+        assert_eq!(
+            farewell(&refused(401, "401 Unauthorized.")),
+            "EXIT with status 1: Received an ERROR event: Received unexpected '401 Unauthorized' \
+             () for SUBSCRIBE"
+        );
+        assert_eq!(
+            farewell(&refused(403, "no role")),
+            "EXIT with status 1: Received an ERROR event: Received unexpected '403 Forbidden' \
+             (no role) for SUBSCRIBE"
+        );
+        assert_eq!(
+            farewell(&SessionError::Error("gone".into())),
+            "EXIT with status 1: Received an ERROR event: gone"
+        );
     }
 
     #[test]
