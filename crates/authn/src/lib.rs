@@ -11,6 +11,8 @@
 
 pub mod accounts;
 pub mod audit;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod http;
 pub mod jwt;
 pub mod live;

@@ -14,6 +14,9 @@ mod plain;
 mod scram;
 mod text;
 
+#[cfg(test)]
+mod authn_mechanisms;
+
 pub mod attempt;
 pub mod message;
 pub mod offer;
