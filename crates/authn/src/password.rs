@@ -167,3 +167,6 @@ fn argon2id_matches(hash: &str, secret: &[u8]) -> bool {
     acceptable_argon2id(hash)
         .is_ok_and(|(hash, _)| Argon2::default().verify_password(secret, &hash).is_ok())
 }
+
+#[cfg(test)]
+mod authn_password;

@@ -301,3 +301,6 @@ fn shown(text: &str) -> String {
         .flat_map(|c| if c == '\'' { vec![c] } else { c.escape_debug().collect() })
         .collect()
 }
+
+#[cfg(test)]
+mod authn_attempt;

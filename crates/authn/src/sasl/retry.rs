@@ -220,3 +220,6 @@ fn between(least: Duration, most: Duration, random: u64) -> Duration {
     let part = (span * u128::from(random)) >> 64;
     least.min(most) + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod authn_retry;

@@ -223,3 +223,6 @@ impl Session {
         Output::End { send: Some(Message::Error(text.clone())), result: Err(Ended::Error(text)) }
     }
 }
+
+#[cfg(test)]
+mod authn_session;

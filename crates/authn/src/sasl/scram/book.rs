@@ -151,6 +151,14 @@ impl Book {
         Candidates { keys, account: account.map(|account| account.kinds.unwrap_or(Kinds::ANY)) }
     }
 
+    /// How many derivations are remembered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = [&pages.known, &pages.unknown];
+        both.into_iter().map(|derived| derived.now.len() + derived.before.len()).sum()
+    }
+
     fn salt(&self, principal: &str, length: usize) -> Vec<u8> {
         let mut salt = Vec::with_capacity(length);
         for n in 0_u8..=u8::MAX {
