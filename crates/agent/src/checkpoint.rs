@@ -98,6 +98,17 @@ impl Store {
             Record::HttpExecutor(place) => {
                 self.replace(&self.run(place).join("http.marker"), &Vec::new)
             }
+            Record::LibprocessExecutor { place, pid } => {
+                let path = self.run(place).join("pids/libprocess.pid");
+                self.replace(&path, &|| pid.to_string().into_bytes())
+            }
+            Record::Tokens { place, present, next } => {
+                let path = self.run(place).join("pids/token.sha256");
+                // One file, so that there is no moment between the two.
+                let lines = std::iter::once(present).chain(next);
+                let text = lines.map(|token| file::hexadecimal(&token.0)).collect::<Vec<_>>();
+                self.replace(&path, &|| text.join("\n").into_bytes())
+            }
             Record::Run { place, token } => {
                 let run = self.run(place);
                 let pids = run.join("pids");

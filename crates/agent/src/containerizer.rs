@@ -18,10 +18,12 @@ mod orphans;
 mod process;
 mod record;
 mod sandbox;
+mod sockets;
 mod unsupported;
 mod usage;
 mod users;
 
+pub use launch::material::BearerToken as ExecutorToken;
 pub use process::{ProcessContainerizer, Settings};
 pub use sandbox::{Impassable, check_passable};
 pub use users::resolve as resolve_user;
@@ -71,6 +73,10 @@ pub trait Containerizer: fmt::Debug + Send + Sync {
     /// `/containers`: its id, the executor's pid, networks. `None` if it is unknown.
     fn status(&self, container: &ContainerId) -> BoxFuture<'_, Option<v1::ContainerStatus>>;
 
+    /// Whether a process of the container holds this socket. `false` also where that cannot be
+    /// seen: who is not seen to be in the container is not.
+    fn holds_socket(&self, container: &ContainerId, inode: u64) -> BoxFuture<'_, bool>;
+
     /// What the container uses now. `None` if it is unknown or cannot be measured.
     fn usage(&self, container: &ContainerId) -> BoxFuture<'_, Option<v1::ResourceStatistics>>;
 }
@@ -104,6 +110,10 @@ pub struct LaunchRequest {
     /// What the executor gets through an inherited sealed memory file; `None` for a framework's
     /// own where the agent serves in plaintext.
     pub secrets: Option<ExecutorSecrets>,
+    /// The token that goes into the environment as `MESOS_EXECUTOR_AUTHENTICATION_TOKEN`, for
+    /// executors of frameworks: their libraries look for it there. Not in
+    /// [`Self::environment`], which may be written down.
+    pub environment_token: Option<ExecutorToken>,
     /// Where the pid (decimal digits) must be written, durably, before the executor's program
     /// runs. `None` if the framework does not checkpoint.
     pub pid_checkpoint: Option<PathBuf>,
@@ -126,6 +136,8 @@ pub enum RunAs {
 pub struct ExecutorSecrets {
     /// The bearer token of this container.
     pub token: ExecutorToken,
+    /// How long the token is good for; the executor is given another one in time if it calls.
+    pub lifetime: std::time::Duration,
     /// How the executor recognizes the agent.
     pub trust: tls_policy::ServerTrust,
 }
@@ -133,35 +145,6 @@ pub struct ExecutorSecrets {
 impl fmt::Debug for ExecutorSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecutorSecrets").field("trust", &self.trust).finish_non_exhaustive()
-    }
-}
-
-/// 32 random bytes that stand for one container in `Authorization: Bearer`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ExecutorToken([u8; 32]);
-
-impl ExecutorToken {
-    /// Takes random bytes, made by whoever drives the engine.
-    #[must_use]
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The form that travels in the header: 64 lower-case hexadecimal digits.
-    #[must_use]
-    pub fn to_bearer(&self) -> String {
-        use fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-}
-
-impl fmt::Debug for ExecutorToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ExecutorToken(…)")
     }
 }
 

@@ -10,13 +10,16 @@
 //! What must hold, whatever is received:
 //!
 //! - a master's message counts only if its sender is the detected leader, bound to its connection;
-//! - an executor's call counts only for the container whose token it carries;
+//! - an executor's call or message counts only for the container whose token it carries, or
+//!   whose process holds the connection;
 //! - nothing is forwarded or acknowledged before the record it rests on was asked to be written,
 //!   and the effects that follow carry the token of that write;
 //! - a message that cannot be acted on is dropped, logged and counted, and changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use libprocess::sender::Session;
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use model::time::Now;
@@ -33,16 +36,20 @@ pub mod task;
 pub mod users;
 
 mod admission;
+mod authentication;
 mod command_executor;
 mod compatibility;
 mod ending;
 mod environment;
 mod executor_api;
 mod launch;
+mod libprocess_executor;
+mod line;
 pub(crate) mod paths;
 mod recovery;
 mod registration;
 mod timers;
+pub(crate) mod tokens;
 mod updates;
 
 use crate::message::AgentMessage;
@@ -96,6 +103,12 @@ pub struct Engine {
     streams: BTreeMap<(FrameworkId, TaskId), StreamEntry>,
     timers: Timers,
     tokens: u64,
+    /// Whether an authentication is under way.
+    authenticating: bool,
+    /// What the leading master has shown of itself when it authenticated the agent.
+    session: Option<Arc<Session>>,
+    /// Whether the operator knows that there is nothing to authenticate with.
+    told_unauthenticated: bool,
     out: Vec<Effect>,
 }
 
@@ -145,6 +158,9 @@ impl Engine {
             streams: BTreeMap::new(),
             timers: Timers::default(),
             tokens: 0,
+            authenticating: false,
+            session: None,
+            told_unauthenticated: false,
             out: Vec::new(),
         };
         engine.recover(recovered);
@@ -158,6 +174,8 @@ impl Engine {
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.now = now;
         match event {
+            Event::Authenticated { master, session } => self.authenticated(&master, session),
+            Event::AuthenticationRefused(master) => self.authentication_refused(&master),
             Event::ContainerTerminated { container, termination } => {
                 self.container_terminated(&container, termination);
             }
@@ -167,6 +185,10 @@ impl Engine {
             Event::ContainersRecovered => self.containers_recovered(),
             Event::ExecutorCall { request, caller, call } => {
                 self.executor_call(request, &caller, *call);
+            }
+            Event::ExecutorExited(pid) => self.executor_exited(&pid),
+            Event::ExecutorMessage { from, container, message } => {
+                self.executor_spoke(&from, &container, message);
             }
             Event::ExecutorDisconnected(connection) => self.executor_disconnected(connection),
             Event::Launched { container, pid } => self.launched(&container, pid),
@@ -213,6 +235,7 @@ impl Engine {
             Timer::Heartbeat(framework, executor, connection) => {
                 self.heartbeat_due(&framework, &executor, connection);
             }
+            Timer::Lease(token) => self.lease_over(token),
             Timer::Ping => self.ping_overdue(),
             Timer::Recovery => self.recovery_overdue(),
             Timer::Register => self.register_due(),

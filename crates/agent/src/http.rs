@@ -23,6 +23,7 @@ use model::time::Timestamp;
 use transport::counters::Counters;
 
 use crate::containerizer::Containerizer;
+use crate::runtime::holder::Holders;
 use crate::runtime::{Inbox, Stopping, Streams};
 use crate::views::{Outside, Program, Snapshot, View, metrics};
 
@@ -49,6 +50,10 @@ pub struct Agent {
     pub streams: Streams,
     /// What runs containers, to ask what they use.
     pub containerizer: Arc<dyn Containerizer>,
+    /// Which container the other end of a connection belongs to.
+    pub(crate) holders: Holders,
+    /// Whether no executor is heard over HTTP without a token.
+    pub tokens_required: bool,
     /// What callers have to prove.
     pub posture: Posture,
     /// What was counted before the engine.
@@ -64,6 +69,8 @@ pub struct Counted {
     pub undecodable: AtomicU64,
     /// Calls of the executor API without a token that counts.
     pub refused_tokens: AtomicU64,
+    /// Calls and messages of executors that came from no process of the executor's container.
+    pub strangers: AtomicU64,
     /// What the connections count.
     pub transport: Arc<Counters>,
     /// Requests refused, by status; set when the site is there.
@@ -96,6 +103,7 @@ impl Daemon for Agent {
             undecodable_messages: self.counted.undecodable.load(Ordering::Relaxed),
             cut_off_executors: self.streams.cut_off(),
             refused_tokens: self.counted.refused_tokens.load(Ordering::Relaxed),
+            strangers: self.counted.strangers.load(Ordering::Relaxed),
         };
         let mut all = metrics(&self.snapshots.load(), &outside);
         for (name, count) in self.counted.transport.snapshot().entries() {

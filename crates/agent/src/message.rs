@@ -1,15 +1,18 @@
 //! The messages that an agent understands and those that it sends, each with its name.
 
 use bytes::Bytes;
+use model::id::{ExecutorId, FrameworkId};
 use wire::Limits;
 use wire::internal::{
     AcknowledgeOperationStatusMessage, ApplyOperationMessage, CheckpointResourcesMessage,
-    DrainSlaveMessage, ExecutorToFrameworkMessage, ExitedExecutorMessage,
-    FrameworkToExecutorMessage, KillTaskMessage, PingSlaveMessage, PongSlaveMessage,
-    ReconcileOperationsMessage, RegisterSlaveMessage, ReregisterSlaveMessage, RunTaskGroupMessage,
-    RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage, ShutdownMessage,
-    SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdateAcknowledgementMessage,
-    StatusUpdateMessage, UnregisterSlaveMessage, UpdateFrameworkMessage, UpdateSlaveMessage,
+    DrainSlaveMessage, ExecutorRegisteredMessage, ExecutorReregisteredMessage,
+    ExecutorToFrameworkMessage, ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage,
+    PingSlaveMessage, PongSlaveMessage, ReconcileOperationsMessage, ReconnectExecutorMessage,
+    RegisterExecutorMessage, RegisterSlaveMessage, ReregisterExecutorMessage,
+    ReregisterSlaveMessage, RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage,
+    ShutdownFrameworkMessage, ShutdownMessage, SlaveRegisteredMessage, SlaveReregisteredMessage,
+    StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UnregisterSlaveMessage,
+    UpdateFrameworkMessage, UpdateSlaveMessage,
 };
 
 const PREFIX: &str = "mesos.internal.";
@@ -142,6 +145,56 @@ messages! {
         Unregister(UnregisterSlaveMessage),
         /// What I have.
         Update(UpdateSlaveMessage),
+    }
+}
+
+messages! {
+    /// What an executor of the v0 protocol may tell an agent.
+    ExecutorMessage {
+        /// Bytes for its scheduler.
+        ExecutorToFramework(ExecutorToFrameworkMessage),
+        /// I am here.
+        Register(RegisterExecutorMessage),
+        /// I am still here.
+        Reregister(ReregisterExecutorMessage),
+        /// What became of a task.
+        StatusUpdate(StatusUpdateMessage),
+    }
+}
+
+messages! {
+    /// What an agent tells an executor of the v0 protocol.
+    ToExecutor {
+        /// Bytes from its scheduler.
+        FrameworkToExecutor(FrameworkToExecutorMessage),
+        /// End a task.
+        KillTask(KillTaskMessage),
+        /// The agent was started again: come back.
+        Reconnect(ReconnectExecutorMessage),
+        /// You are registered.
+        Registered(ExecutorRegisteredMessage),
+        /// You are registered again.
+        Reregistered(ExecutorReregisteredMessage),
+        /// Run a task.
+        RunTask(RunTaskMessage),
+        /// End.
+        Shutdown(ShutdownExecutorMessage),
+        /// The agent has this update.
+        StatusUpdateAcknowledgement(StatusUpdateAcknowledgementMessage),
+    }
+}
+
+impl ExecutorMessage {
+    /// The framework and the executor that the message says it is from; from outside.
+    #[must_use]
+    pub fn named(&self) -> Option<(FrameworkId, ExecutorId)> {
+        let (framework, executor) = match self {
+            Self::ExecutorToFramework(m) => (&m.framework_id, Some(&m.executor_id)),
+            Self::Register(m) => (&m.framework_id, Some(&m.executor_id)),
+            Self::Reregister(m) => (&m.framework_id, Some(&m.executor_id)),
+            Self::StatusUpdate(m) => (&m.update.framework_id, m.update.executor_id.as_ref()),
+        };
+        Some((framework.value.parse().ok()?, executor?.value.parse().ok()?))
     }
 }
 

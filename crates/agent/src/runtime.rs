@@ -5,14 +5,17 @@
 //! lets the engine decide, makes all records durable, publishes the new state, and only then
 //! carries out the rest in order.
 
+mod authenticatee;
 mod authentication;
 mod containers;
 mod detector;
 mod door;
 mod driver;
+pub(crate) mod holder;
 mod inbox;
 mod machine;
 mod sandboxes;
+mod sasl_wire;
 mod streams;
 mod trust;
 mod users;
@@ -25,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use authn::jwt::TokenIssuer;
 use endpoints::access::Posture;
 use endpoints::authentication::Authentication;
 use endpoints::files::Files;
@@ -42,7 +46,7 @@ use crate::checkpoint::{RecoverError, Store, StoreError, boot_id};
 use crate::containerizer::Containerizer;
 use crate::engine::Engine;
 use crate::engine::event::Exit;
-use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules};
+use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules, TokenRules};
 use crate::engine::users::TaskUserPolicy;
 use crate::http::{Agent, Counted, table};
 use crate::views::{Program, Snapshot};
@@ -238,6 +242,11 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         executor_environment: std::collections::BTreeMap::new(),
         task_users: settings.task_users,
         executor_trust: Some(trust::of(&security)?),
+        tokens: TokenRules {
+            issuer: settings.executor_tokens.jwt_key.map(TokenIssuer::new),
+            lifetime: settings.executor_tokens.lifetime,
+        },
+        authenticates: settings.master_authentication.mechanisms.is_some(),
         reconfiguration: Reconfiguration::default(),
         recover: Recover::default(),
         max_completed_frameworks: 50,
@@ -268,6 +277,8 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         inbox,
         streams: Streams::default(),
         containerizer: Arc::clone(&containerizer),
+        holders: holder::Holders::new(Arc::clone(&containerizer), address.port()),
+        tokens_required: settings.executor_tokens.required,
         posture: posture.clone(),
         counted: Counted::default(),
         tls: Arc::clone(&tls),
@@ -290,7 +301,15 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         Site::new(Arc::clone(&agent), table(), posture).authenticating(settings.authentication);
     // Set once: there is one site.
     let _ = agent.counted.refused.set(Arc::clone(site.refused()));
-    let handler = door::Door::new(Arc::clone(&agent), site);
+    let mailbox = Arc::new(authenticatee::Mailbox::default());
+    let handler = door::Door::new(Arc::clone(&agent), site, Arc::clone(&mailbox));
+    let authenticatee = authenticatee::Authenticatee::new(authenticatee::Parts {
+        settings: settings.master_authentication,
+        messenger: messenger.clone(),
+        sessions: Arc::clone(&sessions),
+        mailbox,
+        inbox: agent.inbox.clone(),
+    });
     let (stop, stopped) = watch::channel(false);
     let driver = driver::Driver::new(driver::Parts {
         engine,
@@ -299,6 +318,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         containerizer,
         detector: detector::Detector::new(settings.master_host, settings.master_port),
         messenger: messenger.clone(),
+        authenticatee,
         clock,
         inputs,
         exited,

@@ -1,8 +1,8 @@
 //! The two connections of an executor: one for the stream of events, one for calls.
 
 use std::net::SocketAddrV4;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,9 @@ use crate::environment::Environment;
 
 /// The media type of calls and events.
 const PROTOBUF: &str = "application/x-protobuf";
+
+/// The header of an answer that carries our next token.
+const NEXT_TOKEN: &str = "alcazar-executor-token";
 
 /// The longest event accepted, in bytes: a task, with its whole environment, fits.
 const MAX_EVENT_BYTES: usize = 16 << 20;
@@ -62,7 +65,8 @@ struct Agent {
     expected: Expected,
     address: SocketAddrV4,
     path: String,
-    token: Option<BearerToken>,
+    /// Replaced when the agent hands out another one.
+    token: Mutex<Option<BearerToken>>,
 }
 
 /// How the agent is spoken to.
@@ -126,7 +130,7 @@ impl Client {
             None => {
                 (following(&ServerTrust::plaintext(), false)?, Expected::Kind(Kind::Agent), None)
             }
-            Some(Material { token, trust }) => {
+            Some(Material { token, trust, .. }) => {
                 let fixed = || -> Result<Way, MaterialError> {
                     let contexts = Arc::new(Contexts::carried(&trust, false)?);
                     Ok(Way::Fixed(Transport::new(Security::Tls(contexts), settings)))
@@ -151,7 +155,7 @@ impl Client {
             expected,
             address: environment.agent.address,
             path: environment.api_path(),
-            token,
+            token: Mutex::new(token),
         };
         Ok(Self { agent: Arc::new(agent), subscription: None })
     }
@@ -280,11 +284,15 @@ impl Agent {
             Bytes::from(wire::encode(call)),
         )
         .accept(PROTOBUF);
-        if let Some(token) = &self.token {
+        let token = self.token().clone();
+        if let Some(token) = &token {
             request = request.bearer(token.expose()).map_err(lost)?;
         }
         let reply = connection.call(request).await.map_err(lost)?;
         if reply.status.is_success() {
+            if token.is_some() {
+                self.take_next(&reply);
+            }
             return Ok(reply);
         }
         let status = reply.status;
@@ -297,6 +305,20 @@ impl Agent {
         } else {
             Err(CallFailure::Lost(format!("{status}: {text}")))
         }
+    }
+
+    /// The agent wants us to prove ourselves by another token from now on. It is believed: it is
+    /// the one that we recognized, on the connection that we opened to it.
+    fn take_next(&self, reply: &Reply) {
+        let next = reply.headers.get(NEXT_TOKEN).and_then(|value| value.to_str().ok());
+        if let Some(next) = next.filter(|next| !next.is_empty()) {
+            *self.token() = Some(BearerToken::new(next.to_owned()));
+            tracing::debug!("the agent gave us another token");
+        }
+    }
+
+    fn token(&self) -> MutexGuard<'_, Option<BearerToken>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send(&self, kept: &mut Option<Connection>, call: &Call) -> Result<(), CallFailure> {

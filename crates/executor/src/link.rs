@@ -35,6 +35,9 @@ use crate::session::{Effect, Input, Session};
 
 pub use transport::tls::MaterialError;
 
+/// The agent gets no signs of life more often than this.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(200);
+
 /// The monotonic clock of one run of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(tokio::time::Instant);
@@ -96,8 +99,11 @@ impl Link {
         material: Option<Material>,
         clock: Clock,
     ) -> Result<Self, MaterialError> {
+        // Several calls fall into the second half of the token's time, in which it is renewed.
+        let heartbeat = material.as_ref().map(|material| material.lifetime / 8);
+        let heartbeat = heartbeat.map(|every| every.max(HEARTBEAT_MIN));
         let mut link = Self {
-            session: Session::new(environment, rand::random()),
+            session: Session::new(environment, rand::random()).with_heartbeat(heartbeat),
             client: Client::new(environment, material)?,
             clock,
             incoming: VecDeque::new(),

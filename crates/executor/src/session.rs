@@ -106,6 +106,9 @@ pub struct Session {
     tasks: BTreeMap<String, v1::TaskInfo>,
     give_up: Option<Instant>,
     refused_since: Option<Instant>,
+    /// How often the agent gets a sign of life, and when next.
+    heartbeat: Option<Duration>,
+    next_heartbeat: Option<Instant>,
 }
 
 impl Session {
@@ -122,7 +125,17 @@ impl Session {
             tasks: BTreeMap::new(),
             give_up: None,
             refused_since: None,
+            heartbeat: None,
+            next_heartbeat: None,
         }
+    }
+
+    /// Has the session make a call at least this often while it is subscribed: the agent answers
+    /// with a new token when the old one grows old.
+    #[must_use]
+    pub fn with_heartbeat(mut self, every: Option<Duration>) -> Self {
+        self.heartbeat = every;
+        self
     }
 
     /// When to say [`Input::Timer`] unless something else happens first.
@@ -130,7 +143,8 @@ impl Session {
     pub fn deadline(&self) -> Option<Instant> {
         let next = match self.state {
             State::Subscribing { until } | State::Pausing { until } => Some(until),
-            State::Idle | State::Subscribed | State::GivenUp => None,
+            State::Subscribed => self.next_heartbeat,
+            State::Idle | State::GivenUp => None,
         };
         match (next, self.give_up) {
             (Some(next), Some(give_up)) => Some(next.min(give_up)),
@@ -147,7 +161,7 @@ impl Session {
                     self.subscribe(now, &mut effects);
                 }
             }
-            Input::Event(event) => self.event(*event, &mut effects),
+            Input::Event(event) => self.event(*event, now, &mut effects),
             Input::Lost(why) => self.lost(why, now, &mut effects),
             Input::Refused(why) => self.refused(why, now, &mut effects),
             Input::Update(status) => self.update(*status, &mut effects),
@@ -195,7 +209,7 @@ impl Session {
         })));
     }
 
-    fn event(&mut self, event: Event, effects: &mut Vec<Effect>) {
+    fn event(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
         if matches!(self.state, State::Idle | State::Pausing { .. } | State::GivenUp) {
             // Left over from a stream that was given up.
             return;
@@ -203,6 +217,7 @@ impl Session {
         match event.r#type() {
             event::Type::Subscribed => {
                 self.state = State::Subscribed;
+                self.next_heartbeat = self.heartbeat.map(|every| now + every);
                 self.give_up = None;
                 self.refused_since = None;
                 effects.push(Effect::Deliver(Box::new(event)));
@@ -322,6 +337,10 @@ impl Session {
             return;
         }
         match self.state {
+            State::Subscribed if self.next_heartbeat.is_some_and(|next| now >= next) => {
+                self.next_heartbeat = self.heartbeat.map(|every| now + every);
+                effects.push(Effect::Send(Box::new(self.call(call::Type::Heartbeat))));
+            }
             State::Pausing { until } if now >= until => self.subscribe(now, effects),
             State::Subscribing { until } if now >= until => {
                 self.lost("it does not answer".to_owned(), now, effects);

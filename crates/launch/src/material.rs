@@ -10,6 +10,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::time::Duration;
 
 use model::identity::IdentityError;
 use prost::Message as _;
@@ -26,7 +27,7 @@ pub const STDIN: &str = "0";
 /// The largest material accepted, in bytes: far more than any bundle of certificates.
 pub const MAX_BYTES: u64 = 4 << 20;
 
-const MAGIC: &[u8] = b"alcazar executor material 2\n";
+const MAGIC: &[u8] = b"alcazar executor material 3\n";
 
 /// The token that stands for one container in `Authorization: Bearer`. Never printed; erased
 /// from memory when dropped.
@@ -58,6 +59,8 @@ impl fmt::Debug for BearerToken {
 pub struct Material {
     /// What proves that the executor runs in its container.
     pub token: BearerToken,
+    /// How long the token is good for. Who calls before is given another one in time.
+    pub lifetime: Duration,
     /// How the executor recognizes its agent.
     pub trust: ServerTrust,
 }
@@ -96,6 +99,9 @@ struct Encoded {
     suites: String,
     #[prost(string, optional, tag = "8")]
     groups: Option<String>,
+    /// Milliseconds.
+    #[prost(uint64, tag = "10")]
+    lifetime: u64,
     /// The last field: what was cut off lacks it.
     #[prost(bool, tag = "15")]
     whole: bool,
@@ -166,6 +172,7 @@ impl Material {
             versions: bits,
             suites: suites.openssl_string().to_owned(),
             groups: groups.clone(),
+            lifetime: u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX),
             whole: true,
         };
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + encoded.encoded_len()));
@@ -221,7 +228,7 @@ impl Material {
             groups: encoded.groups.take(),
         };
         let token = BearerToken::new(std::mem::take(&mut encoded.token));
-        Ok(Self { token, trust })
+        Ok(Self { token, lifetime: Duration::from_millis(encoded.lifetime), trust })
     }
 
     /// Reads standard input, which must be a sealed memory file, and puts `/dev/null` in its
@@ -255,6 +262,7 @@ mod tests {
         };
         Material {
             token: BearerToken::new("0123abcd".into()),
+            lifetime: Duration::from_secs(3600),
             trust: ServerTrust {
                 recognize,
                 versions: Versions { tls10: false, tls11: true, tls12: false, tls13: true },

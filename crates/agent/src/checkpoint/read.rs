@@ -209,7 +209,16 @@ impl Reading<'_> {
             file::remove(&forked).map_err(|source| StoreError { path: forked.clone(), source })?;
         }
         let pid = self.text(&forked)?;
-        let token = self.text(&directory.join("pids/token.sha256"))?;
+        let libprocess = directory.join("pids/libprocess.pid");
+        if self.rebooted {
+            file::remove(&libprocess)
+                .map_err(|source| StoreError { path: libprocess.clone(), source })?;
+        }
+        let libprocess = self.text(&libprocess)?;
+        let tokens = self.text(&directory.join("pids/token.sha256"))?;
+        let mut tokens = tokens.iter().flat_map(|text| text.lines()).map(file::from_hexadecimal);
+        let token = tokens.next().flatten().map(TokenDigest);
+        let next_token = tokens.next().flatten().map(TokenDigest);
         let mut tasks = Vec::new();
         let all = directory.join("tasks");
         for name in self.directories(&all)? {
@@ -222,7 +231,9 @@ impl Reading<'_> {
             completed: directory.join("executor.sentinel").exists(),
             pid: pid.and_then(|text| text.trim_end().parse().ok()),
             http: directory.join("http.marker").exists(),
-            token: token.and_then(|text| file::from_hexadecimal(text.trim_end())).map(TokenDigest),
+            libprocess: libprocess.and_then(|text| text.trim_end().parse().ok()),
+            token,
+            next_token,
             tasks,
         }))
     }

@@ -20,7 +20,7 @@ use super::first_process::FirstProcess;
 use super::record::Records;
 use super::{
     BoxFuture, Containerizer, LaunchError, LaunchRequest, Launched, RecoverError,
-    RecoveredContainer, Termination, UpdateError, fetcher, orphans, usage,
+    RecoveredContainer, Termination, UpdateError, fetcher, orphans, sockets, usage,
 };
 
 /// How long a container may take to end after it was asked to, before it is killed from here.
@@ -179,6 +179,25 @@ impl Containerizer for ProcessContainerizer {
             cgroup_info: None,
         });
         Box::pin(std::future::ready(status))
+    }
+
+    fn holds_socket(&self, container: &ContainerId, inode: u64) -> BoxFuture<'_, bool> {
+        let pid = self.shared.pid(container);
+        Box::pin(async move {
+            let Some(pid) = pid else { return false };
+            let looked = tokio::task::spawn_blocking(move || sockets::held(pid, inode)).await;
+            match looked {
+                Ok(Ok(held)) => held,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot see which process holds a connection");
+                    false
+                }
+                Err(error) => {
+                    tracing::error!(%error, "looking for the holder of a connection failed");
+                    false
+                }
+            }
+        })
     }
 
     fn usage(&self, container: &ContainerId) -> BoxFuture<'_, Option<v1::ResourceStatistics>> {

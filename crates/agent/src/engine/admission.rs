@@ -5,9 +5,9 @@ use model::identity::Kind;
 use wire::internal::{
     FrameworkToExecutorMessage, PingSlaveMessage, PongSlaveMessage, UpdateFrameworkMessage,
 };
-use wire::v1::executor;
 
-use super::event::{Effect, Record};
+use super::event::Record;
+use super::line::Notice;
 use super::state::ExecutorPhase;
 use super::{Engine, Phase, registration};
 use crate::message::{AgentMessage, MasterMessage};
@@ -51,15 +51,28 @@ impl Engine {
 
     /// The leading master only. Its pings come from another actor of the same program.
     fn check_sender(&self, from: &BoundPid, message: &MasterMessage) -> Result<(), &'static str> {
-        if !from.may_speak_as(Kind::Master) {
-            return Err("the sender is not a master");
+        if self.is_owning_framework(from, message) {
+            return Ok(());
         }
+        self.check_master(from)?;
         let leader = match (message, &self.state.master) {
             (_, None) => false,
             (MasterMessage::Ping(_), Some(leader)) => leader.address == from.upid().address,
             (_, Some(leader)) => leader == from.upid(),
         };
         if leader { Ok(()) } else { Err("the sender is not the leading master") }
+    }
+
+    /// A v0 driver sends these itself, from where the leading master said that it listens.
+    fn is_owning_framework(&self, from: &BoundPid, message: &MasterMessage) -> bool {
+        let framework = match message {
+            MasterMessage::FrameworkToExecutor(m) => &m.framework_id,
+            MasterMessage::StatusUpdateAcknowledgement(m) => &m.framework_id,
+            _ => return false,
+        };
+        let known = framework.value.parse().ok().and_then(|id| self.framework(&id));
+        from.may_speak_as(Kind::Framework)
+            && known.is_some_and(|known| known.pid.parse().as_ref() == Ok(from.upid()))
     }
 
     /// What may be heard in each phase.
@@ -147,10 +160,10 @@ impl Engine {
         let executor = message.framework_id.value.parse().ok().and_then(|framework| {
             self.executor(&framework, &message.executor_id.value.parse().ok()?)
         });
-        let connection = executor
+        let line = executor
             .filter(|executor| executor.phase == ExecutorPhase::Running)
-            .and_then(|executor| executor.connection);
-        let Some(connection) = connection else {
+            .and_then(|executor| Some((executor.container.clone(), executor.line()?)));
+        let Some((container, line)) = line else {
             self.state.counters.invalid_framework_messages += 1;
             self.warn(format!(
                 "Dropping a message of framework {} for executor '{}', which is not connected",
@@ -159,15 +172,7 @@ impl Engine {
             return;
         };
         self.state.counters.valid_framework_messages += 1;
-        self.out.push(Effect::Tell {
-            connection,
-            event: Box::new(executor::Event {
-                r#type: Some(executor::event::Type::Message.into()),
-                message: Some(executor::event::Message { data: message.data }),
-                ..Default::default()
-            }),
-            after: None,
-        });
+        self.notify(&container, &line, Notice::Message(message.data), None);
     }
 
     fn update_framework(&mut self, message: UpdateFrameworkMessage) {

@@ -11,6 +11,7 @@ use wire::v1::{self, TaskState};
 
 use super::event::{Effect, Exit, Record};
 use super::launch::dropped;
+use super::line::Notice;
 use super::state::{Ending, ExecutorPhase};
 use super::timers::Timer;
 use super::updates::{AgentReport, remember};
@@ -41,9 +42,11 @@ impl Engine {
         } else if executor.launched.contains_key(&task)
             && let Some(executor) = self.executor_mut(&framework_id, id)
         {
-            match (executor.phase, executor.connection) {
-                (ExecutorPhase::Running, Some(connection)) => {
-                    self.tell_kill(connection, &task, message.kill_policy);
+            match (executor.phase, executor.line()) {
+                (ExecutorPhase::Running, Some(line)) => {
+                    let container = executor.container.clone();
+                    let kill = Notice::Kill { task, policy: message.kill_policy };
+                    self.notify(&container, &line, kill, None);
                 }
                 // It hears of it when it is back.
                 (ExecutorPhase::Running | ExecutorPhase::Registering, _) => {
@@ -94,10 +97,10 @@ impl Engine {
         }
         executor.phase = ExecutorPhase::Terminating;
         let container = executor.container.clone();
-        let connection = executor.connection;
+        let line = executor.line();
         let info = executor.info.clone();
-        if let Some(connection) = connection {
-            self.tell_shutdown(connection);
+        if let Some(line) = line {
+            self.tell_shutdown(&container, &line);
         }
         self.timers.cancel(&Timer::Registration(framework.clone(), id.clone(), container.clone()));
         let grace = self.grace_period(&info);
@@ -220,11 +223,15 @@ impl Engine {
         let Some(framework) = self.framework(&framework_id) else { return };
         let reporting = !framework.terminating;
         let Some(executor) = self.executor(&framework_id, &id) else { return };
-        let (token, connection, generated) =
-            (executor.token, executor.connection, executor.generated);
+        let (connection, generated) = (executor.connection, executor.generated);
+        let tokens = [executor.token, executor.next_token];
         self.state.counters.executors_terminated += 1;
-        if let Some(token) = token {
-            self.state.tokens.remove(&token);
+        // What stood for the container stands for nothing any more.
+        for token in tokens.into_iter().flatten() {
+            self.revoke_token(token);
+        }
+        if let Some(executor) = self.executor_mut(&framework_id, &id) {
+            executor.libprocess = None;
         }
         if let Some(connection) = connection {
             self.close_connection(&framework_id, &id, connection);

@@ -1,17 +1,19 @@
 //! What the engine is told, and what it wants done.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use libprocess::sender::BoundPid;
+use libprocess::sender::{BoundPid, Session};
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use tls_policy::ServerTrust;
 use wire::v1::executor;
 use wire::{internal, v1};
 
-use crate::containerizer::{LaunchRequest, RecoveredContainer, Termination};
-use crate::message::{AgentMessage, MasterMessage};
+use crate::containerizer::{ExecutorToken, LaunchRequest, RecoveredContainer, Termination};
+use crate::message::{AgentMessage, ExecutorMessage, MasterMessage, ToExecutor};
 
 /// One call of the executor API, from its arrival to its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,16 +40,30 @@ impl fmt::Debug for TokenDigest {
 /// Who makes a call of the executor API, as proven by the HTTP layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// The bearer of this container's token.
+    /// The bearer of this token, which was good when it was looked at.
+    Token(TokenDigest),
+    /// The bearer of a token that says this of it, is signed with the agent's key and not
+    /// expired, and that the agent did not write down.
+    Claims(BTreeMap<String, String>),
+    /// A process of this container: it holds the other end of the connection. Never heard where
+    /// identities are proved.
     Container(ContainerId),
-    /// Anybody without a token: a framework's own executor, or one that was started when the
-    /// agent served in plaintext. Never heard where identities are proved.
+    /// Somebody without any proof.
     Unproven,
 }
 
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
+    /// This master has authenticated the agent, as [`Effect::Authenticate`] wanted.
+    Authenticated {
+        /// The master.
+        master: Upid,
+        /// What its messages are believed on.
+        session: Arc<Session>,
+    },
+    /// This master does not accept the agent's credential.
+    AuthenticationRefused(Upid),
     /// The last of the container's processes is gone.
     ContainerTerminated {
         /// Which one.
@@ -72,6 +88,17 @@ pub enum Event {
         caller: Caller,
         /// What it says.
         call: Box<executor::Call>,
+    },
+    /// The link to an executor of the v0 protocol broke, or could not be made.
+    ExecutorExited(Upid),
+    /// A message of an executor of the v0 protocol.
+    ExecutorMessage {
+        /// The sender.
+        from: BoundPid,
+        /// The container whose process holds the other end of the connection.
+        container: ContainerId,
+        /// What it says.
+        message: ExecutorMessage,
     },
     /// An event stream ended from the other side, or was given up because its reader did not
     /// keep up.
@@ -119,6 +146,9 @@ pub enum Effect {
         /// With what.
         answer: Answer,
     },
+    /// Prove to this master who the agent is, in place of any earlier attempt, until it is
+    /// settled. Answered by [`Event::Authenticated`] or [`Event::AuthenticationRefused`].
+    Authenticate(Upid),
     /// End this event stream.
     Close(ConnectionId),
     /// Kill everything in the container.
@@ -135,6 +165,9 @@ pub enum Effect {
     /// Connect to this master and watch the connection. Answered by [`Event::MasterExited`] when
     /// it breaks.
     Link(Upid),
+    /// Connect to this executor and watch the connection. Answered by [`Event::ExecutorExited`]
+    /// when it breaks.
+    LinkExecutor(Upid),
     /// Tell the operator.
     Log(Severity, String),
     /// Write a record so that it survives the machine's next crash.
@@ -154,6 +187,17 @@ pub enum Effect {
         to: Upid,
         /// What.
         message: Box<AgentMessage>,
+        /// Not before this write is durable.
+        after: Option<Token>,
+    },
+    /// Give up what [`Effect::Authenticate`] began, and whatever came out of it.
+    StopAuthenticating,
+    /// Send a message to an executor of the v0 protocol.
+    SendExecutor {
+        /// To whom.
+        to: Upid,
+        /// What.
+        message: Box<ToExecutor>,
         /// Not before this write is durable.
         after: Option<Token>,
     },
@@ -202,6 +246,9 @@ pub enum Exit {
 pub enum Answer {
     /// The call was taken.
     Accepted,
+    /// The call was taken, and the caller is to use this token from now on. The one that it used
+    /// dies when this one is used.
+    Renewed(ExecutorToken),
     /// The call was not taken.
     Refused(Refusal),
     /// The call's response is an event stream, open until closed.
@@ -220,6 +267,12 @@ pub enum Refusal {
     /// The caller is not the executor that the call names.
     #[error("")]
     Forbidden,
+    /// The caller proved to be another executor than the call names: this claim differs.
+    #[error("Authenticated principal does not contain '{0}' claim with the ID set in the call")]
+    Claim(&'static str),
+    /// The caller's token does not count any more.
+    #[error("")]
+    Revoked,
     /// The executor must subscribe first.
     #[error("Executor is not subscribed")]
     NotSubscribed,
@@ -286,12 +339,28 @@ pub enum Record {
     },
     /// The run's executor speaks the HTTP API.
     HttpExecutor(RunPlace),
+    /// The run's executor speaks the v0 protocol and listens here.
+    LibprocessExecutor {
+        /// Which run.
+        place: RunPlace,
+        /// Where.
+        pid: Upid,
+    },
     /// A run begins.
     Run {
         /// Where.
         place: RunPlace,
         /// What is kept of its token.
         token: Option<TokenDigest>,
+    },
+    /// What is kept of a run's tokens changed.
+    Tokens {
+        /// Which run.
+        place: RunPlace,
+        /// The one that its executor uses.
+        present: TokenDigest,
+        /// The one that it was given and has not used yet.
+        next: Option<TokenDigest>,
     },
     /// A task was given to a run.
     Task {

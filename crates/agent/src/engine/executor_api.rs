@@ -10,9 +10,12 @@ use wire::v1::executor::{Call, call, event};
 use wire::v1::task_status::Reason;
 use wire::v1::{self, TaskState, TaskStatus, executor};
 
-use super::event::{Answer, Caller, ConnectionId, Data, Effect, Record, Refusal, RequestId};
+use super::event::{
+    Answer, Caller, ConnectionId, Data, Effect, Record, Refusal, RequestId, TokenDigest,
+};
 use super::launch::dropped;
-use super::state::{Executor, ExecutorPhase};
+use super::line::Notice;
+use super::state::{Executor, ExecutorPhase, Line};
 use super::stream::{StreamError, UpdateId};
 use super::task::{from_info, state_of};
 use super::timers::Timer;
@@ -26,13 +29,15 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30 * 60);
 struct Proven {
     framework: FrameworkId,
     executor: ExecutorId,
+    /// The token that shows it.
+    token: Option<TokenDigest>,
 }
 
 impl Engine {
     pub(super) fn executor_call(&mut self, request: RequestId, caller: &Caller, call: Call) {
         let kind = call.r#type();
         if kind == call::Type::Heartbeat {
-            return self.answer(request, Answer::Accepted);
+            return self.executor_heartbeat(request, caller);
         }
         let proven = match self.prove(caller, &call) {
             Ok(proven) => proven,
@@ -63,42 +68,101 @@ impl Engine {
         }
     }
 
+    /// Nothing in it is looked at but who sends it, as in the original; what a caller has to prove
+    /// was seen to before.
+    fn executor_heartbeat(&mut self, request: RequestId, caller: &Caller) {
+        let Caller::Token(token) = caller else { return self.answer(request, Answer::Accepted) };
+        let holder = self.state.tokens.get(token).and_then(|of| self.containers.get(of)).cloned();
+        let Some((framework, executor)) = holder else {
+            return self.refuse(request, Refusal::Revoked);
+        };
+        let proven = Proven { framework, executor, token: Some(*token) };
+        self.accept(request, &proven, None);
+    }
+
+    /// Answers a call that was taken; `at` is where among the effects.
+    fn accept(&mut self, request: RequestId, who: &Proven, at: Option<usize>) {
+        let renewed = who.token.and_then(|t| self.token_used(&who.framework, &who.executor, t));
+        let answer = renewed.map_or(Answer::Accepted, Answer::Renewed);
+        let at = at.unwrap_or(self.out.len());
+        self.out.insert(at, Effect::Answer { request, answer });
+    }
+
     /// Compares what the call says with what its caller proved.
     fn prove(&self, caller: &Caller, call: &Call) -> Result<Proven, Refusal> {
         if !self.state.executors_known {
             return Err(Refusal::Recovering);
         }
-        let named = || {
-            let framework: FrameworkId = call.framework_id.value.parse().ok()?;
-            let executor: ExecutorId = call.executor_id.value.parse().ok()?;
-            Some((framework, executor))
-        };
+        let framework = call.framework_id.value.parse::<FrameworkId>();
+        let executor = call.executor_id.value.parse::<ExecutorId>();
         match caller {
+            Caller::Token(token) => {
+                let container = self.state.tokens.get(token).ok_or(Refusal::Revoked)?;
+                let own = self.containers.get(container).ok_or(Refusal::Revoked)?;
+                // What else there may be is not told to who is something else.
+                if framework.as_ref() != Ok(&own.0) {
+                    return Err(Refusal::Claim("fid"));
+                }
+                if executor.as_ref() != Ok(&own.1) {
+                    return Err(Refusal::Claim("eid"));
+                }
+                let (framework, executor) = own.clone();
+                Ok(Proven { framework, executor, token: Some(*token) })
+            }
+            Caller::Claims(claims) => {
+                let says = |name, id: &str| claims.get(name).is_some_and(|claim| claim == id);
+                if !says("fid", &call.framework_id.value) {
+                    return Err(Refusal::Claim("fid"));
+                }
+                if !says("eid", &call.executor_id.value) {
+                    return Err(Refusal::Claim("eid"));
+                }
+                let (proven, known) = self.named(framework.ok(), executor.ok())?;
+                if !says("cid", known.container.as_str()) {
+                    return Err(Refusal::Claim("cid"));
+                }
+                // Who gets new tokens is known by these, and by no older one.
+                if known.generated && known.token.is_some() {
+                    return Err(Refusal::Revoked);
+                }
+                Ok(proven)
+            }
             Caller::Container(container) => {
-                let own = self.containers.get(container).ok_or(Refusal::Forbidden)?;
-                if named().as_ref() != Some(own) {
+                if self.identities_are_proved() {
                     return Err(Refusal::Forbidden);
                 }
-                Ok(Proven { framework: own.0.clone(), executor: own.1.clone() })
+                let (proven, known) = self.named(framework.ok(), executor.ok())?;
+                // Our own executors use the token that they get; others may know of none.
+                if known.container != *container || (known.generated && known.token.is_some()) {
+                    return Err(Refusal::Forbidden);
+                }
+                Ok(proven)
             }
             Caller::Unproven => {
-                if let Some(trust) = &self.rules.executor_trust
-                    && matches!(trust.recognize, Recognize::Identity { .. })
-                {
-                    return Err(Refusal::Forbidden);
+                if !self.identities_are_proved() {
+                    self.named(framework.ok(), executor.ok())?;
                 }
-                let (framework, executor) = named().ok_or(Refusal::FrameworkUnknown)?;
-                if self.framework(&framework).is_none() {
-                    return Err(Refusal::FrameworkUnknown);
-                }
-                let known = self.executor(&framework, &executor).ok_or(Refusal::ExecutorUnknown)?;
-                // Our own executors use the token that they get; others may know of none.
-                if known.generated && known.token.is_some() {
-                    return Err(Refusal::Forbidden);
-                }
-                Ok(Proven { framework, executor })
+                Err(Refusal::Forbidden)
             }
         }
+    }
+
+    fn identities_are_proved(&self) -> bool {
+        let trust = self.rules.executor_trust.as_ref();
+        trust.is_some_and(|trust| matches!(trust.recognize, Recognize::Identity { .. }))
+    }
+
+    /// The executor of these names.
+    fn named(
+        &self,
+        framework: Option<FrameworkId>,
+        executor: Option<ExecutorId>,
+    ) -> Result<(Proven, &Executor), Refusal> {
+        let framework = framework.ok_or(Refusal::FrameworkUnknown)?;
+        let known = self.framework(&framework).ok_or(Refusal::FrameworkUnknown)?;
+        let executor = executor.ok_or(Refusal::ExecutorUnknown)?;
+        let known = known.executors.get(&executor).ok_or(Refusal::ExecutorUnknown)?;
+        Ok((Proven { framework, executor, token: None }, known))
     }
 
     fn answer(&mut self, request: RequestId, answer: Answer) {
@@ -109,28 +173,8 @@ impl Engine {
         self.answer(request, Answer::Refused(refusal));
     }
 
-    fn tell(&mut self, connection: ConnectionId, kind: event::Type, event: executor::Event) {
-        let event = executor::Event { r#type: Some(kind.into()), ..event };
-        self.out.push(Effect::Tell { connection, event: Box::new(event), after: None });
-    }
-
-    pub(super) fn tell_shutdown(&mut self, connection: ConnectionId) {
-        self.tell(connection, event::Type::Shutdown, executor::Event::default());
-    }
-
-    pub(super) fn tell_kill(
-        &mut self,
-        connection: ConnectionId,
-        task: &TaskId,
-        kill_policy: Option<v1::KillPolicy>,
-    ) {
-        let kill = event::Kill { task_id: v1::TaskId { value: task.to_string() }, kill_policy };
-        let event = executor::Event { kill: Some(kill), ..Default::default() };
-        self.tell(connection, event::Type::Kill, event);
-    }
-
     fn subscribe(&mut self, request: RequestId, who: &Proven, subscribe: call::Subscribe) {
-        let Proven { framework, executor: id } = who;
+        let Proven { framework, executor: id, .. } = who;
         let connection = ConnectionId(request.0);
         let Some((info, terminating)) =
             self.framework(framework).map(|f| (f.info.clone(), f.terminating))
@@ -143,8 +187,9 @@ impl Engine {
         let ending =
             matches!(executor.phase, ExecutorPhase::Terminating | ExecutorPhase::Terminated);
         if ending || terminating || matches!(self.phase, Phase::Terminating { .. }) {
+            let container = executor.container.clone();
             self.answer(request, Answer::Subscribed(connection));
-            self.tell_shutdown(connection);
+            self.tell_shutdown(&container, &Line::Stream(connection));
             self.out.push(Effect::Close(connection));
             return;
         }
@@ -163,10 +208,20 @@ impl Engine {
         if let Some(executor) = self.executor_mut(framework, id) {
             executor.phase = ExecutorPhase::Running;
             executor.connection = Some(connection);
+            executor.libprocess = None;
         }
+        self.returned(framework, id);
         self.answer(request, Answer::Subscribed(connection));
-        let event = executor::Event { subscribed: Some(subscribed), ..Default::default() };
-        self.tell(connection, event::Type::Subscribed, event);
+        let event = executor::Event {
+            r#type: Some(event::Type::Subscribed.into()),
+            subscribed: Some(subscribed),
+            ..Default::default()
+        };
+        self.out.push(Effect::Tell { connection, event: Box::new(event), after: None });
+        if let Some(token) = who.token {
+            // It shows that the executor has this one; a new one comes with the next answer.
+            self.adopt_next(framework, id, token);
+        }
         self.timers.set(
             Timer::Heartbeat(framework.clone(), id.clone(), connection),
             self.now.monotonic + HEARTBEAT_INTERVAL,
@@ -249,12 +304,13 @@ impl Engine {
         }
     }
 
-    fn hand_over_kills(&mut self, framework: &FrameworkId, id: &ExecutorId) {
+    pub(super) fn hand_over_kills(&mut self, framework: &FrameworkId, id: &ExecutorId) {
         let Some(executor) = self.executor_mut(framework, id) else { return };
-        let Some(connection) = executor.connection else { return };
+        let Some(line) = executor.line() else { return };
+        let container = executor.container.clone();
         let kills = std::mem::take(&mut executor.kills);
         for (task, policy) in kills {
-            self.tell_kill(connection, &task, policy);
+            self.notify(&container, &line, Notice::Kill { task, policy }, None);
         }
     }
 
@@ -285,8 +341,8 @@ impl Engine {
             }
             return;
         }
-        // Without a connection they stay queued until the executor is back.
-        let Some(connection) = executor.connection else { return };
+        // Without a line they stay queued until the executor is back.
+        let Some(line) = executor.line() else { return };
         let queued = std::mem::take(&mut executor.queued);
         for info in &queued {
             if let Ok(task) = info.task_id.value.parse::<TaskId>() {
@@ -296,9 +352,8 @@ impl Engine {
             }
         }
         for info in queued {
-            let launch = event::Launch { task: (*info).clone() };
-            let event = executor::Event { launch: Some(launch), ..Default::default() };
-            self.tell(connection, event::Type::Launch, event);
+            let launch = Notice::Launch(Box::new((*info).clone()));
+            self.notify(container, &line, launch, None);
         }
     }
 
@@ -310,14 +365,12 @@ impl Engine {
         // The answer first: the executor may wait for it before it reads its stream.
         let at = self.out.len();
         match self.take_update(&who.framework, &who.executor, status) {
-            Ok(()) => {
-                self.out.insert(at, Effect::Answer { request, answer: Answer::Accepted });
-            }
+            Ok(()) => self.accept(request, who, Some(at)),
             Err(refusal) => self.refuse(request, refusal),
         }
     }
 
-    fn take_update(
+    pub(super) fn take_update(
         &mut self,
         framework: &FrameworkId,
         id: &ExecutorId,
@@ -366,7 +419,12 @@ impl Engine {
         if phase.is_none_or(|phase| phase == ExecutorPhase::Registering) {
             return self.refuse(request, Refusal::NotSubscribed);
         }
-        self.answer(request, Answer::Accepted);
+        self.accept(request, who, None);
+        self.forward_data(&who.framework, &who.executor, data);
+    }
+
+    /// Bytes of an executor for its scheduler.
+    pub(super) fn forward_data(&mut self, framework: &FrameworkId, id: &ExecutorId, data: Data) {
         let Some(slave_id) = self.info.id.clone().filter(|_| matches!(self.phase, Phase::Running))
         else {
             self.state.counters.invalid_framework_messages += 1;
@@ -375,8 +433,8 @@ impl Engine {
         self.state.counters.valid_framework_messages += 1;
         let message = ExecutorToFrameworkMessage {
             slave_id,
-            framework_id: v1::FrameworkId { value: who.framework.to_string() },
-            executor_id: v1::ExecutorId { value: who.executor.to_string() },
+            framework_id: v1::FrameworkId { value: framework.to_string() },
+            executor_id: v1::ExecutorId { value: id.to_string() },
             data,
         };
         self.send(AgentMessage::ExecutorToFramework(Box::new(message)), None);
@@ -390,6 +448,7 @@ impl Engine {
         if let Some(executor) = self.executor_mut(&framework, &id) {
             executor.connection = None;
         }
+        self.await_return(&framework, &id);
         self.timers.cancel(&Timer::Heartbeat(framework.clone(), id.clone(), connection));
         self.info_log(format!("Executor '{id}' of framework {framework} disconnected"));
     }
@@ -416,7 +475,11 @@ impl Engine {
         let connected: Option<&Executor> =
             self.executor(framework, id).filter(|e| e.connection == Some(connection));
         if connected.is_some() {
-            self.tell(connection, event::Type::Heartbeat, executor::Event::default());
+            let event = executor::Event {
+                r#type: Some(event::Type::Heartbeat.into()),
+                ..Default::default()
+            };
+            self.out.push(Effect::Tell { connection, event: Box::new(event), after: None });
             self.timers.set(
                 Timer::Heartbeat(framework.clone(), id.clone(), connection),
                 self.now.monotonic + HEARTBEAT_INTERVAL,

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId};
-use rand::Rng as _;
-use sha2::{Digest as _, Sha256};
 use tls_policy::Recognize;
 use wire::internal::{
     ExitedExecutorMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage,
@@ -16,13 +14,14 @@ use wire::v1;
 use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
 
-use super::event::{Effect, ExecutorPlace, Record, RunPlace, Token, TokenDigest};
+use super::event::{Effect, ExecutorPlace, Record, RunPlace, Token};
 use super::state::{Ending, Executor, ExecutorPhase, Framework, partition_aware};
 use super::task::from_info;
 use super::timers::Timer;
+use super::tokens::digest;
 use super::updates::AgentReport;
 use super::{Engine, command_executor, environment, paths};
-use crate::containerizer::{ExecutorSecrets, ExecutorToken, LaunchRequest, RunAs};
+use crate::containerizer::{ExecutorSecrets, LaunchRequest, RunAs};
 use crate::message::AgentMessage;
 use crate::resource_format::{needs_checkpoint, upgrade};
 
@@ -350,12 +349,18 @@ impl Engine {
             .executor_trust
             .clone()
             .filter(|trust| new.generated || !matches!(trust.recognize, Recognize::Plaintext));
-        let secrets = trust.map(|trust| {
-            let mut bytes = [0; 32];
-            self.rng.fill_bytes(&mut bytes);
-            ExecutorSecrets { token: ExecutorToken::new(bytes), trust }
+        // Where tokens can be verified by others each has one, whether it is asked for it or not.
+        let foreign = !new.generated && self.rules.tokens.issuer.is_some();
+        let bearer = (trust.is_some() || foreign)
+            .then(|| self.make_token(framework_id, &new.id, &container, new.generated));
+        let token = bearer.as_ref().map(|bearer| digest(bearer.expose()));
+        let lifetime = self.token_lifetime();
+        let secrets = bearer.clone().zip(trust).map(|(token, trust)| ExecutorSecrets {
+            token,
+            lifetime,
+            trust,
         });
-        let token = secrets.as_ref().map(|s| digest(&s.token.to_bearer()));
+        let environment_token = bearer.filter(|_| foreign);
         if checkpointed {
             self.persist(Record::Executor {
                 place: place.executor.clone(),
@@ -365,7 +370,7 @@ impl Engine {
             self.persist(Record::Run { place: place.clone(), token });
         }
         if let Some(token) = token {
-            self.state.tokens.insert(token, container.clone());
+            self.enter_token(token, container.clone(), new.generated);
         }
         self.containers.insert(container.clone(), (framework_id.clone(), new.id.clone()));
         let grace = self.grace_period(&new.info);
@@ -381,6 +386,9 @@ impl Engine {
             phase: ExecutorPhase::Registering,
             pid: None,
             token,
+            next_token: None,
+            token_made: Some(self.now.monotonic),
+            libprocess: None,
             connection: None,
             http_recorded: false,
             queued: Vec::new(),
@@ -418,6 +426,7 @@ impl Engine {
                 run_as: new.run_as,
                 sandbox,
                 secrets,
+                environment_token,
                 pid_checkpoint: checkpointed
                     .then(|| paths::forked_pid(&self.rules.work_dir, &place)),
             }),
@@ -517,10 +526,6 @@ impl Engine {
             .and_then(|d| u64::try_from(d.nanoseconds).ok())
             .map_or(self.rules.executor_shutdown_grace_period, Duration::from_nanos)
     }
-}
-
-fn digest(bearer: &str) -> TokenDigest {
-    TokenDigest(Sha256::digest(bearer.as_bytes()).into())
 }
 
 /// What a task gets that was not run for a reason that is not its own.

@@ -1,5 +1,6 @@
 //! What an earlier run of the agent left behind, as values.
 
+use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use wire::internal::StatusUpdateRecord;
 use wire::v1;
@@ -56,8 +57,12 @@ pub struct RecoveredRun {
     pub pid: Option<u32>,
     /// Whether its executor speaks the HTTP API.
     pub http: bool,
+    /// Where its executor listens, if it speaks the v0 protocol.
+    pub libprocess: Option<Upid>,
     /// What is kept of its token.
     pub token: Option<TokenDigest>,
+    /// What is kept of the token that was to take the place of that one.
+    pub next_token: Option<TokenDigest>,
     /// Its tasks.
     pub tasks: Vec<RecoveredTask>,
 }

@@ -99,6 +99,9 @@ impl Engine {
             phase: ExecutorPhase::Registering,
             pid: run.pid,
             token: run.token,
+            next_token: run.next_token,
+            token_made: None,
+            libprocess: run.libprocess.filter(|_| !run.http),
             connection: None,
             http_recorded: run.http,
             queued: Vec::new(),
@@ -119,11 +122,20 @@ impl Engine {
             remember(&mut framework.completed_executors, Arc::new(executor), keep);
             return;
         }
-        if let Some(token) = run.token {
-            self.state.tokens.insert(token, run.container.clone());
+        for token in [run.token, run.next_token].into_iter().flatten() {
+            self.enter_token(token, run.container.clone(), true);
         }
         self.containers.insert(run.container, (framework.id.clone(), found.id.clone()));
         framework.executors.insert(found.id, Arc::new(executor));
+    }
+
+    /// Tokens of an earlier run last as long as their executors may take to come back, or as new
+    /// ones do: when they were made is not known any more.
+    fn await_all(&mut self) {
+        let all: Vec<_> = self.containers.values().cloned().collect();
+        for (framework, id) in all {
+            self.await_return(&framework, &id);
+        }
     }
 
     fn recover_task(
@@ -175,6 +187,7 @@ impl Engine {
             return;
         }
         self.state.executors_known = true;
+        self.await_all();
         let live: Vec<ContainerId> = self.containers.keys().cloned().collect();
         for container in &live {
             self.out.push(Effect::Watch(container.clone()));
@@ -186,6 +199,7 @@ impl Engine {
             Recover::Reconnect if live.is_empty() => self.recovery_finished(),
             Recover::Reconnect => {
                 self.info_log(format!("Waiting for {} executors to come back", live.len()));
+                self.reconnect_executors();
                 self.timers.set(
                     Timer::Recovery,
                     self.now.monotonic + self.rules.executor_reregistration_timeout,

@@ -57,6 +57,7 @@ pub fn capabilities() -> Vec<Capability> {
 impl Engine {
     pub(super) fn master_detected(&mut self, master: Option<Upid>) {
         self.state.master = master;
+        self.forget_session();
         match self.phase {
             Phase::Recovering | Phase::Terminating { .. } => {}
             Phase::Disconnected { .. } | Phase::Running => self.begin_registration(),
@@ -83,12 +84,18 @@ impl Engine {
     }
 
     pub(super) fn register_due(&mut self) {
+        let Some(master) = self.state.master.clone() else { return };
+        if !matches!(self.phase, Phase::Disconnected { .. }) || self.must_authenticate(&master) {
+            return;
+        }
         let Phase::Disconnected { attempts } = &mut self.phase else { return };
         *attempts = attempts.saturating_add(1);
         // Beyond this the doubled wait is longer than the longest one anyway.
         let exponent = (*attempts).min(16);
-        let Some(master) = self.state.master.clone() else { return };
-        self.out.push(Effect::Link(master.clone()));
+        // The connection of the exchange is the one that counts, if there was an exchange.
+        if self.session.is_none() {
+            self.out.push(Effect::Link(master.clone()));
+        }
         let message = if self.state.id.is_some() {
             AgentMessage::Reregister(Box::new(self.reregister_message()))
         } else {
@@ -259,8 +266,16 @@ impl Engine {
 
     /// A broken link is not waited out: the master counts this agent as disconnected from now on.
     pub(super) fn master_exited(&mut self, master: &Upid) {
-        if matches!(self.phase, Phase::Running) && self.state.master.as_ref() == Some(master) {
-            self.reconnect(Why::LinkBroke);
+        if self.state.master.as_ref() != Some(master) {
+            return;
+        }
+        match self.phase {
+            Phase::Running => self.reconnect(Why::LinkBroke),
+            // The session's proof is gone with its connection.
+            Phase::Disconnected { .. } if self.session.is_some() => {
+                self.reconnect(Why::LinkBroke);
+            }
+            _ => {}
         }
     }
 
@@ -277,6 +292,7 @@ impl Engine {
         };
         self.warn(format!("{text}; registering again"));
         self.phase = Phase::Disconnected { attempts: 0 };
+        self.forget_session();
         self.timers.cancel(&Timer::Ping);
         self.pause_streams();
         self.out.push(Effect::Redetect);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use authn::jwt::TokenIssuer;
 use libprocess::upid::Upid;
 use tls_policy::ServerTrust;
 use wire::v1;
@@ -50,6 +51,11 @@ pub struct Rules {
     /// executor is heard without its own token; elsewhere none of ours is that got one. `None`:
     /// there are no tokens.
     pub executor_trust: Option<ServerTrust>,
+    /// How tokens are made and how long they are good for.
+    pub tokens: TokenRules,
+    /// Whether the agent has something to prove itself with to the master: it then does so before
+    /// it registers, and obeys only what is tied to that, or a certificate of a master.
+    pub authenticates: bool,
     /// Which changes of the agent's own description an agent id survives.
     pub reconfiguration: Reconfiguration,
     /// What to do with executors that an earlier run left.
@@ -60,6 +66,17 @@ pub struct Rules {
     pub max_completed_executors: usize,
     /// How many completed tasks of each executor are remembered.
     pub max_completed_tasks: usize,
+}
+
+/// How executors' tokens are made and how long they are good for.
+#[derive(Clone, Debug)]
+pub struct TokenRules {
+    /// Makes them JWTs; without it they are random bytes. With it executors of frameworks get
+    /// theirs in the environment.
+    pub issuer: Option<TokenIssuer>,
+    /// How long a token of our own executor is good for. It gets another one when half of the
+    /// time is over.
+    pub lifetime: Duration,
 }
 
 /// What runs a command task.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
+use model::time::Instant;
 use wire::v1;
 use wire::v1::framework_info::capability;
 
@@ -57,6 +58,8 @@ pub struct State {
 pub struct Counters {
     pub container_launch_errors: u64,
     pub dropped_messages: u64,
+    pub executor_tokens_expired: u64,
+    pub executor_tokens_renewed: u64,
     pub executors_terminated: u64,
     pub invalid_framework_messages: u64,
     pub invalid_status_updates: u64,
@@ -157,6 +160,12 @@ pub struct Executor {
     pub pid: Option<u32>,
     /// What is kept of its token.
     pub token: Option<TokenDigest>,
+    /// What is kept of the token that is to take the place of that one, and was not used yet.
+    pub next_token: Option<TokenDigest>,
+    /// When its latest token was made; `None` if that was an earlier run of the agent.
+    pub token_made: Option<Instant>,
+    /// Where it listens, if it speaks the v0 protocol.
+    pub libprocess: Option<Upid>,
     /// Its event stream, while it has one.
     pub connection: Option<ConnectionId>,
     /// Whether it ever subscribed, so that this is on record.
@@ -181,7 +190,23 @@ pub struct Executor {
     pub destroyed: bool,
 }
 
+/// How an executor is told something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// On its event stream.
+    Stream(ConnectionId),
+    /// By messages of the v0 protocol.
+    Messages(Upid),
+}
+
 impl Executor {
+    /// How it is told something now, if it can be.
+    #[must_use]
+    pub fn line(&self) -> Option<Line> {
+        let stream = self.connection.map(Line::Stream);
+        stream.or_else(|| self.libprocess.clone().map(Line::Messages))
+    }
+
     /// Whether this task is its own and not yet acknowledged as ended.
     #[must_use]
     pub fn has(&self, task: &TaskId) -> bool {

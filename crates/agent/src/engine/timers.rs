@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use model::time::Instant;
 
-use super::event::ConnectionId;
+use super::event::{ConnectionId, TokenDigest};
 
 /// What a deadline is for. Setting one again moves it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Recovery,
     /// The head of a status stream is due again.
     Stream(FrameworkId, TaskId),
+    /// A token expires.
+    Lease(TokenDigest),
     /// A new executor had its time to subscribe.
     Registration(FrameworkId, ExecutorId, ContainerId),
     /// An executor had its time to end.
@@ -44,6 +46,11 @@ impl Timers {
         if let Some(at) = self.by_name.remove(timer) {
             self.by_time.remove(&(at, timer.clone()));
         }
+    }
+
+    /// When it is due, if it is set.
+    pub(super) fn at(&self, timer: &Timer) -> Option<Instant> {
+        self.by_name.get(timer).copied()
     }
 
     pub(super) fn next(&self) -> Option<Instant> {

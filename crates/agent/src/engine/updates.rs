@@ -8,9 +8,10 @@ use model::id::{ExecutorId, FrameworkId, TaskId};
 use wire::internal::{StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage};
 use wire::v1::network_info::IpAddress;
 use wire::v1::task_status::{Reason, Source};
-use wire::v1::{self, ContainerStatus, NetworkInfo, TaskState, executor};
+use wire::v1::{self, ContainerStatus, NetworkInfo, TaskState};
 
-use super::event::{Effect, Record};
+use super::event::Record;
+use super::line::Notice;
 use super::state::{Counters, Executor, ExecutorPhase};
 use super::stream::{Input, Output, StatusStream, StreamError, UpdateId};
 use super::task::{apply_status, from_info, is_terminal, state_of};
@@ -278,21 +279,13 @@ impl Engine {
         id: UpdateId,
     ) {
         let after = self.streams.get(key).and_then(|entry| entry.written);
-        let connection = self.executor(&key.0, executor).and_then(|e| e.connection);
-        // Without a stream it will report again when it comes back, and be told then.
-        let Some(connection) = connection else { return };
-        self.out.push(Effect::Tell {
-            connection,
-            event: Box::new(executor::Event {
-                r#type: Some(executor::event::Type::Acknowledged.into()),
-                acknowledged: Some(executor::event::Acknowledged {
-                    task_id: v1::TaskId { value: key.1.to_string() },
-                    uuid: id.to_wire(),
-                }),
-                ..Default::default()
-            }),
-            after,
-        });
+        let told = self
+            .executor(&key.0, executor)
+            .and_then(|executor| Some((executor.container.clone(), executor.line()?)));
+        // Without a line it will report again when it comes back, and be told then.
+        let Some((container, line)) = told else { return };
+        let notice = Notice::Acknowledged { task: key.1.clone(), update: id };
+        self.notify(&container, &line, notice, after);
     }
 
     fn forward(&mut self, key: &(FrameworkId, TaskId), mut update: StatusUpdate) {

@@ -1,7 +1,8 @@
 //! The executor API: `POST /api/v1/executor`.
 //!
 //! Who calls is known by the bearer token of its container, before the body is looked at. Only
-//! the token's digest is known here.
+//! the token's digest is known here. Where the posture lets executors without tokens in, they are
+//! known by the container whose process holds the connection.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -14,9 +15,8 @@ use endpoints::reply::{Answer, Reply};
 use endpoints::request::Request;
 use endpoints::route::Pending;
 use endpoints::stream::Ended;
-use http::header::AUTHORIZATION;
-use model::id::ContainerId;
-use sha2::{Digest as _, Sha256};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use model::id::{ContainerId, ExecutorId, FrameworkId};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 use wire::Limits;
@@ -29,38 +29,70 @@ use super::{Agent, Shared, stopping};
 use crate::engine::event::{self, Caller, ConnectionId, Event, TokenDigest};
 use crate::engine::stream::UpdateId;
 use crate::engine::task::state_of;
+use crate::engine::tokens;
 
 /// The word in texts of failed validations.
 const KIND: &str = "Executor";
 
+/// The header of an answer that carries the caller's next token.
+const NEXT_TOKEN: HeaderName = HeaderName::from_static("alcazar-executor-token");
+
 pub(super) fn call(agent: Shared, request: Request) -> Pending {
     Box::pin(async move {
-        let caller = prove(&agent, &request)?;
+        let shown = prove(&agent, &request)?;
         let call: Call = read(&request, &Limits::default())?;
-        match validate(&call)? {
+        let kind = validate(&call)?;
+        let caller = match shown {
+            Shown::Token(token) => Caller::Token(token),
+            Shown::Claims(claims) => Caller::Claims(claims),
+            // Nothing depends on who calls; but who tries to prove something must not fail to.
+            Shown::Nothing { tried: false } if kind == Type::Heartbeat => Caller::Unproven,
+            Shown::Nothing { tried: true } if kind == Type::Heartbeat => {
+                return Err(refused_token(&agent, true));
+            }
+            Shown::Nothing { .. } => by_connection(&agent, &request, &call).await,
+        };
+        match kind {
             Type::Subscribe => subscribe(agent, &request, caller, call).await,
             _ => other(agent, caller, call).await,
         }
     })
 }
 
-/// The container whose token the request carries. Asked before the body is read: a stranger's
-/// body is not.
-pub(super) fn prove(agent: &Agent, request: &Request) -> Result<Caller, Refusal> {
+/// What a request shows before its body is read.
+pub(super) enum Shown {
+    /// A token that the agent has written down.
+    Token(TokenDigest),
+    /// What somebody else's proof says of its bearer, as the realm's authenticators found.
+    Claims(BTreeMap<String, String>),
+    /// No proof, where none is demanded.
+    Nothing {
+        /// Whether it carries a token all the same, which nobody knows.
+        tried: bool,
+    },
+}
+
+/// Asked before the body is read: a stranger's body is not.
+pub(super) fn prove(agent: &Agent, request: &Request) -> Result<Shown, Refusal> {
     let token = token_of(request);
-    let known = token.and_then(|token| bearer_of(&agent.snapshots.load().state.tokens, token));
-    if let Some(container) = known {
-        return Ok(Caller::Container(container));
+    let known = token.and_then(|token| written_down(&agent.snapshots.load().state.tokens, token));
+    if let Some(token) = known {
+        return Ok(Shown::Token(token));
+    }
+    // What the realm's authenticators found. A name without claims is that of no executor.
+    if let Some(proved) = request.caller.proved() {
+        return Ok(Shown::Claims(proved.principal.claims().clone()));
     }
     // An executor of a framework's own may know of no token, and so does one that was started
     // when the agent served in plaintext. Where identities are proved, nobody is heard so.
     let posture = &agent.posture;
-    if !posture.has_identities() && posture.is_satisfied(&request.caller, Realm::AgentExecutor) {
-        return Ok(Caller::Unproven);
+    if !posture.has_identities()
+        && !agent.tokens_required
+        && posture.is_satisfied(&request.caller, Realm::AgentExecutor)
+    {
+        return Ok(Shown::Nothing { tried: token.is_some() });
     }
-    agent.counted.refused_tokens.fetch_add(1, Ordering::Relaxed);
-    let why = if token.is_some() { "an unknown token" } else { "no token" };
-    Err(Refusal::unauthorized(Realm::AgentExecutor).because(why))
+    Err(refused_token(agent, token.is_some()))
 }
 
 fn token_of(request: &Request) -> Option<&str> {
@@ -73,23 +105,55 @@ fn token_of(request: &Request) -> Option<&str> {
         .map(|(_, token)| token.trim())
 }
 
-/// Whether the request carries the token of a container.
+/// Whether the request carries a token that the agent has written down.
 pub(super) fn has_token(agent: &Agent, request: &Request) -> bool {
     let tokens = &agent.snapshots.load().state.tokens;
-    token_of(request).is_some_and(|token| bearer_of(tokens, token).is_some())
+    token_of(request).is_some_and(|token| written_down(tokens, token).is_some())
 }
 
-/// The container that a token stands for. All digests are compared, each in constant time: how
-/// long it takes says only how many there are.
-fn bearer_of(tokens: &BTreeMap<TokenDigest, ContainerId>, token: &str) -> Option<ContainerId> {
-    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+fn refused_token(agent: &Agent, tried: bool) -> Refusal {
+    agent.counted.refused_tokens.fetch_add(1, Ordering::Relaxed);
+    let why = if tried { "an unknown token" } else { "no token" };
+    Refusal::unauthorized(Realm::AgentExecutor).because(why)
+}
+
+/// Who calls without any token: the container that holds the other end of the connection, if it
+/// is that of the executor for which the call speaks.
+async fn by_connection(agent: &Agent, request: &Request, call: &Call) -> Caller {
+    let container = {
+        let snapshot = agent.snapshots.load();
+        let framework = call.framework_id.value.parse::<FrameworkId>().ok();
+        let executor = call.executor_id.value.parse::<ExecutorId>().ok();
+        framework.zip(executor).and_then(|(framework, executor)| {
+            let framework = snapshot.state.frameworks.get(&framework)?;
+            framework.executors.get(&executor).map(|executor| executor.container.clone())
+        })
+    };
+    let Some(container) = container else { return Caller::Unproven };
+    let caller = &request.caller;
+    if agent.holders.holds(&container, caller.connection(), caller.address()).await {
+        return Caller::Container(container);
+    }
+    agent.counted.strangers.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(
+        from = %caller.address(),
+        %container,
+        "a call of the executor API comes from no process of the executor's container"
+    );
+    Caller::Unproven
+}
+
+/// What is kept of this token. All digests are compared, each in constant time: how long it takes
+/// says only how many there are.
+fn written_down(tokens: &BTreeMap<TokenDigest, ContainerId>, token: &str) -> Option<TokenDigest> {
+    let TokenDigest(digest) = tokens::digest(token);
     let mut found = None;
-    for (known, container) in tokens {
+    for known in tokens.keys() {
         if bool::from(known.0.ct_eq(&digest)) {
-            found = Some(container);
+            found = Some(*known);
         }
     }
-    found.cloned()
+    found
 }
 
 fn validate(call: &Call) -> Result<Type, Refusal> {
@@ -177,7 +241,7 @@ async fn subscribe(agent: Shared, request: &Request, caller: Caller, call: Call)
     match answer.map_err(stopping)? {
         event::Answer::Subscribed(_) => Ok(Reply::Stream { media, headers: Vec::new(), records }),
         event::Answer::Refused(refusal) => Err(refused(refusal)),
-        event::Answer::Accepted => {
+        event::Answer::Accepted | event::Answer::Renewed(_) => {
             Err(Refusal::internal("a subscription was answered like an update"))
         }
     }
@@ -188,6 +252,12 @@ async fn other(agent: Shared, caller: Caller, call: Call) -> Answer {
     let event = Event::ExecutorCall { request, caller, call: Box::new(call) };
     match agent.inbox.ask(request, event).await.map_err(stopping)? {
         event::Answer::Accepted => Ok(Reply::Accepted),
+        event::Answer::Renewed(token) => {
+            let mut value = HeaderValue::try_from(token.expose())
+                .map_err(|_| Refusal::internal("a token is no value of a header"))?;
+            value.set_sensitive(true);
+            Ok(Reply::AcceptedWith(vec![(NEXT_TOKEN, value)]))
+        }
         event::Answer::Refused(refusal) => Err(refused(refusal)),
         event::Answer::Subscribed(_) => {
             Err(Refusal::internal("an update was answered like a subscription"))
@@ -204,7 +274,12 @@ fn refused(refusal: event::Refusal) -> Refusal {
         | event::Refusal::TaskUnknown
         | event::Refusal::Invalid(_) => Refusal::bad_request(text),
         event::Refusal::Forbidden => Refusal::forbidden(),
-        event::Refusal::NotSubscribed => Refusal::forbidden_because(text),
+        event::Refusal::Revoked => {
+            Refusal::unauthorized(Realm::AgentExecutor).because("a token that was revoked")
+        }
+        event::Refusal::NotSubscribed | event::Refusal::Claim(_) => {
+            Refusal::forbidden_because(text)
+        }
         event::Refusal::Recovering | event::Refusal::TooManyUpdates => Refusal::unavailable(text),
     }
 }

@@ -1,18 +1,19 @@
 //! What the operator decided about who proves what: the agent to its master, executors to the
 //! agent.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use authn::sasl::Authenticatee;
-use authn::secret::Secret;
+use authn::jwt::Key;
+use authn::sasl::offer::Authenticatees;
 
 /// How the agent proves to its master who it is (`authentication.md` §9).
 #[derive(Clone, Debug)]
 pub struct MasterAuthentication {
-    /// What it can prove itself with, the strongest first. Without any it registers without
-    /// authenticating, and then obeys whom its certificates and the posture let it obey.
-    pub mechanisms: Vec<Arc<dyn Authenticatee>>,
+    /// What it can prove itself with, the strongest first. `None` if it was given no credential:
+    /// it then registers without authenticating, and obeys whom its certificates and the posture
+    /// let it obey. With an empty list every attempt is refused at once, as with a credential
+    /// without a secret.
+    pub mechanisms: Option<Authenticatees>,
     /// `--authentication_timeout_min`: no attempt is given up before.
     pub timeout_min: Duration,
     /// `--authentication_timeout_max`: none takes longer.
@@ -27,7 +28,7 @@ pub struct MasterAuthentication {
 impl Default for MasterAuthentication {
     fn default() -> Self {
         Self {
-            mechanisms: Vec::new(),
+            mechanisms: None,
             timeout_min: Duration::from_secs(5),
             timeout_max: Duration::from_secs(60),
             backoff_factor: Duration::from_secs(1),
@@ -39,9 +40,9 @@ impl Default for MasterAuthentication {
 /// How executors prove to the agent who they are (`authentication.md` §18).
 #[derive(Clone, Debug)]
 pub struct ExecutorTokens {
-    /// `--jwt_secret_key`: all bytes of the file, as they are. With it tokens are JWTs, and
-    /// executors of frameworks get theirs in the environment, as in the original.
-    pub jwt_key: Option<Secret>,
+    /// `--jwt_secret_key`. With it tokens are JWTs, and executors of frameworks get theirs in the
+    /// environment, as in the original.
+    pub jwt_key: Option<Key>,
     /// `--authenticate_http_executors`: no executor is heard over HTTP without a token.
     pub required: bool,
     /// `--executor_token_lifetime`: how long a token of our own executor is good for; it gets

@@ -1,14 +1,16 @@
 //! The one task that owns the engine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use endpoints::stream::Ended;
+use libprocess::upid::Upid;
 use model::identity::Kind;
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::messenger::{Exited, Link, Messenger};
 use transport::tls::Expected;
 
+use super::authenticatee::Authenticatee;
 use super::containers::Containers;
 use super::detector::Detector;
 use super::inbox::Input;
@@ -34,6 +36,7 @@ pub(super) struct Parts {
     pub(super) containerizer: Arc<dyn Containerizer>,
     pub(super) detector: Detector,
     pub(super) messenger: Messenger,
+    pub(super) authenticatee: Authenticatee,
     pub(super) clock: Clock,
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) exited: mpsc::Receiver<Exited>,
@@ -51,6 +54,8 @@ pub(super) struct Driver {
     durable: Option<Token>,
     /// The connection to the master, once there was one.
     link: Option<Link>,
+    /// The executors that there are links to.
+    executors: HashSet<Upid>,
 }
 
 impl Driver {
@@ -59,7 +64,15 @@ impl Driver {
             Containers::new(Arc::clone(&parts.containerizer), parts.agent.inbox.clone());
         let mut sandboxes = Sandboxes::default();
         sandboxes.attach_all(&parts.agent.files, parts.engine.state());
-        Self { parts, containers, sandboxes, pending: HashMap::new(), durable: None, link: None }
+        Self {
+            parts,
+            containers,
+            sandboxes,
+            pending: HashMap::new(),
+            durable: None,
+            link: None,
+            executors: HashSet::new(),
+        }
     }
 
     /// Runs until told to stop, done, or unable to go on. `first` is what the engine wants done
@@ -120,12 +133,18 @@ impl Driver {
     }
 
     fn exited(&mut self, exited: Exited, effects: &mut Vec<Effect>) {
-        // The end of a connection that was replaced meanwhile does not end the new one.
-        if self.link.is_some_and(|link| exited.link < link) {
-            return;
-        }
         for pid in exited.upids {
+            if self.executors.remove(&pid) {
+                tracing::info!(%pid, reason = exited.reason, "a link to an executor ended");
+                effects.extend(self.handle(Event::ExecutorExited(pid)));
+                continue;
+            }
+            // The end of a connection that was replaced meanwhile does not end the new one.
+            if self.link.is_some_and(|link| exited.link < link) {
+                continue;
+            }
             tracing::info!(%pid, reason = exited.reason, "a link ended");
+            self.parts.authenticatee.link_broke(&pid, &exited.reason);
             effects.extend(self.handle(Event::MasterExited(pid)));
         }
     }
@@ -185,6 +204,8 @@ impl Driver {
                 Some(sender) => drop(sender.send(answer)),
                 None => tracing::error!(?request, "an answer to no request"),
             },
+            Effect::Authenticate(master) => self.parts.authenticatee.begin(master),
+            Effect::StopAuthenticating => self.parts.authenticatee.stop(),
             Effect::Close(connection) => self.parts.agent.streams.close(connection),
             Effect::Destroy(container) => self.containers.destroy(container),
             Effect::Exit(exit) => return Ok(Some(exit)),
@@ -197,6 +218,10 @@ impl Driver {
             Effect::Link(master) => {
                 let link = self.parts.messenger.relink(&master, Expected::Kind(Kind::Master));
                 self.link = Some(link);
+            }
+            Effect::LinkExecutor(pid) => {
+                self.parts.messenger.link(&pid, Expected::Kind(Kind::Executor));
+                self.executors.insert(pid);
             }
             Effect::Log(severity, text) => match severity {
                 Severity::Info => tracing::info!("{text}"),
@@ -222,6 +247,14 @@ impl Driver {
                 if let Err(error) = self.parts.messenger.send(ACTOR, &to, expected, name, &body) {
                     // The link's end follows, and the engine acts on that.
                     tracing::warn!(%error, %to, name, "a message was not sent");
+                }
+            }
+            Effect::SendExecutor { to, message, after } => {
+                self.check(after)?;
+                let (name, body) = (message.name(), message.encode());
+                let expected = Expected::Kind(Kind::Executor);
+                if let Err(error) = self.parts.messenger.send(ACTOR, &to, expected, name, &body) {
+                    tracing::warn!(%error, %to, name, "a message to an executor was not sent");
                 }
             }
             Effect::Tell { connection, event, after } => {

@@ -21,6 +21,8 @@ pub struct Outside {
     pub cut_off_executors: u64,
     /// Calls of the executor API without a token that counts.
     pub refused_tokens: u64,
+    /// Calls and messages of executors that came from no process of the executor's container.
+    pub strangers: u64,
 }
 
 /// All metrics of the agent.
@@ -81,9 +83,12 @@ pub fn metrics(snapshot: &Snapshot, outside: &Outside) -> BTreeMap<String, f64> 
         ("slave/valid_status_updates", counters.valid_status_updates),
         // Names of ours, which the original does not have.
         ("alcazar/messages_dropped", counters.dropped_messages),
+        ("alcazar/executor_tokens_expired", counters.executor_tokens_expired),
+        ("alcazar/executor_tokens_renewed", counters.executor_tokens_renewed),
         ("alcazar/messages_undecodable", outside.undecodable_messages),
         ("alcazar/subscribers_cut_off", outside.cut_off_executors),
         ("alcazar/executor_tokens_refused", outside.refused_tokens),
+        ("alcazar/executors_not_in_their_container", outside.strangers),
     ] {
         #[expect(clippy::cast_precision_loss, reason = "counters may be off by one at 2^53")]
         put(name, value as f64);

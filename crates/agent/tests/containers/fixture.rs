@@ -87,6 +87,7 @@ impl Place {
             environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             run_as: RunAs::Agent,
             sandbox: self.sandbox(container),
+            environment_token: None,
             secrets: None,
             pid_checkpoint: Some(self.checkpoint(container)),
         }
@@ -114,7 +115,8 @@ pub(crate) fn id(container: &str) -> ContainerId {
 
 pub(crate) fn secrets() -> ExecutorSecrets {
     ExecutorSecrets {
-        token: ExecutorToken::new([0xab; 32]),
+        token: ExecutorToken::new("ab".repeat(32)),
+        lifetime: std::time::Duration::from_secs(3600),
         trust: ServerTrust {
             recognize: Recognize::Identity {
                 roots: b"certificates".to_vec(),

@@ -97,7 +97,7 @@ pub(crate) fn the_material_is_on_standard_input_and_nowhere_else() {
         for termination in [first.unwrap(), second.unwrap()] {
             assert_eq!(exit(&termination), Some(Exit::Code(0)));
         }
-        let token = secrets().token.to_bearer();
+        let token = secrets().token.expose().to_owned();
         let material = std::fs::read(place.sandbox("c").join("material")).unwrap();
         let material = Material::decode(&material).unwrap();
         assert_eq!(material.token.expose(), token);

@@ -69,7 +69,10 @@ impl Executor {
                     suites: Suites::Modern,
                     groups: None,
                 };
-                Input::Bytes(Material { token, trust }.encode())
+                Input::Bytes(
+                    Material { token, lifetime: std::time::Duration::from_secs(3600), trust }
+                        .encode(),
+                )
             }
         };
         let output = |name: &str| {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use launch::material::{self, BearerToken, Material};
+use launch::material::{self, Material};
 use launch::{Input, Program, Start, User};
 use tokio::net::unix::pipe::Receiver;
 
@@ -22,6 +22,8 @@ use crate::containerizer::{LaunchError, LaunchRequest, Launched, Termination, un
 
 /// The command of this program under which it is the command executor.
 const EXECUTOR_COMMAND: &str = "executor";
+/// Where executors of frameworks look for their token.
+const TOKEN_VARIABLE: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
 
 impl Shared {
     pub(super) async fn launch(
@@ -104,12 +106,16 @@ impl Shared {
         };
         let mut environment: BTreeMap<OsString, OsString> =
             request.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        if let Some(token) = &request.environment_token {
+            environment.insert(TOKEN_VARIABLE.into(), token.expose().into());
+        }
         let input = match &request.secrets {
             None => Input::Null,
             Some(secrets) => {
                 environment.insert(material::VARIABLE.into(), material::STDIN.into());
                 let material = Material {
-                    token: BearerToken::new(secrets.token.to_bearer()),
+                    token: secrets.token.clone(),
+                    lifetime: secrets.lifetime,
                     trust: secrets.trust.clone(),
                 };
                 Input::Bytes(material.encode())

@@ -12,10 +12,11 @@ use super::fixture::*;
 use crate::checkpoint::Store;
 use crate::containerizer::Termination;
 use crate::engine::Engine;
-use crate::engine::event::{Answer, Caller, ConnectionId, Effect, Event, RequestId};
+use crate::engine::event::{Answer, ConnectionId, Effect, Event, RequestId, TokenDigest};
 use crate::engine::rules::Rules;
 use crate::engine::stream::UpdateId;
 use crate::engine::task::{is_terminal, state_of};
+use crate::engine::tokens::digest;
 use crate::message::{AgentMessage, MasterMessage};
 use model::id::ContainerId;
 use model::time::{Instant, Now, Timestamp};
@@ -39,6 +40,8 @@ struct Executor {
     /// Updates that it was told are safe.
     safe: Vec<u8>,
     told_to_end: bool,
+    /// What is kept of the token that it uses.
+    token: Option<TokenDigest>,
 }
 
 struct Run {
@@ -173,10 +176,13 @@ impl World {
                 std::fs::create_dir_all(pid_checkpoint.parent().unwrap()).unwrap();
                 std::fs::write(&pid_checkpoint, "4711").unwrap();
                 let container = request.container_id.clone();
+                let token = &request.secrets.as_ref().unwrap().token;
+                let executor =
+                    Executor { token: Some(digest(token.expose())), ..Executor::default() };
                 self.run = Some(Run {
                     container: container.clone(),
                     pid_checkpoint,
-                    executor: Executor::default(),
+                    executor,
                     watched: false,
                     ended: false,
                 });
@@ -209,8 +215,12 @@ impl World {
                 let executor = self.run.as_mut().map(|run| &mut run.executor);
                 if let Some(executor) = executor.filter(|e| e.asked == Some(request)) {
                     executor.asked = None;
-                    if let Answer::Subscribed(connection) = answer {
-                        executor.connection = Some(connection);
+                    match answer {
+                        Answer::Subscribed(connection) => executor.connection = Some(connection),
+                        // A restarted agent does not know how old the token is.
+                        Answer::Renewed(token) => executor.token = Some(digest(token.expose())),
+                        Answer::Accepted => {}
+                        Answer::Refused(refusal) => panic!("refused: {refusal:?}"),
                     }
                 }
             }
@@ -227,6 +237,10 @@ impl World {
                 }
             }
             Effect::Link(_) | Effect::Log(..) => {}
+            other @ (Effect::Authenticate(_)
+            | Effect::LinkExecutor(_)
+            | Effect::SendExecutor { .. }
+            | Effect::StopAuthenticating) => panic!("nobody asked for {other:?}"),
             Effect::Exit(exit) => panic!("the agent gave up: {exit}"),
         }
     }
@@ -295,7 +309,8 @@ impl World {
     fn executor_acts(&mut self) -> bool {
         let can_answer = self.engine.state().executors_known;
         let Some(run) = self.run.as_mut().filter(|run| !run.ended) else { return false };
-        let container = Container { id: run.container.clone(), executor: "t".into() };
+        let token = run.executor.token;
+        let container = Container { id: run.container.clone(), executor: "t".into(), token };
         let executor = &mut run.executor;
         assert!(run.pid_checkpoint.exists());
         if executor.asked.is_some() {
@@ -333,7 +348,7 @@ impl World {
         self.requests += 1;
         let request = RequestId(self.requests);
         executor.asked = Some(request);
-        let caller = Caller::Container(container.id);
+        let caller = container.caller();
         self.events.push_back(Event::ExecutorCall { request, caller, call: Box::new(call) });
         true
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::fixture::*;
-use crate::engine::event::{Answer, Caller, Effect, Event, Refusal};
+use crate::engine::event::{Answer, Caller, Effect, Event, Refusal, TokenDigest};
 use crate::engine::recovered::Recovered;
 use crate::message::{AgentMessage, MasterMessage};
 use wire::internal as i;
@@ -47,7 +47,7 @@ fn no_executor_speaks_for_another() {
         theirs.message_call(b"x"),
     ] {
         let answer = agent.call(mine.caller(), call);
-        assert_eq!(refusal(&answer), &Refusal::Forbidden);
+        assert_eq!(refusal(&answer), &Refusal::Claim("eid"));
         assert_eq!(agent.deeds().len(), 1, "nothing but the answer");
     }
     // My token, my name, their task.
@@ -60,6 +60,9 @@ fn no_executor_speaks_for_another() {
     let stranger = Caller::Container("elsewhere".parse().unwrap());
     let answer = agent.call(stranger, theirs.subscribe_call(Subscribe::default()));
     assert_eq!(refusal(&answer), &Refusal::Forbidden);
+    let forged = Caller::Token(TokenDigest([9; 32]));
+    let answer = agent.call(forged, theirs.subscribe_call(Subscribe::default()));
+    assert_eq!(refusal(&answer), &Refusal::Revoked);
     assert!(agent.updates().is_empty());
 }
 
@@ -79,15 +82,18 @@ fn where_nobody_proves_anything_the_named_executor_is_found_or_not() {
     let answer = agent.call(Caller::Unproven, other_executor);
     assert_eq!(refusal(&answer).to_string(), "Executor cannot be found");
     let early = container.update_call(status("t", TaskState::TaskRunning, 1));
-    let answer = agent.call(Caller::Unproven, early);
+    let answer = agent.call(container.without_token(), early);
     assert_eq!(refusal(&answer).to_string(), "Executor is not subscribed");
-    assert!(matches!(agent.call(Caller::Unproven, call), Answer::Subscribed(_)));
+    // To state the right names is not enough.
+    let answer = agent.call(Caller::Unproven, call.clone());
+    assert_eq!(refusal(&answer), &Refusal::Forbidden);
+    assert!(matches!(agent.call(container.without_token(), call), Answer::Subscribed(_)));
 }
 
 #[test]
 fn before_containers_are_recovered_executors_are_told_to_come_back() {
     let mut agent = Agent::fresh(rules());
-    let container = Container { id: "c".parse().unwrap(), executor: "e".into() };
+    let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
     let answer = agent.call(container.caller(), container.subscribe_call(Subscribe::default()));
     assert_eq!(refusal(&answer), &Refusal::Recovering);
 }
@@ -249,7 +255,9 @@ fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_n
                 completed: false,
                 pid: Some(17),
                 http: true,
-                token: None,
+                libprocess: None,
+                token: (id == "back").then_some(TokenDigest([1; 32])),
+                next_token: None,
                 tasks: vec![RecoveredTask {
                     id: format!("t-{id}").parse().unwrap(),
                     task: crate::engine::task::from_info(
@@ -277,7 +285,11 @@ fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_n
     assert_eq!(known.len(), 2);
     assert_eq!(known[0].pid, Some(17));
     agent.handle(Event::ContainersRecovered);
-    let back = Container { id: "c-back".parse().unwrap(), executor: "back".into() };
+    let back = Container {
+        id: "c-back".parse().unwrap(),
+        executor: "back".into(),
+        token: Some(TokenDigest([1; 32])),
+    };
     // It never got the task that was launched while the agent went down.
     agent.subscribes(&back, Subscribe::default());
     agent.wait(2 * SECOND);
@@ -302,7 +314,10 @@ fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_n
         agent.news(),
         "TASK_DROPPED REASON_AGENT_RESTARTED Task launched during agent restart"
     );
-    agent.ended(&Container { id: "c-gone".parse().unwrap(), executor: "gone".into() }, 9);
+    agent.ended(
+        &Container { id: "c-gone".parse().unwrap(), executor: "gone".into(), token: None },
+        9,
+    );
     assert_eq!(
         agent.news(),
         "TASK_GONE REASON_EXECUTOR_REREGISTRATION_TIMEOUT Executor did not reregister within 2secs"
@@ -319,7 +334,9 @@ fn an_agent_that_is_to_clean_up_ends_what_was_left_and_then_itself() {
         completed: false,
         pid: Some(17),
         http: true,
-        token: None,
+        libprocess: None,
+        token: Some(TokenDigest([1; 32])),
+        next_token: None,
         tasks: Vec::new(),
     };
     let found = Recovered {
@@ -342,7 +359,11 @@ fn an_agent_that_is_to_clean_up_ends_what_was_left_and_then_itself() {
     rules.recover = crate::engine::rules::Recover::Cleanup;
     let mut agent = Agent::recovered(rules, found);
     agent.handle(Event::ContainersRecovered);
-    let container = Container { id: "c".parse().unwrap(), executor: "e".into() };
+    let container = Container {
+        id: "c".parse().unwrap(),
+        executor: "e".into(),
+        token: Some(TokenDigest([1; 32])),
+    };
     agent.subscribes(&container, Subscribe::default());
     assert_eq!(agent.events(), ["SHUTDOWN"]);
     agent.wait(5 * SECOND);

@@ -13,9 +13,12 @@ use wire::v1::{self, TaskState, executor};
 
 use crate::containerizer::{LaunchRequest, Termination};
 use crate::engine::Engine;
-use crate::engine::event::{Answer, Caller, ConnectionId, Effect, Event, Record, RequestId};
+use crate::engine::event::{
+    Answer, Caller, ConnectionId, Effect, Event, Record, RequestId, TokenDigest,
+};
 use crate::engine::recovered::Recovered;
-use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules};
+use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules, TokenRules};
+use crate::engine::tokens::digest;
 use crate::engine::users::TaskUserPolicy;
 use crate::message::{AgentMessage, MasterMessage};
 
@@ -56,6 +59,8 @@ pub(crate) fn rules() -> Rules {
             roots: b"PEM".to_vec(),
             identity: "spiffe://test/agent/a".parse().unwrap(),
         })),
+        tokens: TokenRules { issuer: None, lifetime: Duration::from_secs(3600) },
+        authenticates: false,
         reconfiguration: Reconfiguration::Equal,
         recover: Recover::Reconnect,
         max_completed_frameworks: 50,
@@ -254,8 +259,10 @@ impl Agent {
     /// Says that the launch asked for last succeeded.
     pub(super) fn started(&mut self, executor: &str) -> Container {
         let id = self.launch().container_id.clone();
+        let secrets = self.launch().secrets.as_ref();
+        let token = secrets.map(|secrets| digest(secrets.token.expose()));
         self.handle(Event::Launched { container: id.clone(), pid: 4711 });
-        Container { id, executor: executor.to_owned() }
+        Container { id, executor: executor.to_owned(), token }
     }
 
     /// Makes a call and returns its answer.
@@ -392,10 +399,21 @@ impl Agent {
 pub(super) struct Container {
     pub(super) id: model::id::ContainerId,
     pub(super) executor: String,
+    /// What is kept of its token, if it got one.
+    pub(super) token: Option<TokenDigest>,
 }
 
 impl Container {
+    /// The executor, as it proves itself.
     pub(super) fn caller(&self) -> Caller {
+        match self.token {
+            Some(token) => Caller::Token(token),
+            None => self.without_token(),
+        }
+    }
+
+    /// A process of the container that shows no token.
+    pub(super) fn without_token(&self) -> Caller {
         Caller::Container(self.id.clone())
     }
 

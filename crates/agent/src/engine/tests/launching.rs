@@ -73,7 +73,7 @@ fn a_command_task_gets_an_executor_of_its_own_on_record_before_it_is_launched() 
 fn the_token_is_in_no_record_no_variable_and_no_log_line() {
     let mut agent = Agent::running();
     agent.runs(command_task("t"), true);
-    let bearer = agent.launch().secrets.as_ref().unwrap().token.to_bearer();
+    let bearer = agent.launch().secrets.as_ref().unwrap().token.expose().to_owned();
     assert_eq!(bearer.len(), 64);
     assert!(!format!("{:?}", agent.effects).contains(&bearer));
     assert!(!format!("{:?}", agent.launch().environment).contains(&bearer));

@@ -9,7 +9,8 @@ use rand::{Rng as _, SeedableRng as _};
 use super::fixture::*;
 use crate::containerizer::Termination;
 use crate::engine::event::{Caller, ConnectionId, Effect, Event, RequestId, Token};
-use crate::message::{AgentMessage, MasterMessage};
+use crate::engine::rules::Rules;
+use crate::message::{AgentMessage, ExecutorMessage, MasterMessage};
 use wire::internal as i;
 use wire::v1::executor::call::{Subscribe, Type};
 use wire::v1::{self, TaskState, executor};
@@ -30,7 +31,12 @@ struct Chaos {
 impl Chaos {
     fn new(seed: u64) -> Self {
         Self {
-            agent: if seed.is_multiple_of(4) { Agent::fresh(rules()) } else { Agent::running() },
+            agent: match seed % 4 {
+                0 => Agent::fresh(rules()),
+                // Executors may come without tokens, and speak the v0 protocol.
+                1 => Agent::running_with(Rules { executor_trust: None, ..rules() }),
+                _ => Agent::running(),
+            },
             rng: StdRng::seed_from_u64(seed),
             requests: 1000,
             connections: vec![ConnectionId(7)],
@@ -137,18 +143,28 @@ impl Chaos {
         let containers = self.containers.clone();
         let caller = match self.below(8) {
             0 => Caller::Unproven,
-            _ => Caller::Container(self.one(&containers)),
+            1 => Caller::Container(self.one(&containers)),
+            _ => {
+                let container = self.one(&containers);
+                self.caller(&container)
+            }
+        };
+        let tokens = &self.agent.engine.state().tokens;
+        let container = match &caller {
+            Caller::Container(container) => Some(container.clone()),
+            Caller::Token(token) => tokens.get(token).cloned(),
+            Caller::Claims(_) | Caller::Unproven => None,
         };
         // As a rule the caller says who it is.
-        let own = match &caller {
-            Caller::Container(container) => {
+        let own = match &container {
+            Some(container) => {
                 self.agent.engine.state().frameworks.values().find_map(|framework| {
                     let mut all = framework.executors.values();
                     let executor = all.find(|e| e.container == *container)?;
                     Some((framework.id.to_string(), executor.id.to_string()))
                 })
             }
-            Caller::Unproven => None,
+            None => None,
         };
         let (framework, executor) = match own {
             Some(own) if self.below(10) != 0 => own,
@@ -173,7 +189,7 @@ impl Chaos {
 
     fn event(&mut self) -> Event {
         let container = self.one(&self.containers.clone());
-        match self.below(20) {
+        match self.below(22) {
             0 => Event::ContainersRecovered,
             1 => Event::MasterDetected(Some(MASTER.parse().unwrap())),
             2 if self.below(4) == 0 => Event::MasterExited(MASTER.parse().unwrap()),
@@ -193,6 +209,7 @@ impl Chaos {
                 Event::ExecutorCall { request, caller, call: Box::new(call) }
             }
             18 if self.below(400) == 0 => Event::ShutdownRequested,
+            18 | 19 => self.executor_message(),
             _ => Event::TimePassed,
         }
     }
@@ -225,6 +242,69 @@ impl Chaos {
         }
     }
 
+    /// How an executor proves itself: by one of its tokens, if it has any.
+    fn caller(&mut self, container: &model::id::ContainerId) -> Caller {
+        let tokens = &self.agent.engine.state().tokens;
+        let own = tokens.iter().filter(|(_, of)| *of == container);
+        let own: Vec<_> = own.map(|(token, _)| *token).collect();
+        match own[..] {
+            [] => Caller::Container(container.clone()),
+            _ => Caller::Token(self.one(&own)),
+        }
+    }
+
+    /// What an executor of the v0 protocol might say.
+    fn executor_message(&mut self) -> Event {
+        let containers = self.containers.clone();
+        let container = self.one(&containers);
+        let place = self.agent.engine.state().frameworks.values().find_map(|framework| {
+            let executor = framework.executors.values().find(|e| e.container == container)?;
+            Some((framework.id.to_string(), executor.id.to_string()))
+        });
+        let (framework, executor) = match place {
+            Some(place) if self.below(10) != 0 => place,
+            _ => (self.framework().value, self.name()),
+        };
+        let framework_id = v1::FrameworkId { value: framework };
+        let executor_id = v1::ExecutorId { value: executor };
+        let mut status = status(&self.name(), self.state(), 1);
+        status.uuid = Some(self.uuid());
+        let update = i::StatusUpdate {
+            framework_id: framework_id.clone(),
+            executor_id: Some(executor_id.clone()),
+            slave_id: None,
+            timestamp: 0.0,
+            uuid: status.uuid.clone(),
+            status,
+            latest_state: None,
+        };
+        let message = match self.below(6) {
+            0 => ExecutorMessage::Register(Box::new(i::RegisterExecutorMessage {
+                framework_id,
+                executor_id,
+            })),
+            1 => ExecutorMessage::Reregister(Box::new(i::ReregisterExecutorMessage {
+                executor_id,
+                framework_id,
+                tasks: Vec::new(),
+                updates: vec![update],
+            })),
+            2 => ExecutorMessage::ExecutorToFramework(Box::new(i::ExecutorToFrameworkMessage {
+                slave_id: v1::AgentId { value: AGENT_ID.into() },
+                framework_id,
+                executor_id,
+                data: bytes::Bytes::new(),
+            })),
+            _ => ExecutorMessage::StatusUpdate(Box::new(i::StatusUpdateMessage {
+                update,
+                pid: None,
+            })),
+        };
+        let pid = ["executor(1)@127.0.0.2:4000", "executor(1)@127.0.0.2:4001"];
+        let from = sender(self.one(&pid), None);
+        Event::ExecutorMessage { from, container, message }
+    }
+
     /// A call of an executor that works.
     fn own_call(
         &mut self,
@@ -240,7 +320,7 @@ impl Chaos {
             subscribe: Some(Subscribe::default()),
             ..Default::default()
         };
-        let caller = Caller::Container(container.clone());
+        let caller = self.caller(container);
         Event::ExecutorCall { request: RequestId(self.requests), caller, call: Box::new(call) }
     }
 

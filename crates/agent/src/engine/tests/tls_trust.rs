@@ -35,18 +35,20 @@ fn tls_without_identities_asks_our_own_executors_for_their_token() {
         let secrets = agent.launch().secrets.clone().unwrap();
         assert_eq!(secrets.trust, trust(recognize));
         let container = agent.started("t");
-        assert!(!is_heard(&mut agent, Caller::Unproven, &container));
+        assert!(!is_heard(&mut agent, container.without_token(), &container));
         assert!(is_heard(&mut agent, container.caller(), &container));
     }
 }
 
 #[test]
-fn tls_without_identities_hears_a_frameworks_own_executor_by_the_ids_it_states() {
+fn tls_without_identities_hears_a_frameworks_own_executor_by_its_connection() {
     for recognize in without_identities() {
         let mut agent = Agent::running_with(ruled_by(Some(recognize)));
         agent.runs(executor_task("t", "e"), true);
         let container = agent.started("e");
-        assert!(is_heard(&mut agent, Caller::Unproven, &container));
+        // The ids that it states are not enough.
+        assert!(!is_heard(&mut agent, Caller::Unproven, &container));
+        assert!(is_heard(&mut agent, container.without_token(), &container));
     }
 }
 
@@ -58,11 +60,11 @@ fn before_tls_our_own_executors_get_a_token_and_others_get_nothing() {
     agent.runs(executor_task("t", "e"), true);
     assert_eq!(agent.launch().secrets, None);
     let theirs = agent.started("e");
-    assert!(is_heard(&mut agent, Caller::Unproven, &theirs));
+    assert!(is_heard(&mut agent, theirs.without_token(), &theirs));
     agent.runs(command_task("ours"), true);
     assert!(agent.launch().secrets.is_some());
     let ours = agent.started("ours");
-    assert!(!is_heard(&mut agent, Caller::Unproven, &ours));
+    assert!(!is_heard(&mut agent, ours.without_token(), &ours));
     assert!(is_heard(&mut agent, ours.caller(), &ours));
 }
 
@@ -94,7 +96,9 @@ fn recovering(now: Option<Recognize>, token: Option<TokenDigest>) -> (Agent, Con
             completed: false,
             pid: Some(17),
             http: true,
+            libprocess: None,
             token,
+            next_token: None,
             tasks: Vec::new(),
         },
     };
@@ -110,7 +114,7 @@ fn recovering(now: Option<Recognize>, token: Option<TokenDigest>) -> (Agent, Con
     };
     let mut agent = Agent::recovered(ruled_by(now), found);
     agent.handle(Event::ContainersRecovered);
-    (agent, Container { id: "c".parse().unwrap(), executor: "t".into() })
+    (agent, Container { id: "c".parse().unwrap(), executor: "t".into(), token })
 }
 
 /// Plaintext to TLS and back: an executor proves what it got when it was started.
@@ -119,13 +123,14 @@ fn tls_comes_and_goes_and_executors_are_known_by_what_they_got() {
     let [unverified, chain] = without_identities();
     for now in [None, Some(unverified), Some(chain)] {
         let (mut agent, container) = recovering(now.clone(), None);
-        assert!(is_heard(&mut agent, Caller::Unproven, &container), "{now:?}");
+        assert!(is_heard(&mut agent, container.without_token(), &container), "{now:?}");
         let (mut agent, container) = recovering(now.clone(), Some(TokenDigest([7; 32])));
-        assert!(!is_heard(&mut agent, Caller::Unproven, &container), "{now:?}");
+        assert!(!is_heard(&mut agent, container.without_token(), &container), "{now:?}");
         assert!(is_heard(&mut agent, container.caller(), &container), "{now:?}");
     }
     // Where identities are proved nobody is heard who proves nothing.
     let identities = rules().executor_trust.unwrap().recognize;
     let (mut agent, container) = recovering(Some(identities), None);
+    assert!(!is_heard(&mut agent, container.without_token(), &container));
     assert!(!is_heard(&mut agent, Caller::Unproven, &container));
 }

@@ -30,6 +30,7 @@ use crate::containerizer::{
 use crate::engine::Engine;
 use crate::engine::event::{ConnectionId, Effect, Event};
 use crate::http::{Agent, Counted, table};
+use crate::runtime::holder::Holders;
 use crate::runtime::{Inbox, Input, Streams};
 use crate::views::{Program, Snapshot};
 
@@ -63,6 +64,9 @@ impl Containerizer for Told {
     }
     fn status(&self, _: &ContainerId) -> BoxFuture<'_, Option<v1::ContainerStatus>> {
         Box::pin(std::future::ready(self.status.clone()))
+    }
+    fn holds_socket(&self, _: &ContainerId, _: u64) -> BoxFuture<'_, bool> {
+        unreachable!("there are no sockets here")
     }
     fn usage(&self, _: &ContainerId) -> BoxFuture<'_, Option<v1::ResourceStatistics>> {
         Box::pin(std::future::ready(self.usages.lock().unwrap().pop()))
@@ -104,6 +108,8 @@ pub(super) fn agent(
         inbox,
         streams: Streams::default(),
         containerizer: Arc::new(containerizer),
+        holders: Holders::of_everything(),
+        tokens_required: false,
         posture,
         counted: Counted::default(),
         tls: Tls::new(Security::DangerPlaintext, Vec::new()),
