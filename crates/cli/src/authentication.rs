@@ -4,7 +4,6 @@
 mod agent;
 mod files;
 mod master;
-mod renewed;
 mod watched;
 
 use std::path::Path;

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use authn::live::Live;
 use authn::sasl::attempt::{Attempt, Ended, Output};
 use authn::sasl::message::Message;
 use authn::sasl::offer::Authenticatees;
@@ -193,7 +194,7 @@ impl Drop for Authenticatee {
 struct Run {
     parts: Parts,
     attempts: Arc<std::sync::atomic::AtomicU64>,
-    authenticatees: Authenticatees,
+    authenticatees: Arc<Live<Authenticatees>>,
     master: Upid,
 }
 
@@ -341,7 +342,7 @@ impl Run {
         let actor = format!("{ACTORS}{count})");
         let letters = self.parts.mailbox.open(actor.clone(), self.master.clone());
         let attempt = Attempt::new(
-            self.authenticatees.clone(),
+            (*self.authenticatees.current()).clone(),
             Channel {
                 encrypted: channel.encrypted,
                 binding: channel.channel_binding,

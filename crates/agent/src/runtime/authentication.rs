@@ -1,9 +1,11 @@
 //! What the operator decided about who proves what: the agent to its master, executors to the
 //! agent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use authn::jwt::Key;
+use authn::live::Live;
 use authn::sasl::offer::Authenticatees;
 
 /// How the agent proves to its master who it is (`authentication.md` §9).
@@ -12,8 +14,8 @@ pub struct MasterAuthentication {
     /// What it can prove itself with, the strongest first. `None` if it was given no credential:
     /// it then registers without authenticating, and obeys whom its certificates and the posture
     /// let it obey. With an empty list every attempt is refused at once, as with a credential
-    /// without a secret.
-    pub mechanisms: Option<Authenticatees>,
+    /// without a secret. What replaces it counts from the next attempt on.
+    pub mechanisms: Option<Arc<Live<Authenticatees>>>,
     /// `--authentication_timeout_min`: no attempt is given up before.
     pub timeout_min: Duration,
     /// `--authentication_timeout_max`: none takes longer.

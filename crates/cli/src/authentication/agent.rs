@@ -11,7 +11,6 @@ use endpoints::authentication::{AgentFlags, Authentication, Known, Realms};
 use settings::{AgentSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
-use super::renewed::Renewed;
 use super::{
     WatchedFile, WatchedFiles, accounts, has_identities, is_plaintext, mechanism_names, names,
     read, rules,
@@ -94,7 +93,7 @@ pub(crate) fn of_agent(
             danger_same_address_sessions: told.sasl.danger_same_address_sessions,
         },
         executor_tokens: ExecutorTokens {
-            jwt_key,
+            jwt_key: jwt_key.map(Key::of_file),
             required: told.http_executors,
             lifetime: told.executor_token_lifetime,
         },
@@ -111,12 +110,11 @@ fn to_master(
     security: &Security,
     files: &mut Vec<WatchedFile>,
     notices: &mut Vec<String>,
-) -> anyhow::Result<Vec<Arc<dyn authn::sasl::Authenticatee>>> {
+) -> anyhow::Result<Option<Arc<Live<Authenticatees>>>> {
     let told = &settings.authentication;
     let external = told.sasl.mechanisms.contains(&SaslMechanism::External);
     let mechanisms = mechanism_names(&told.sasl.mechanisms);
     let client = {
-        let mechanisms = mechanisms.clone();
         let danger_plaintext_secrets = told.sasl.danger_plaintext_secrets;
         let certificate = external && !is_plaintext(security);
         move |entry: Option<&Entry>| ClientSettings {
@@ -128,7 +126,8 @@ fn to_master(
     };
     let Some(path) = &told.credential else {
         // Only a certificate, if somebody said so.
-        return Ok(Authenticatees::from_settings(&client(None))?.iter().cloned().collect());
+        let all = Authenticatees::from_settings(&client(None))?;
+        return Ok((!all.is_empty()).then(|| Arc::new(Live::new(all))));
     };
     let parse = move |path: &std::path::Path, text: &[u8]| {
         Entry::parse_single(text, rules(naming)).map_err(|error| {
@@ -165,5 +164,5 @@ fn to_master(
                 .to_owned(),
         );
     }
-    Ok(Renewed::each(&mechanisms, &all))
+    Ok(Some(all))
 }
