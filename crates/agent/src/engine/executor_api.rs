@@ -121,8 +121,10 @@ impl Engine {
                 if !says("cid", known.container.as_str()) {
                     return Err(Refusal::Claim("cid"));
                 }
-                // Who gets new tokens is known by these, and by no older one.
-                if known.generated && known.token.is_some() {
+                // Who gets new tokens is known by these, and by no older one; and nothing stands
+                // for a container that has ended.
+                let over = !self.containers.contains_key(&known.container);
+                if over || (known.generated && known.token.is_some()) {
                     return Err(Refusal::Revoked);
                 }
                 Ok(proven)
