@@ -10,6 +10,7 @@
 
 pub mod allowed;
 pub mod answer;
+pub mod channel;
 pub mod decode;
 pub mod head;
 pub mod message;

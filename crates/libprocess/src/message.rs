@@ -7,6 +7,7 @@ use http::header::USER_AGENT;
 use http::{HeaderName, Method};
 use percent_encoding::percent_decode_str;
 
+use crate::channel::{ALCAZAR_CHANNEL, ChannelClaim};
 use crate::head::{RequestHead, last};
 use crate::sender::ClaimedPid;
 use crate::upid::{Upid, UpidError, is_id};
@@ -40,6 +41,8 @@ pub struct MessageHead {
     pub keep_alive: bool,
     /// Whether the body is compressed with gzip.
     pub gzip: bool,
+    /// That the connection belongs to a session, if it says so.
+    pub channel: Option<ChannelClaim>,
 }
 
 /// Why a message has no addressee.
@@ -75,6 +78,9 @@ impl MessageHead {
             name: name.to_owned(),
             keep_alive: head.keep_alive(),
             gzip,
+            channel: last(&head.headers, ALCAZAR_CHANNEL)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| value.parse().ok()),
         })
     }
 }
@@ -135,6 +141,20 @@ pub fn encode_message(
         out.put_slice(MESSAGE_TAIL);
     }
     Ok(())
+}
+
+/// Puts a claim into the head of a message that [`encode_message`] has written.
+#[must_use]
+pub fn with_claim(message: &[u8], claim: &ChannelClaim) -> BytesMut {
+    // The request line is the first: nothing in it is a line end.
+    let line = message.iter().position(|b| *b == b'\n').map_or(0, |end| end + 1);
+    let (line, rest) = message.split_at(line);
+    let header = format!("Alcazar-Channel: {claim}\r\n");
+    let mut out = BytesMut::with_capacity(message.len() + header.len());
+    for part in [line, header.as_bytes(), rest] {
+        out.put_slice(part);
+    }
+    out
 }
 
 /// What follows the body of a message that has one.

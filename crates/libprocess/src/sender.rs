@@ -320,6 +320,7 @@ pub fn bind(
 /// Whether a connection from `from` comes from the machine that has the address `claimed`. All
 /// loopback addresses are this machine's, and which of them a connection comes from is the
 /// kernel's choice.
-fn is_same_host(from: IpAddr, claimed: IpAddr) -> bool {
+#[must_use]
+pub fn is_same_host(from: IpAddr, claimed: IpAddr) -> bool {
     from == claimed || (from.is_loopback() && claimed.is_loopback())
 }

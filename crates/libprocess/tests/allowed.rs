@@ -1,5 +1,7 @@
 //! The table of who may send what: complete, ordered, and what the original's components did.
 
+#![allow(clippy::unwrap_used, reason = "test code: a panic is a failed test")]
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 

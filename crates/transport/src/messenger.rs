@@ -185,7 +185,7 @@ struct Peer {
 #[derive(Debug)]
 enum Item {
     /// A message, as it stands on the wire.
-    Message { bytes: Bytes, expected: Expected, to: String, name: String },
+    Message { bytes: Bytes, expected: Expected, from: String, to: String, name: String },
     /// A link was made: is the other end who is expected?
     Linked { to: Upid, expected: Expected },
     /// A link was ended.
@@ -234,7 +234,8 @@ impl Messenger {
         let peer = self.inner.peer(&mut peers, to.address, &expected);
         let length = bytes.len();
         let waiting = peer.queued_bytes.fetch_add(length, Ordering::Relaxed) + length;
-        let item = Item::Message { bytes, expected, to: to.id.clone(), name: name.to_owned() };
+        let (from, name) = (from.to_owned(), name.to_owned());
+        let item = Item::Message { bytes, expected, from, to: to.id.clone(), name };
         let fits = waiting <= self.inner.parts.settings.queue_bytes || waiting == length;
         self.inner.pending.send_modify(|pending| *pending += 1);
         if fits && peer.queue.try_send(item).is_ok() {

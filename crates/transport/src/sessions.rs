@@ -4,15 +4,34 @@
 //! the connection that the client dialled, and every other connection has to prove that it belongs
 //! to the same peer. The program that ran the exchange tells [`Sessions::establish`]; the server
 //! and the messenger of the same program share the book.
+//!
+//! | the connection | is tied to the session by |
+//! |---|---|
+//! | on which the exchange took place | being that ([`Tie::Exchange`](libprocess::sender::Tie)) |
+//! | any other between our own components | a claim in the head of the session's first message there ([`libprocess::channel`]), which the messenger makes by itself |
+//! | any other of a stock peer | its address and certificate, for a limited time, if [`SameAddress`] says so |
+//!
+//! A proof lives and dies with its session and its connection.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use authn::sasl::SessionKey;
-use libprocess::sender::{ConnectionId, Finding, PeerFacts, Session, SessionId, SessionProof, Tie};
+use libprocess::channel::{Ingredients, TieKey};
+use libprocess::sender::{ConnectionId, PeerFacts, Session, SessionId};
 use libprocess::upid::Upid;
 use model::principal::Kinds;
+
+mod book;
+mod entry;
+mod ties;
+
+pub(crate) use entry::Certificates;
+pub(crate) use ties::{Introductions, Ties};
+
+use book::Book;
+use entry::Entry;
 
 /// A number for a connection, never given twice in this process.
 pub(crate) fn fresh_connection() -> ConnectionId {
@@ -40,12 +59,28 @@ pub struct Established {
     pub key: Option<SessionKey>,
 }
 
+impl Established {
+    /// The key that both ends make of the same things.
+    fn tie_key(&self) -> Option<TieKey> {
+        TieKey::derive(Ingredients {
+            mechanism: &self.mechanism,
+            client: match &self.peer {
+                Peer::Client(client) => client,
+                Peer::Server(_) => &self.ours,
+            },
+            key: self.key.as_ref().map(SessionKey::expose),
+            channel: self.channel.channel_secret.as_ref(),
+        })
+    }
+}
+
 /// Which senders a session is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// A client: this actor of it, and no other at the same address.
     Client(Upid),
-    /// A server: all its actors, known by its first one.
+    /// A server: all its actors, known by its first one, as far as they speak to our actor that
+    /// took part in the exchange.
     Server(Upid),
 }
 
@@ -57,13 +92,28 @@ impl Peer {
             Self::Client(upid) | Self::Server(upid) => upid,
         }
     }
+}
 
-    fn covers(&self, claimed: &Upid) -> bool {
-        match self {
-            Self::Client(upid) => upid == claimed,
-            Self::Server(upid) => upid.address == claimed.address,
-        }
-    }
+/// Whether the connections of stock peers, which can prove nothing by themselves, are tied to
+/// sessions by where they come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameAddress {
+    /// They are not.
+    #[default]
+    Refused,
+    /// They are, if they come from the address of the exchange's connection and show the same
+    /// certificate, while that connection lives and so long after its end. Not with mechanisms
+    /// that make a key: no stock peer has them. Whoever takes the address over within that time
+    /// takes the session over.
+    Danger {
+        /// The time after the end of the exchange's connection.
+        after: Duration,
+    },
+}
+
+impl SameAddress {
+    /// What is used where the rule is on.
+    pub const DANGER: Self = Self::Danger { after: Duration::from_secs(15 * 60) };
 }
 
 /// The book of sessions is full.
@@ -71,48 +121,66 @@ impl Peer {
 #[error("too many sessions are open")]
 pub struct TooManySessions;
 
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionCaps {
+    /// With actors at one IP address.
+    pub per_address: usize,
+    /// In all.
+    pub all: usize,
+}
+
+impl Default for SessionCaps {
+    fn default() -> Self {
+        Self { per_address: 16_384, all: 131_072 }
+    }
+}
+
 /// The book of sessions of one program.
 #[derive(Debug, Default)]
 pub struct Sessions {
+    same_address: SameAddress,
+    caps: SessionCaps,
     book: Mutex<Book>,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    next: u64,
-    by_peer: HashMap<Upid, Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    session: Arc<Session>,
-    established: Established,
+    /// How many sessions are in the book, for those who need not look if there are none.
+    count: AtomicUsize,
 }
 
 impl Sessions {
+    /// An empty book with this rule for stock peers. The default refuses them.
+    #[must_use]
+    pub fn new(same_address: SameAddress) -> Self {
+        Self { same_address, ..Self::default() }
+    }
+
+    /// An empty book with room for so many.
+    #[must_use]
+    pub fn with_caps(same_address: SameAddress, caps: SessionCaps) -> Self {
+        Self { same_address, caps, ..Self::default() }
+    }
+
     /// Enters a session, in the place of any that there was with the same actor.
     ///
     /// # Errors
     ///
-    /// If too many sessions are in the book. Then there is none with this actor, and whoever ran
-    /// the exchange treats it as one that failed.
+    /// If too many sessions are in the book whose exchange's connections are open. Then there is
+    /// none with this actor, and whoever ran the exchange treats it as one that failed.
     pub fn establish(&self, established: Established) -> Result<Arc<Session>, TooManySessions> {
-        let mut book = self.book();
-        book.next += 1;
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let session = Arc::new(Session {
-            id: SessionId(book.next),
+            id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
             principal: established.principal.clone(),
             kinds: established.kinds,
             mechanism: established.mechanism.clone(),
         });
-        let upid = established.peer.upid().clone();
-        book.by_peer.insert(upid, Entry { session: Arc::clone(&session), established });
-        Ok(session)
+        let entry = Arc::new(Entry::new(Arc::clone(&session), established));
+        self.change(|book| book.enter(entry, self.caps)).map(|()| session)
     }
 
-    /// Ends the session with this actor, if there is one: nothing more is believed on its account.
+    /// Ends the session with this actor, or all of them if several of our own actors have one:
+    /// nothing more is believed on their account.
     pub fn end(&self, peer: &Upid) -> Option<Arc<Session>> {
-        self.book().by_peer.remove(peer).map(|entry| entry.session)
+        self.change(|book| book.end(peer)).map(|entry| Arc::clone(&entry.session))
     }
 
     /// Ends the session with this actor if it is still the one called `id`: a newer one has
@@ -129,24 +197,30 @@ impl Sessions {
     /// The session with this actor.
     #[must_use]
     pub fn with(&self, peer: &Upid) -> Option<Arc<Session>> {
-        self.book().by_peer.get(peer).map(|entry| Arc::clone(&entry.session))
+        self.book().with(peer).map(|entry| Arc::clone(&entry.session))
     }
 
-    /// The session that a message from `claimed`, on the connection that `facts` are about,
-    /// belongs to.
+    /// How many there are.
     #[must_use]
-    pub fn prove(&self, claimed: &Upid, facts: &PeerFacts) -> Finding {
-        let book = self.book();
-        let mut entries = book.by_peer.values();
-        let Some(entry) = entries.find(|entry| entry.established.peer.covers(claimed)) else {
-            return Finding::Nothing;
-        };
-        let session = Arc::clone(&entry.session);
-        if entry.established.channel.connection == facts.connection {
-            Finding::Tied(SessionProof { session, tie: Tie::Exchange })
-        } else {
-            Finding::Untied(session)
-        }
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// A connection is open.
+    pub(crate) fn opened(&self, connection: ConnectionId) {
+        self.book().opened(connection);
+    }
+
+    /// A connection has ended.
+    pub(crate) fn ended(&self, connection: ConnectionId) {
+        self.book().ended(connection);
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
+        let mut book = self.book();
+        let outcome = change(&mut book);
+        self.count.store(book.count(), Ordering::Release);
+        outcome
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

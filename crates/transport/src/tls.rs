@@ -9,7 +9,9 @@ use std::sync::Arc;
 use libprocess::sender::{Binding, PeerFacts};
 use model::identity::{Identity, Kind, TrustDomain};
 use openssl::error::ErrorStack;
-use tls_policy::{ClientCertificates, Demand};
+use tls_policy::{ClientCertificates, Demand, MESSAGES};
+
+use crate::sessions::Certificates;
 
 mod anchors;
 mod carried;
@@ -65,6 +67,18 @@ impl Security {
         match self {
             Self::Tls(contexts) => contexts.rules().client_certificates.clone(),
             Self::DangerPlaintext => ClientCertificates::everywhere(Demand::None),
+        }
+    }
+
+    /// Whether whoever sends messages is asked for a certificate.
+    pub(crate) fn asks_for_certificates(&self) -> Certificates {
+        let demand = match self {
+            Self::Tls(contexts) => contexts.rules().client_certificates.at(MESSAGES),
+            Self::DangerPlaintext => Demand::None,
+        };
+        match demand {
+            Demand::None => Certificates::NotAsked,
+            Demand::Optional | Demand::Required => Certificates::Asked,
         }
     }
 

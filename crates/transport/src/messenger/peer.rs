@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use libprocess::answer::AnswerDecoder;
+use libprocess::message::with_claim;
 use libprocess::sender::PeerFacts;
 use libprocess::upid::Upid;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{ChannelError, Exited, Inner, Item, Link, Stop};
 use crate::counters::Counters;
 use crate::dial::Dial;
+use crate::sessions::Introductions;
 use crate::stream::Stream;
 use crate::tls::Expected;
 
@@ -36,6 +38,7 @@ pub(super) struct Task {
 struct Conversation {
     stream: Stream,
     facts: Arc<PeerFacts>,
+    introductions: Introductions,
     out: BytesMut,
     answers: AnswerDecoder,
     /// Messages written, or about to be, and not answered.
@@ -143,9 +146,11 @@ impl Task {
         if let Some(identity) = &facts.identity {
             parts.listeners.put(self.address, self.generation, identity.clone());
         }
+        let facts = Arc::new(facts);
         let conversation = slot.insert(Conversation {
             stream,
-            facts: Arc::new(facts),
+            introductions: Introductions::new(Arc::clone(&parts.sessions), Arc::clone(&facts)),
+            facts,
             out: BytesMut::new(),
             answers: AnswerDecoder::default(),
             owed: 0,
@@ -200,10 +205,16 @@ impl Task {
 
     async fn take(&self, item: Item, conversation: &mut Conversation) {
         match item {
-            Item::Message { bytes, expected, to, name } => {
+            Item::Message { bytes, expected, from, to, name } => {
                 self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
                 if expected.admits(&conversation.facts, &self.expected) {
-                    conversation.out.extend_from_slice(&bytes);
+                    let to = Upid { id: to, address: self.address };
+                    match conversation.introductions.introduce(&from, &to) {
+                        None => conversation.out.extend_from_slice(&bytes),
+                        Some(claim) => {
+                            conversation.out.extend_from_slice(&with_claim(&bytes, &claim));
+                        }
+                    }
                     conversation.owed += 1;
                     self.messenger.parts.counters.messages_sent.increment();
                     return;

@@ -16,6 +16,7 @@ use super::output::{Wire, WriteFailure};
 use super::response::{PiecesError, Response, ResponseBody};
 use super::{Handler, Settings, Shared, head, told_to_stop};
 use crate::seldom;
+use crate::sessions::Ties;
 use crate::stream::Stream;
 
 mod exchange;
@@ -34,6 +35,8 @@ pub(super) struct Connection<H> {
     stopped: watch::Receiver<bool>,
     /// Whether a message of a bound sender came over it: a peer that may leave its answers unread.
     speaks: bool,
+    /// The sessions that it belongs to.
+    ties: Ties,
     /// What is left of the deadline of the head or body that is being received.
     allowance: Duration,
 }
@@ -86,13 +89,17 @@ impl<H: Handler> Connection<H> {
         ticket: Ticket,
     ) -> Self {
         let settings = &shared.parts.settings;
+        let facts = Arc::new(facts);
+        let certificates = shared.parts.security.asks_for_certificates();
+        let sessions = Arc::clone(&shared.parts.sessions);
         Self {
+            ties: Ties::new(sessions, Arc::clone(&facts), certificates),
             wire: Wire::new(stream, Decoder::new(settings.limits), settings.pace),
             memory: shared.memory.of(&facts),
             head_memory: MemoryShare::default(),
             evicted: ticket.end(),
             stopped: shared.stopped.clone(),
-            facts: Arc::new(facts),
+            facts,
             speaks: false,
             allowance: settings.head_deadline,
             ticket,

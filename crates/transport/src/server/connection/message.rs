@@ -81,7 +81,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Binds the claimed sender of a message, or says how it is refused.
-    fn bind(&self, head: &MessageHead) -> Result<BoundPid, Box<Response>> {
+    fn bind(&mut self, head: &MessageHead) -> Result<BoundPid, Box<Response>> {
         let parts = &self.shared.parts;
         let address = self.facts.address;
         let claimed = match &head.from {
@@ -94,7 +94,10 @@ impl<H: Handler> Connection<H> {
             }
         };
         let listener = parts.listeners.at(claimed.0.address);
-        let finding = parts.sessions.prove(&claimed.0, &self.facts);
+        if let Some(claim) = head.channel {
+            self.ties.claim(claim);
+        }
+        let finding = self.ties.prove(&claimed.0, &head.to);
         let rule = parts.security.binding(&self.facts);
         bind(claimed, &self.facts, rule, listener.as_ref(), finding).map_err(|error| {
             parts.counters.messages_dropped_unbound.increment();
