@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use authn::sasl::SessionKey;
 use libprocess::channel::{Ingredients, TieKey};
-use libprocess::sender::{ConnectionId, PeerFacts, Session, SessionId};
+use libprocess::sender::{ConnectionId, Finding, PeerFacts, Session, SessionId, SessionProof, Tie};
 use libprocess::upid::Upid;
 use model::principal::Kinds;
 
@@ -186,12 +186,26 @@ impl Sessions {
     /// Ends the session with this actor if it is still the one called `id`: a newer one has
     /// nothing to do with whatever ended.
     pub fn end_if(&self, peer: &Upid, id: SessionId) -> bool {
-        let mut book = self.book();
-        let same = book.by_peer.get(peer).is_some_and(|entry| entry.session.id == id);
-        if same {
-            book.by_peer.remove(peer);
+        self.change(|book| {
+            let same = book.with(peer).is_some_and(|entry| entry.session.id == id);
+            same && book.end(peer).is_some()
+        })
+    }
+
+    /// What there is to say now about a client's message that was kept back: as for one that comes
+    /// now, but for claims, which were looked at when it came.
+    #[must_use]
+    pub fn prove(&self, claimed: &Upid, facts: &PeerFacts) -> Finding {
+        let Some(entry) = self.book().from(claimed, "") else { return Finding::Nothing };
+        let session = Arc::clone(&entry.session);
+        let asked = Certificates::Asked;
+        if entry.is_exchange(facts) {
+            Finding::Tied(SessionProof { session, tie: Tie::Exchange })
+        } else if entry.is_same_address(facts, self.same_address, asked) {
+            Finding::Tied(SessionProof { session, tie: Tie::DangerSameAddress })
+        } else {
+            Finding::Untied(session)
         }
-        same
     }
 
     /// The session with this actor.

@@ -25,11 +25,11 @@ async fn answers(server: &Running, from: &str) -> String {
 }
 
 #[tokio::test]
-async fn a1_a_forged_sender_in_plaintext_never_reaches_the_program() {
+async fn attack_a1_a_forged_sender_in_plaintext_never_reaches_the_program() {
     let mut server = serve(Security::DangerPlaintext);
-    let text = answers(&server, "master@127.0.0.2:5050").await;
+    let text = answers(&server, "master@10.0.0.2:5050").await;
     assert!(text.starts_with("HTTP/1.1 400 Bad Request"), "{text}");
-    let reason = "UPID IP address validation failed: Message from master@127.0.0.2:5050 was sent \
+    let reason = "UPID IP address validation failed: Message from master@10.0.0.2:5050 was sent \
                   from IP 127.0.0.1:";
     assert!(text.contains(reason), "{text}");
     // A stranger gets no second try on this connection, and nothing was handled.
@@ -40,7 +40,7 @@ async fn a1_a_forged_sender_in_plaintext_never_reaches_the_program() {
 }
 
 #[tokio::test]
-async fn a1_a_message_without_a_certificate_never_reaches_the_program() {
+async fn attack_a1_a_message_without_a_certificate_never_reaches_the_program() {
     let pki = Pki::new();
     let mut server = serve(pki.component("master/m"));
     let mut client = server.connect_tls(&pki.raw_client(None)).await;
@@ -70,7 +70,7 @@ async fn the_body_of_a_stranger_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a1_a_certificate_does_not_vouch_for_the_address_of_another_machine() {
+async fn attack_a1_a_certificate_does_not_vouch_for_the_address_of_another_machine() {
     let pki = Pki::new();
     let mut server = serve(pki.component("master/m"));
     let leaf = pki.leaf(&["URI:spiffe://test.local/agent/a", "IP:10.0.0.7"]);
@@ -90,7 +90,7 @@ async fn a1_a_certificate_does_not_vouch_for_the_address_of_another_machine() {
 }
 
 #[tokio::test]
-async fn a1_one_agent_cannot_speak_from_the_port_of_another_on_the_same_machine() {
+async fn attack_a1_one_agent_cannot_speak_from_the_port_of_another_on_the_same_machine() {
     let pki = Pki::new();
     let mut master = serve(pki.component("master/m"));
     let victim = serve(pki.component("agent/victim"));
