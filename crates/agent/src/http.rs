@@ -109,9 +109,7 @@ impl Daemon for Agent {
         for (name, count) in self.counted.transport.snapshot().entries() {
             all.insert(format!("alcazar/transport/{name}"), count as f64);
         }
-        for (status, count) in self.counted.refused.get().map(|r| r.counts()).unwrap_or_default() {
-            all.insert(format!("alcazar/requests_refused/{status}"), count as f64);
-        }
+        all.extend(self.counted.refused.get().map(|r| r.metrics()).unwrap_or_default());
         all
     }
 

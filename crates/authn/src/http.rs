@@ -14,7 +14,7 @@ use crate::Cost;
 use crate::proved::{Certified, Proved};
 use crate::secret::Secret;
 
-pub use basic::{Basic, BasicAuthenticatee, Work};
+pub use basic::{Basic, BasicAuthenticatee};
 pub use bearer::Bearer;
 pub use certificate::ClientCertificate;
 pub use combined::Combined;

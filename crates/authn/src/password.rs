@@ -5,6 +5,7 @@
 //! accounts have of the slow forms at most is computed for everybody, on made-up values where
 //! somebody has less, and for those who are unknown.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::{Argon2, PasswordVerifier};
@@ -22,6 +23,17 @@ use crate::secret::Secret;
 pub struct Passwords {
     directory: Arc<dyn Directory>,
     plan: Mutex<Option<(Arc<Accounts>, Plan)>>,
+    argon2id: AtomicU64,
+    pbkdf2: AtomicU64,
+}
+
+/// Slow computations that were made. Each question makes the same ones, whoever it is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Of argon2id.
+    pub argon2id: u64,
+    /// Of PBKDF2.
+    pub pbkdf2: u64,
 }
 
 /// What each question costs.
@@ -48,11 +60,38 @@ impl Passwords {
     /// Answers from `directory`, as it is at each question.
     #[must_use]
     pub fn new(directory: Arc<dyn Directory>) -> Self {
-        Self { directory, plan: Mutex::default() }
+        let (argon2id, pbkdf2) = Default::default();
+        Self { directory, plan: Mutex::default(), argon2id, pbkdf2 }
+    }
+
+    /// How many slow computations were made so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let made = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Work { argon2id: made(&self.argon2id), pbkdf2: made(&self.pbkdf2) }
+    }
+
+    /// Whether a question takes slow computations.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        let plan = self.plan(&self.directory.current());
+        plan.argon2id.is_some() || plan.scram.is_some()
     }
 
     /// Whether `secret` is one of those of `principal`. An empty one never is.
     pub fn check(
+        &self,
+        principal: &str,
+        secret: &[u8],
+        method: Method,
+    ) -> Result<Proved, NotProved> {
+        let checked = self.check_even_empty(principal, secret, method);
+        checked
+            .and_then(|proved| if secret.is_empty() { Err(NotProved::Wrong) } else { Ok(proved) })
+    }
+
+    /// The same where an empty secret is one like any other: Basic lets in who has one.
+    pub fn check_even_empty(
         &self,
         principal: &str,
         secret: &[u8],
@@ -70,17 +109,17 @@ impl Passwords {
                 StoredSecret::Plain(kept) => same(kept.expose(), secret),
                 StoredSecret::Argon2id(hash) => {
                     argon2id += 1;
-                    Choice::from(u8::from(argon2id_matches(hash, secret)))
+                    Choice::from(u8::from(self.argon2id_matches(hash, secret)))
                 }
                 StoredSecret::Scram(verifier) => {
                     scram += 1;
-                    scram_matches(verifier, secret)
+                    self.scram_matches(verifier, secret)
                 }
             };
         }
         if let Some((most, hash)) = &plan.argon2id {
             for _ in argon2id..*most {
-                let _ = std::hint::black_box(argon2id_matches(hash, secret));
+                let _ = std::hint::black_box(self.argon2id_matches(hash, secret));
             }
         }
         if let Some((most, iterations)) = plan.scram {
@@ -91,11 +130,11 @@ impl Passwords {
                     stored_key: [0; 32],
                     server_key: Secret::new(Vec::new()),
                 };
-                let _ = std::hint::black_box(scram_matches(&made_up, secret));
+                let _ = std::hint::black_box(self.scram_matches(&made_up, secret));
             }
         }
         let _ = std::hint::black_box(same(b"nobody's", secret));
-        let matched = bool::from(matched & Choice::from(u8::from(!secret.is_empty())));
+        let matched = bool::from(matched);
         match account {
             Some(account) if matched => Ok(Proved {
                 principal: Principal::named(account.principal.clone()),
@@ -105,6 +144,19 @@ impl Passwords {
             Some(_) => Err(NotProved::Wrong),
             None => Err(NotProved::Unknown),
         }
+    }
+
+    fn scram_matches(&self, verifier: &ScramVerifier, secret: &[u8]) -> Choice {
+        self.pbkdf2.fetch_add(1, Ordering::Relaxed);
+        let secret = Secret::new(secret.to_vec());
+        let derived = ScramVerifier::derive(&secret, &verifier.salt, verifier.iterations);
+        derived.stored_key.ct_eq(&verifier.stored_key)
+    }
+
+    fn argon2id_matches(&self, hash: &str, secret: &[u8]) -> bool {
+        self.argon2id.fetch_add(1, Ordering::Relaxed);
+        acceptable_argon2id(hash)
+            .is_ok_and(|(hash, _)| Argon2::default().verify_password(secret, &hash).is_ok())
     }
 
     fn plan(&self, accounts: &Arc<Accounts>) -> Plan {
@@ -155,17 +207,6 @@ impl Plan {
 /// Compares without telling more than the lengths.
 fn same(kept: &[u8], shown: &[u8]) -> Choice {
     Sha256::digest(kept).as_slice().ct_eq(Sha256::digest(shown).as_slice())
-}
-
-fn scram_matches(verifier: &ScramVerifier, secret: &[u8]) -> Choice {
-    let secret = Secret::new(secret.to_vec());
-    let derived = ScramVerifier::derive(&secret, &verifier.salt, verifier.iterations);
-    derived.stored_key.ct_eq(&verifier.stored_key)
-}
-
-fn argon2id_matches(hash: &str, secret: &[u8]) -> bool {
-    acceptable_argon2id(hash)
-        .is_ok_and(|(hash, _)| Argon2::default().verify_password(secret, &hash).is_ok())
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@
 //! original's postures the two are asked one after the other, each where its own settings say so.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use authn::Cost;
 use authn::audit::Decision;
 use authn::http::{Failed, HttpAuthenticator, Outcome, Presented, Unauthorized};
 use authn::proved::{Certified, Method, Proved};
+use authn::throttle::{Judgement, Tried};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::principal::Kinds;
@@ -111,9 +112,13 @@ impl Doorkeeper {
         action: Action,
     ) -> Result<Caller, Refusal> {
         let shown = Shown::of(&caller, headers);
+        let address = shown.address;
         let outcome = match authenticator.cost(&shown.presented()) {
             Cost::Light => authenticator.authenticate(&shown.presented()),
             Cost::Blocking => {
+                if let Judgement::Withhold(wait) = self.authentication.guesses().may_try(address) {
+                    return Err(self.withheld(authenticator, &caller, realm, wait));
+                }
                 let authenticator = Arc::clone(authenticator);
                 let work = move || authenticator.authenticate(&shown.presented());
                 match self.pool.run(work).await {
@@ -129,6 +134,13 @@ impl Doorkeeper {
                 }
             }
         };
+        // Right or wrong: whoever guesses too often hears neither.
+        if let Some((principal, tried)) = outcome.as_ref().ok().and_then(guessed)
+            && let Judgement::Withhold(wait) =
+                self.authentication.guesses().judge(Some(&principal), address, tried)
+        {
+            return Err(self.withheld(authenticator, &caller, realm, wait));
+        }
         match outcome {
             Ok(Outcome::Proved(proved)) => self.proved(caller, proved, realm, action),
             Ok(Outcome::Unauthorized(unauthorized)) => {
@@ -148,6 +160,28 @@ impl Doorkeeper {
                 Err(Refusal::authenticator_failed(text))
             }
         }
+    }
+
+    /// The answer to whoever has guessed too often: that to a request without credentials, and
+    /// when to come again.
+    fn withheld(
+        &self,
+        authenticator: &Arc<dyn HttpAuthenticator>,
+        caller: &Caller,
+        realm: Realm,
+        wait: Duration,
+    ) -> Refusal {
+        let why = format!("too many failures: not judged for {} s", wait.as_secs().max(1));
+        let method = Method::from(authenticator.scheme().to_owned());
+        self.record(caller, realm, method, None, Err(&why));
+        let blank = Shown { authorization: None, ..Shown::of(caller, &HeaderMap::new()) };
+        let refusal = match authenticator.authenticate(&blank.presented()) {
+            Ok(Outcome::Unauthorized(Unauthorized { challenge, body, .. })) => {
+                Refusal::unauthorized_by(&challenge, body)
+            }
+            _ => Refusal::unauthorized(realm),
+        };
+        refusal.because(why).retry_after(wait)
     }
 
     /// Somebody is known by credentials. They may be good for something else than this realm.
@@ -192,6 +226,22 @@ impl Doorkeeper {
             granted,
             reason: reason.to_owned(),
         });
+    }
+}
+
+/// Whose secret somebody tried to guess, and whether it was right. Tokens and certificates cannot
+/// be guessed.
+fn guessed(outcome: &Outcome) -> Option<(String, Tried)> {
+    match outcome {
+        Outcome::Proved(proved)
+            if proved.method != Method::BEARER && proved.method != Method::CERTIFICATE =>
+        {
+            Some((proved.principal.to_string(), Tried::Proved))
+        }
+        Outcome::Unauthorized(Unauthorized { claimed: Some(claimed), tried: true, .. }) => {
+            Some((claimed.clone(), Tried::Failed))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,11 @@
-//! Where the audit trail goes (`authn::audit`).
+//! Where the audit trail goes (`authn::audit`): to the log, or to a file of its own.
+
+mod file;
+mod line;
 
 use authn::audit::{AuditTrail, Decision};
+
+pub use file::{AuditError, AuditFile};
 
 /// To the program's log, under the target `audit`.
 #[derive(Clone, Copy, Debug, Default)]

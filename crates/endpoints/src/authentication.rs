@@ -1,14 +1,17 @@
 //! Who is asked who they are in which realm, and by what (`authentication.md` §12–14).
 
+mod guesses;
 mod realms;
 mod signatures;
 
 use std::sync::Arc;
 
 use authn::audit::AuditTrail;
+use authn::throttle::ThrottleSettings;
 
 use crate::audit::Traced;
 
+pub use guesses::Guesses;
 pub use realms::{AgentFlags, AuthenticatorError, Known, MasterFlags, Realms, StartError};
 pub use signatures::OpenSsl;
 
@@ -17,6 +20,7 @@ pub use signatures::OpenSsl;
 pub struct Authentication {
     realms: Realms,
     audit: Arc<dyn AuditTrail>,
+    guesses: Arc<Guesses>,
 }
 
 impl Default for Authentication {
@@ -31,7 +35,8 @@ impl Authentication {
     /// Asks for credentials in these realms. Decisions go to the log, under the target `audit`.
     #[must_use]
     pub fn new(realms: Realms) -> Self {
-        Self { realms, audit: Arc::new(Traced) }
+        let guesses = Arc::new(Guesses::new(ThrottleSettings::default()));
+        Self { realms, audit: Arc::new(Traced), guesses }
     }
 
     /// With decisions appended to `audit` instead.
@@ -39,6 +44,19 @@ impl Authentication {
     pub fn with_audit(mut self, audit: Arc<dyn AuditTrail>) -> Self {
         self.audit = audit;
         self
+    }
+
+    /// With other limits for guessing.
+    #[must_use]
+    pub fn with_throttle(mut self, settings: ThrottleSettings) -> Self {
+        self.guesses = Arc::new(Guesses::new(settings));
+        self
+    }
+
+    /// How often somebody may guess: one book for all doors of the daemon.
+    #[must_use]
+    pub fn guesses(&self) -> &Arc<Guesses> {
+        &self.guesses
     }
 
     /// Where decisions go: those of the doors of libprocess belong there too.

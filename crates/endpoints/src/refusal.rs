@@ -2,8 +2,9 @@
 //! errors.
 
 use std::fmt;
+use std::time::Duration;
 
-use http::header::{ALLOW, LOCATION, WWW_AUTHENTICATE};
+use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::access::Realm;
@@ -184,6 +185,13 @@ impl Refusal {
             }
             Err(_) => Self::internal(format!("{location:?} is no header value")),
         }
+    }
+
+    /// Says when to come again, in whole seconds and not too early.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// Adds what only the log is told.

@@ -1,7 +1,7 @@
 //! From a request to a response: the one place that holds the order of checks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -11,7 +11,7 @@ use transport::seldom::Throttle;
 
 use crate::access::{Caller, Posture};
 use crate::admission::Doorkeeper;
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, Guesses};
 use crate::body::Body;
 use crate::path::Path;
 use crate::query::Query;
@@ -48,19 +48,36 @@ pub struct Site<S> {
     refused: Arc<Refused>,
 }
 
-/// How many requests were refused, by status.
+/// How many requests were refused, by status, and what came of guesses.
 #[derive(Debug, Default)]
-pub struct Refused(Mutex<BTreeMap<u16, u64>>);
+pub struct Refused {
+    by_status: Mutex<BTreeMap<u16, u64>>,
+    guesses: OnceLock<Arc<Guesses>>,
+}
 
 impl Refused {
+    /// The metrics `alcazar/requests_refused/<status>`, and those of failed authentication at all
+    /// doors of the daemon.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let counts = self.counts();
+        let name = |status| format!("alcazar/requests_refused/{status}");
+        let mut all: BTreeMap<_, _> =
+            counts.into_iter().map(|(status, count)| (name(status), count as f64)).collect();
+        let (failures, withheld) = self.guesses.get().map(|g| g.totals()).unwrap_or_default();
+        all.insert("alcazar/guesses/failures".to_owned(), failures as f64);
+        all.insert("alcazar/guesses/withheld".to_owned(), withheld as f64);
+        all
+    }
+
     /// The counts so far.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<u16, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.by_status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn count(&self, status: u16) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.by_status.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(status).or_default() += 1;
     }
 }
@@ -101,6 +118,8 @@ impl<S: Send + Sync + 'static> Site<S> {
     /// The same, where `authentication` asks callers for credentials.
     #[must_use]
     pub fn authenticating(self, authentication: Authentication) -> Self {
+        // Set once: a daemon has one site, and this is called once for it.
+        let _ = self.refused.guesses.set(Arc::clone(authentication.guesses()));
         let doorkeeper = Doorkeeper::new(self.doorkeeper.posture, authentication);
         Self { doorkeeper, ..self }
     }

@@ -121,9 +121,7 @@ impl Daemon for Master {
         }
         let requests = count(&self.counted.desk.requests);
         *all.entry("master/messages_authenticate".to_owned()).or_default() += requests as f64;
-        for (status, count) in self.counted.refused.get().map(|r| r.counts()).unwrap_or_default() {
-            all.insert(format!("alcazar/requests_refused/{status}"), count as f64);
-        }
+        all.extend(self.counted.refused.get().map(|r| r.metrics()).unwrap_or_default());
         all
     }
 

@@ -1,7 +1,6 @@
 //! Basic (`authentication.md` §15), and what the original lacks: it can verify against hashes,
 //! and an unknown principal costs what a known one costs.
 
-mod check;
 mod recent;
 
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Base64};
-use model::principal::{Kinds, Principal};
+use model::principal::Principal;
 use zeroize::Zeroizing;
 
 use super::{
@@ -20,12 +19,10 @@ use super::{
 };
 use crate::Cost;
 use crate::accounts::Directory;
+use crate::password::{Passwords, Work};
 use crate::proved::{Method, Proved};
 use crate::secret::Secret;
-use check::{Checker, Given};
 use recent::Recent;
-
-pub use check::Work;
 
 /// Padding is optional, and so is it what the unused bits of the last character are: as there.
 const LENIENT: Base64 = GeneralPurpose::new(
@@ -47,7 +44,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(5 * 60);
 pub struct Basic {
     challenge: String,
     accounts: Arc<dyn Directory>,
-    checker: Checker,
+    passwords: Passwords,
     recent: Recent,
 }
 
@@ -58,8 +55,8 @@ impl Basic {
     pub fn new(realm: &str, accounts: Arc<dyn Directory>, key: [u8; 32]) -> Self {
         Self {
             challenge: format!("Basic realm=\"{realm}\""),
+            passwords: Passwords::new(Arc::clone(&accounts)),
             accounts,
-            checker: Checker::default(),
             recent: Recent::new(key, REMEMBERED_FOR),
         }
     }
@@ -67,7 +64,7 @@ impl Basic {
     /// How many slow computations were made so far.
     #[must_use]
     pub fn work(&self) -> Work {
-        self.checker.work()
+        self.passwords.work()
     }
 
     fn refused(&self, reason: impl Into<String>) -> Unauthorized {
@@ -87,10 +84,10 @@ impl HttpAuthenticator for Basic {
     }
 
     fn cost(&self, presented: &Presented<'_>) -> Cost {
-        let accounts = self.accounts.current();
-        if !self.checker.is_slow(&accounts) {
+        if !self.passwords.is_slow() {
             return Cost::Light;
         }
+        let accounts = self.accounts.current();
         match presented.authorization.map(Given::read) {
             Some(Ok(given)) if self.recent.find(&accounts, &given, presented.now).is_none() => {
                 Cost::Blocking
@@ -107,32 +104,36 @@ impl HttpAuthenticator for Basic {
             Ok(given) => given,
             Err(why) => return Ok(Outcome::Unauthorized(self.refused(why))),
         };
+        // Before the secret is checked: if they change meanwhile, what is found is remembered for
+        // accounts that are no more, and found by nobody.
         let accounts = self.accounts.current();
-        let slow = self.checker.is_slow(&accounts);
+        let slow = self.passwords.is_slow();
         if slow && let Some(kinds) = self.recent.find(&accounts, &given, presented.now) {
-            return Ok(Outcome::Proved(proved(&given, kinds)));
+            let principal = Principal::named(&given.principal);
+            return Ok(Outcome::Proved(Proved { principal, kinds, method: Method::BASIC }));
         }
-        Ok(match self.checker.check(&accounts, &given) {
-            Some(kinds) => {
+        let Given { principal, secret } = &given;
+        Ok(match self.passwords.check_even_empty(principal, secret.expose(), Method::BASIC) {
+            Ok(proved) => {
                 if slow {
-                    self.recent.remember(&accounts, &given, kinds, presented.now);
+                    self.recent.remember(&accounts, &given, proved.kinds, presented.now);
                 }
-                Outcome::Proved(proved(&given, kinds))
+                Outcome::Proved(proved)
             }
-            None => Outcome::Unauthorized(Unauthorized {
+            Err(why) => Outcome::Unauthorized(Unauthorized {
                 claimed: Some(given.principal.clone()),
                 tried: true,
-                ..self.refused(match accounts.get(&given.principal) {
-                    Some(_) => "wrong secret",
-                    None => "unknown principal",
-                })
+                ..self.refused(why.to_string())
             }),
         })
     }
 }
 
-fn proved(given: &Given, kinds: Kinds) -> Proved {
-    Proved { principal: Principal::named(&given.principal), kinds, method: Method::BASIC }
+/// What a client sent.
+#[derive(Debug)]
+struct Given {
+    principal: String,
+    secret: Secret,
 }
 
 impl Given {

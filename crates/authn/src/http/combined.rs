@@ -85,3 +85,7 @@ impl HttpAuthenticator for Combined {
         Err(Failed(joined(failed.iter().map(|(scheme, text)| (*scheme, text.as_str())))))
     }
 }
+
+#[cfg(test)]
+#[path = "combined/tests.rs"]
+mod authn_combined;

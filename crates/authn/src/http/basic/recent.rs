@@ -11,7 +11,7 @@ use model::time::Timestamp;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::check::Given;
+use super::Given;
 use crate::accounts::Accounts;
 
 /// How many are remembered; the oldest is forgotten first.
