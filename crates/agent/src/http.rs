@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use endpoints::access::Posture;
+use endpoints::authentication::Authentication;
 use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
@@ -60,6 +61,8 @@ pub struct Agent {
     pub counted: Counted,
     /// What protects connections.
     pub tls: Arc<Tls>,
+    /// Who is asked who they are.
+    pub authentication: Authentication,
 }
 
 /// What is counted before the engine.
@@ -119,6 +122,10 @@ impl Daemon for Agent {
 
     fn tls(&self) -> &Arc<Tls> {
         &self.tls
+    }
+
+    fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 }
 

@@ -282,6 +282,7 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
         posture: posture.clone(),
         counted: Counted::default(),
         tls: Arc::clone(&tls),
+        authentication: settings.authentication.clone(),
     });
 
     let counters = Arc::clone(&agent.counted.transport);

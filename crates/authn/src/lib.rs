@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod diagnosis;
 pub mod http;
 pub mod jwt;
 pub mod live;

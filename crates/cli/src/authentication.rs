@@ -2,6 +2,7 @@
 //! this program's daemons where credentials are read.
 
 mod agent;
+mod facts;
 mod files;
 mod master;
 mod watched;
@@ -18,6 +19,7 @@ use settings::{HttpScheme, HttpSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
 pub(crate) use agent::{OfAgent, of_agent};
+pub(crate) use facts::{agent_facts, master_facts};
 pub(crate) use files::read;
 pub(crate) use master::{OfMaster, of_master};
 pub(crate) use watched::{WatchedFile, WatchedFiles};
@@ -133,6 +135,41 @@ fn published(http: &HttpSettings) -> anyhow::Result<Option<(Published, WatchedFi
         leeway: LEEWAY,
     };
     Ok(Some((published, file)))
+}
+
+/// Reads the files that a master would read, and keeps nothing; returns what it would say about
+/// them.
+pub(crate) fn readable_by_master(
+    settings: &settings::MasterSettings,
+    naming: Naming,
+) -> anyhow::Result<Vec<String>> {
+    let told = &settings.authentication;
+    let mut notices = Vec::new();
+    if let Some(path) = &told.credentials {
+        notices.extend(accounts(path, "credentials", naming)?.notices);
+    }
+    published(&told.http)?;
+    Ok(notices)
+}
+
+/// The same for an agent.
+pub(crate) fn readable_by_agent(
+    settings: &settings::AgentSettings,
+    naming: Naming,
+) -> anyhow::Result<Vec<String>> {
+    let told = &settings.authentication;
+    let mut notices = Vec::new();
+    if let Some(path) = &told.credential {
+        notices.extend(agent::credential(path, naming)?.2);
+    }
+    if let Some(path) = &told.http_credentials {
+        notices.extend(accounts(path, "http_credentials", naming)?.notices);
+    }
+    if let Some(path) = &told.jwt_secret_key {
+        notices.extend(agent::executor_key(path, naming)?.1);
+    }
+    published(&told.http)?;
+    Ok(notices)
 }
 
 /// The list as the flags have it; `None` where there is nothing to ask for.

@@ -147,6 +147,14 @@ fn run(global: &Global, command: Command) -> anyhow::Result<u8> {
                 block_on(commands::doctor::tls::from_cluster(&mut find()?, printer))
             }
         }
+        Command::Doctor(commands::doctor::Options { what: What::Auth(options) }) => {
+            let printer = Printer { format: options.format(), color: global.color };
+            if options.from_env {
+                commands::doctor::auth::from_environment(&options, printer)
+            } else {
+                block_on(commands::doctor::auth::from_cluster(&mut find()?, printer))
+            }
+        }
         Command::Completions(options) => commands::completions::run(&options).map(done),
         Command::Master(_) | Command::Agent(_) => {
             anyhow::bail!("the name of a daemon stands before all options")

@@ -81,12 +81,23 @@ pub(crate) fn of_daemon(
     environment: &[(String, String)],
     mut notices: Vec<String>,
 ) -> anyhow::Result<Arc<Tls>> {
-    let (security, more) = match protection {
-        Protection::DangerPlaintext => {
-            // The settings have a notice of their own about it.
-            log(&Security::DangerPlaintext, &notices);
-            return Ok(Tls::danger_plaintext("--danger-plaintext", notices));
-        }
+    let (security, more) = loaded_of_daemon(protection, environment)?;
+    notices.extend(more);
+    log(&security, &notices);
+    Ok(match protection {
+        Protection::DangerPlaintext => Tls::danger_plaintext("--danger-plaintext", notices),
+        _ => Tls::new(security, notices),
+    })
+}
+
+/// The same, with what is to be said about it.
+pub(crate) fn loaded_of_daemon(
+    protection: &Protection,
+    environment: &[(String, String)],
+) -> anyhow::Result<(Security, Vec<String>)> {
+    match protection {
+        // The settings have a notice of their own about it.
+        Protection::DangerPlaintext => Ok((Security::DangerPlaintext, Vec::new())),
         Protection::Identities { certificate, key, trust_bundle, flags } => {
             let own = OwnIdentity {
                 materials: MaterialPair::new(certificate, key),
@@ -96,18 +107,15 @@ pub(crate) fn of_daemon(
             let said = own_settings(flags, environment);
             let resolved =
                 said.and_then(|said| resolve_identities(&said, &own, &CryptoSupport::EVERYTHING));
-            loaded(&resolved.map_err(usage)?)?
+            loaded(&resolved.map_err(usage)?)
         }
         Protection::Given(flags) => {
             let said = own_settings(flags, environment);
             let resolved = said.and_then(|said| resolve(&said, &CryptoSupport::EVERYTHING));
-            loaded(&resolved.map_err(usage)?)?
+            loaded(&resolved.map_err(usage)?)
         }
-        Protection::Variables => of_variables(environment)?,
-    };
-    notices.extend(more);
-    log(&security, &notices);
-    Ok(Tls::new(security, notices))
+        Protection::Variables => of_variables(environment),
+    }
 }
 
 /// What the variables `LIBPROCESS_SSL_*` come to, under the names of the original.

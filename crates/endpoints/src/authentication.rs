@@ -7,9 +7,13 @@ mod signatures;
 use std::sync::Arc;
 
 use authn::audit::AuditTrail;
+use authn::diagnosis::{Diagnosis, Finding};
+use authn::live::Live;
 use authn::throttle::ThrottleSettings;
+use wire::json;
 
 use crate::audit::Traced;
+use crate::reply::{Answer, Reply};
 
 pub use guesses::Guesses;
 pub use realms::{AgentFlags, AuthenticatorError, Known, MasterFlags, Realms, StartError};
@@ -21,6 +25,7 @@ pub struct Authentication {
     realms: Realms,
     audit: Arc<dyn AuditTrail>,
     guesses: Arc<Guesses>,
+    diagnosis: Arc<Live<Diagnosis>>,
 }
 
 impl Default for Authentication {
@@ -36,7 +41,7 @@ impl Authentication {
     #[must_use]
     pub fn new(realms: Realms) -> Self {
         let guesses = Arc::new(Guesses::new(ThrottleSettings::default()));
-        Self { realms, audit: Arc::new(Traced), guesses }
+        Self { realms, audit: Arc::new(Traced), guesses, diagnosis: Arc::default() }
     }
 
     /// With decisions appended to `audit` instead.
@@ -59,6 +64,30 @@ impl Authentication {
         &self.guesses
     }
 
+    /// With what is to be said about it, which may change with the files that it was read from.
+    #[must_use]
+    pub fn with_diagnosis(mut self, diagnosis: Arc<Live<Diagnosis>>) -> Self {
+        self.diagnosis = diagnosis;
+        self
+    }
+
+    /// What is open and what is weak, as JSON.
+    pub(crate) fn describe(&self) -> Answer {
+        let diagnosis = self.diagnosis.current();
+        let mut out = Vec::new();
+        json::object(&mut out, |o| {
+            o.field("posture", diagnosis.posture.to_string());
+            findings(o, "holes", &diagnosis.holes);
+            findings(o, "remarks", &diagnosis.remarks);
+            o.array("notices", |a| {
+                for notice in &diagnosis.notices {
+                    a.push(notice);
+                }
+            });
+        });
+        Ok(Reply::Json(out.into()))
+    }
+
     /// Where decisions go: those of the doors of libprocess belong there too.
     #[must_use]
     pub fn audit(&self) -> &Arc<dyn AuditTrail> {
@@ -70,4 +99,16 @@ impl Authentication {
     pub fn realms(&self) -> &Realms {
         &self.realms
     }
+}
+
+fn findings(o: &mut json::Object<'_>, name: &str, findings: &[Finding]) {
+    o.array(name, |a| {
+        for finding in findings {
+            a.object(|o| {
+                o.field("id", finding.id);
+                o.field("what", &finding.what);
+                o.field("closed_by", &finding.closed_by);
+            });
+        }
+    });
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
+use alcazar_endpoints::authentication::Authentication;
 use alcazar_endpoints::access::{Action, Posture, Realm};
 use alcazar_endpoints::common::{Build, Daemon, Program, routes};
 use alcazar_endpoints::files::Files;
@@ -27,6 +28,7 @@ struct Host {
     flags: BTreeMap<String, String>,
     files: Files,
     tls: Arc<Tls>,
+    authentication: Authentication,
 }
 
 impl Daemon for Host {
@@ -45,6 +47,9 @@ impl Daemon for Host {
     fn tls(&self) -> &Arc<Tls> {
         &self.tls
     }
+    fn authentication(&self) -> &Authentication {
+        &self.authentication
+    }
 }
 
 fn site(posture: Posture) -> Site<Host> {
@@ -61,6 +66,7 @@ fn site(posture: Posture) -> Site<Host> {
         flags: BTreeMap::from([("port".to_owned(), "5050".to_owned())]),
         files: Files::default(),
         tls: Tls::new(Security::DangerPlaintext, Vec::new()),
+        authentication: Authentication::default(),
     };
     let route = |path, methods, handler| Route {
         path,

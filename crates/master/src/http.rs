@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use endpoints::access::Caller;
+use endpoints::authentication::Authentication;
 use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
@@ -55,6 +56,8 @@ pub struct Master {
     pub rendered: Rendered,
     /// What protects connections.
     pub tls: Arc<Tls>,
+    /// Who is asked who they are.
+    pub authentication: Authentication,
 }
 
 /// What the driver counts.
@@ -131,6 +134,10 @@ impl Daemon for Master {
 
     fn tls(&self) -> &Arc<Tls> {
         &self.tls
+    }
+
+    fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 }
 

@@ -38,9 +38,9 @@ use crate::engine::config::Config;
 use crate::http::{Counted, Master, table};
 use crate::views::{Program, Rendered};
 
+pub use desk::Counted as DeskCounted;
 #[cfg(test)]
 pub(crate) use inbox::inputs_of;
-pub use desk::Counted as DeskCounted;
 pub use inbox::{Answer, Inbox, Stopping};
 pub use streams::{MAX_PER_IDENTITY, Opened, Streams};
 
@@ -211,6 +211,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         counted,
         rendered: Rendered::default(),
         tls,
+        authentication: settings.authentication.clone(),
     });
 
     let listeners = Arc::new(Listeners::default());

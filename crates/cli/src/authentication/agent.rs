@@ -1,16 +1,21 @@
 //! How an agent authenticates: itself to its master, and those who come to it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use agent::runtime::{ExecutorTokens, MasterAuthentication};
+use anyhow::Context as _;
 use authn::accounts::file::Entry;
+use authn::diagnosis::diagnose;
 use authn::jwt::Key;
 use authn::live::Live;
 use authn::sasl::offer::{Authenticatees, ClientSettings};
+use authn::secret::Secret;
 use endpoints::authentication::{AgentFlags, Authentication, Known, Realms};
 use settings::{AgentSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
+use super::facts::agent_facts;
 use super::{
     WatchedFile, WatchedFiles, accounts, has_identities, is_plaintext, mechanism_names, names,
     read, rules,
@@ -23,8 +28,6 @@ pub(crate) struct OfAgent {
     pub(crate) executor_tokens: ExecutorTokens,
     pub(crate) http: Authentication,
     pub(crate) files: Arc<WatchedFiles>,
-    /// What its operator should know.
-    pub(crate) notices: Vec<String>,
 }
 
 /// Reads what `settings` name.
@@ -49,11 +52,8 @@ pub(crate) fn of_agent(
     };
     let jwt_key = match &told.jwt_secret_key {
         Some(path) => {
-            let (key, said) = read(path, "executor secret key", "jwt_secret_key", naming)?;
+            let (key, said) = executor_key(path, naming)?;
             notices.extend(said);
-            if key.is_empty() {
-                anyhow::bail!("'{}' is empty (see --jwt_secret_key flag)", path.display());
-            }
             Some(key)
         }
         None => None,
@@ -84,6 +84,13 @@ pub(crate) fn of_agent(
     for notice in &notices {
         tracing::warn!("{notice}");
     }
+    let diagnosis =
+        Arc::new(Live::new(diagnose(&agent_facts(settings, security), notices.clone())));
+    let http = http.with_diagnosis(Arc::clone(&diagnosis));
+    let (of, held) = (settings.clone(), security.clone());
+    let files = WatchedFiles::new(files, move || {
+        diagnosis.replace(diagnose(&agent_facts(&of, &held), notices.clone()));
+    });
     Ok(OfAgent {
         master: MasterAuthentication {
             mechanisms,
@@ -98,8 +105,7 @@ pub(crate) fn of_agent(
             lifetime: told.executor_token_lifetime,
         },
         http,
-        files: WatchedFiles::new(files),
-        notices,
+        files,
     })
 }
 
@@ -129,29 +135,13 @@ fn to_master(
         let all = Authenticatees::from_settings(&client(None))?;
         return Ok((!all.is_empty()).then(|| Arc::new(Live::new(all))));
     };
-    let parse = move |path: &std::path::Path, text: &[u8]| {
-        Entry::parse_single(text, rules(naming)).map_err(|error| {
-            anyhow::anyhow!(
-                "cannot use credential file '{}': {error} (see --credential flag)",
-                path.display()
-            )
-        })
-    };
-    let (text, said) = read(path, "credential", "credential", naming)?;
+    let (text, entry, said) = credential(path, naming)?;
     notices.extend(said);
-    let entry = parse(path, text.expose())?;
     tracing::info!("Agent using credential for: {}", entry.principal.escape_debug());
-    if entry.credential().secret.is_empty() {
-        notices.push(format!(
-            "credential file '{}': the secret is empty: the master will not take it",
-            path.display()
-        ));
-    }
     let all = Arc::new(Live::new(Authenticatees::from_settings(&client(Some(&entry)))?));
     let live = Arc::clone(&all);
     files.push(WatchedFile::new(path, text, move |path| {
-        let (text, notices) = read(path, "credential", "credential", naming)?;
-        let entry = parse(path, text.expose())?;
+        let (text, entry, notices) = credential(path, naming)?;
         let renewed = Authenticatees::from_settings(&client(Some(&entry)))?;
         let live = Arc::clone(&live);
         // It counts for the next time that the agent authenticates.
@@ -165,4 +155,35 @@ fn to_master(
         );
     }
     Ok(Some(all))
+}
+
+/// The agent's own file: its content, what it says, and what there is to say about it.
+pub(super) fn credential(
+    path: &Path,
+    naming: Naming,
+) -> anyhow::Result<(Secret, Entry, Vec<String>)> {
+    let (text, mut notices) = read(path, "credential", "credential", naming)?;
+    let entry = Entry::parse_single(text.expose(), rules(naming)).map_err(|error| {
+        anyhow::anyhow!(
+            "cannot use credential file '{}': {error} (see --credential flag)",
+            path.display()
+        )
+    })?;
+    if entry.credential().secret.is_empty() {
+        notices.push(format!(
+            "credential file '{}': the secret is empty: the master will not take it",
+            path.display()
+        ));
+    }
+    Ok((text, entry, notices))
+}
+
+/// The key of executors' tokens, all bytes of the file, and what there is to say about it.
+pub(super) fn executor_key(path: &Path, naming: Naming) -> anyhow::Result<(Secret, Vec<String>)> {
+    let (key, said) = read(path, "executor secret key", "jwt_secret_key", naming)
+        .context("Failed to read the file specified by --jwt_secret_key")?;
+    if key.is_empty() {
+        anyhow::bail!("'{}' is empty (see --jwt_secret_key flag)", path.display());
+    }
+    Ok((key, said))
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use authn::accounts::{Accounts, Directory, derive};
+use authn::diagnosis::diagnose;
+use authn::live::Live;
 use authn::sasl::offer::{Authenticators, ServerSettings};
 use authn::secret::Secret;
 use endpoints::authentication::{Authentication, Known, MasterFlags, Realms};
@@ -13,6 +15,7 @@ use rand::RngExt as _;
 use settings::{MasterSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
+use super::facts::master_facts;
 use super::{WatchedFiles, accounts, has_identities, is_plaintext, mechanism_names, names};
 
 /// What a master is started with.
@@ -21,8 +24,6 @@ pub(crate) struct OfMaster {
     pub(crate) sasl: Sasl,
     pub(crate) http: Authentication,
     pub(crate) files: Arc<WatchedFiles>,
-    /// What its operator should know.
-    pub(crate) notices: Vec<String>,
 }
 
 /// Reads what `settings` name. `host` is the name that challenges carry.
@@ -83,7 +84,14 @@ pub(crate) fn of_master(
     for notice in &notices {
         tracing::warn!("{notice}");
     }
-    Ok(OfMaster { sasl, http, files: WatchedFiles::new(files), notices })
+    let diagnosis =
+        Arc::new(Live::new(diagnose(&master_facts(settings, security), notices.clone())));
+    let http = http.with_diagnosis(Arc::clone(&diagnosis));
+    let (of, held) = (settings.clone(), security.clone());
+    let files = WatchedFiles::new(files, move || {
+        diagnosis.replace(diagnose(&master_facts(&of, &held), notices.clone()));
+    });
+    Ok(OfMaster { sasl, http, files })
 }
 
 /// What is offered to agents and frameworks.

@@ -104,26 +104,39 @@ impl WatchedFile {
 }
 
 /// All such files of a daemon.
-#[derive(Debug, Default)]
-pub(crate) struct WatchedFiles(Vec<WatchedFile>);
+pub(crate) struct WatchedFiles {
+    files: Vec<WatchedFile>,
+    /// Done whenever they were read again.
+    after: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for WatchedFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.files.fmt(f)
+    }
+}
 
 impl WatchedFiles {
-    pub(crate) fn new(files: Vec<WatchedFile>) -> Arc<Self> {
-        Arc::new(Self(files))
+    pub(crate) fn new(
+        files: Vec<WatchedFile>,
+        after: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { files, after: Box::new(after) })
     }
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.files.is_empty()
     }
 
     /// Reads all of them again; what came of it is in the log.
     pub(crate) async fn reload(self: Arc<Self>, cause: Cause) {
         blocking(move || {
-            for file in &self.0 {
+            for file in &self.files {
                 file.has_changed();
                 file.read_again(cause);
             }
+            (self.after)();
         })
         .await;
     }
@@ -136,7 +149,8 @@ impl WatchedFiles {
         loop {
             let looking = Arc::clone(&self);
             let changed = blocking(move || {
-                let changed = looking.0.iter().enumerate().filter(|(_, file)| file.has_changed());
+                let changed =
+                    looking.files.iter().enumerate().filter(|(_, file)| file.has_changed());
                 changed.map(|(n, _)| n).collect::<Vec<_>>()
             });
             let changed = changed.await.unwrap_or_default();
@@ -144,9 +158,10 @@ impl WatchedFiles {
                 sleep(SETTLE).await;
                 let reading = Arc::clone(&self);
                 blocking(move || {
-                    for file in changed.into_iter().filter_map(|n| reading.0.get(n)) {
+                    for file in changed.into_iter().filter_map(|n| reading.files.get(n)) {
                         file.read_again(Cause::Change);
                     }
+                    (reading.after)();
                 })
                 .await;
             }

@@ -1,7 +1,9 @@
 //! `alcazar doctor`: says what is wrong before somebody else finds out.
 
+pub(crate) mod auth;
 pub(crate) mod tls;
 
+mod asked;
 mod library;
 mod report;
 
@@ -20,4 +22,8 @@ pub(crate) enum What {
     /// line ends it
     #[command(after_help = tls::HELP)]
     Tls(tls::Options),
+    /// Say who is asked who they are and who is not, what is weak about it, and which one line
+    /// ends it
+    #[command(after_help = auth::HELP)]
+    Auth(auth::Options),
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wire::json::{self, ToJson};
 
+use crate::authentication::Authentication;
 use crate::files::Files;
 use crate::reply::{Answer, Reply};
 use crate::request::Request;
@@ -41,6 +42,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn files(&self) -> &Files;
     /// What protects its connections.
     fn tls(&self) -> &Arc<Tls>;
+    /// Who is asked who they are.
+    fn authentication(&self) -> &Authentication;
 }
 
 pub(super) fn version<S: Daemon>(daemon: &S, _: &Request) -> Answer {

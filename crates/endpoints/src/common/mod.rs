@@ -22,25 +22,28 @@ pub enum Program {
 }
 
 /// The routes of `/version`, `/flags`, `/health`, `/metrics/snapshot`, `/system/stats.json`,
-/// `/files/*` and, ours alone, `/alcazar/v1/tls`.
+/// `/files/*` and, ours alone, `/alcazar/v1/tls` and
+/// `/alcazar/v1/authentication`.
 #[must_use]
 pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
     let (readonly, readwrite) = match program {
         Program::Master => (Realm::MasterReadonly, Realm::MasterReadwrite),
         Program::Agent => (Realm::AgentReadonly, Realm::AgentReadwrite),
     };
-    let [flags, health, tls, reload] = match program {
+    let [flags, health, tls, reload, authentication] = match program {
         Program::Master => [
             "/master/flags",
             "/master/health",
             "/master/alcazar/v1/tls",
             "/master/alcazar/v1/tls/reload",
+            "/master/alcazar/v1/authentication",
         ],
         Program::Agent => [
             "/slave(1)/flags",
             "/slave(1)/health",
             "/slave(1)/alcazar/v1/tls",
             "/slave(1)/alcazar/v1/tls/reload",
+            "/slave(1)/alcazar/v1/authentication",
         ],
     };
     let route =
@@ -66,6 +69,12 @@ pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
         route("/files/download", GET, Action::AccessFiles, Handler::Later(files::download)),
         route("/files/debug", GET, Action::GetEndpointWithPath, Handler::Now(files::debug)),
         route(tls, GET, Action::GetEndpointWithPath, Handler::Now(security::show)),
+        route(
+            authentication,
+            GET,
+            Action::GetEndpointWithPath,
+            Handler::Now(security::authentication),
+        ),
         Route {
             path: reload,
             methods: POST,

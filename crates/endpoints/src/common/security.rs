@@ -1,5 +1,6 @@
 //! `alcazar/v1/tls`: what protects the daemon's connections, and the way to have its files read
-//! again. The original knows no such endpoints.
+//! again; `alcazar/v1/authentication`: who is asked who they are. The original knows no such
+//! endpoints.
 
 use std::sync::Arc;
 
@@ -10,6 +11,10 @@ use crate::route::Pending;
 
 pub(super) fn show<S: Daemon>(daemon: &S, _: &Request) -> Answer {
     daemon.tls().describe()
+}
+
+pub(super) fn authentication<S: Daemon>(daemon: &S, _: &Request) -> Answer {
+    daemon.authentication().describe()
 }
 
 pub(super) fn reload<S: Daemon>(daemon: Arc<S>, _: Request) -> Pending {

@@ -93,9 +93,7 @@ impl Request {
                 return Ok(Self::Deactivate(message.framework_id));
             }
             Inbound::SubmitScheduler(_) => return Ok(Self::Submit),
-            Inbound::UnregisterFramework(message) => {
-                of(message.framework_id, call::Type::Teardown)
-            }
+            Inbound::UnregisterFramework(message) => of(message.framework_id, call::Type::Teardown),
             Inbound::LaunchTasks(message) => launch(message),
             Inbound::ReviveOffers(message) => scheduler::Call {
                 revive: Some(call::Revive { roles: message.roles }),
@@ -412,12 +410,18 @@ impl Engine {
         out.send(
             to,
             match greeting {
-                Greeting::Reregistered => Outbound::FrameworkReregistered(
-                    internal::FrameworkReregisteredMessage { framework_id, master_info },
-                ),
-                Greeting::Registered | Greeting::Subscribed => Outbound::FrameworkRegistered(
-                    internal::FrameworkRegisteredMessage { framework_id, master_info },
-                ),
+                Greeting::Reregistered => {
+                    Outbound::FrameworkReregistered(internal::FrameworkReregisteredMessage {
+                        framework_id,
+                        master_info,
+                    })
+                }
+                Greeting::Registered | Greeting::Subscribed => {
+                    Outbound::FrameworkRegistered(internal::FrameworkRegisteredMessage {
+                        framework_id,
+                        master_info,
+                    })
+                }
             },
         );
     }
@@ -456,10 +460,8 @@ impl Engine {
     ) -> Result<(), String> {
         let kind = validate::call::call(&call, None).map_err(|refusal| refusal.to_string())?;
         let id = self.driver_speaking(from, call.framework_id.as_ref(), out)?;
-        if matches!(
-            kind,
-            call::Type::AcknowledgeOperationStatus | call::Type::ReconcileOperations
-        ) {
+        if matches!(kind, call::Type::AcknowledgeOperationStatus | call::Type::ReconcileOperations)
+        {
             return Err(format!("drivers cannot call {}", kind.as_str_name()));
         }
         self.perform(&id, kind, call, out).map(|_| ()).map_err(|refusal| refusal.to_string())

@@ -14,12 +14,12 @@ use wire::{internal, v1};
 
 use super::collections::{History, Map, Set, edit};
 use super::counters::{Counter, FrameworkCounters, count_in};
+use super::driver::{self, Greeting};
 use super::effect::Effect;
 use super::event::{Caller, SubscriptionId};
 use super::message::Outbound;
 use super::out::{Out, quoted};
 use super::refusal::Refusal;
-use super::driver::{self, Greeting};
 use super::state::{Channel, Connection, Driver, Framework};
 use super::timers::Timer;
 use super::validate::framework::{self as validate, Checked};
@@ -291,17 +291,12 @@ impl Engine {
     }
 
     /// Ends what a framework's former subscription still has: its stream or link, and its offers.
-    fn displace(
-        &mut self,
-        framework: &Framework,
-        by: &Channel,
-        greeting: Greeting,
-        out: &mut Out,
-    ) {
+    fn displace(&mut self, framework: &Framework, by: &Channel, greeting: Greeting, out: &mut Out) {
         let id = &framework.id;
         match &framework.connection {
             Connection::Connected(old) => {
-                let here = |driver: &Driver| matches!(by, Channel::Driver(new) if new.peer == driver.peer);
+                let here =
+                    |driver: &Driver| matches!(by, Channel::Driver(new) if new.peer == driver.peer);
                 match old {
                     // It is the same scheduler, which has not lost count of anything but offers.
                     Channel::Driver(driver) if here(driver) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use endpoints::access::Posture;
+use endpoints::authentication::Authentication;
 use endpoints::common::{Build, Daemon};
 use endpoints::files::Files;
 use endpoints::site::{Head, Site};
@@ -290,6 +291,7 @@ fn master(all: &[Exchange]) -> Arc<Master> {
         counted: Counted::default(),
         rendered: Rendered::default(),
         tls: Tls::new(Security::DangerPlaintext, Vec::new()),
+        authentication: Authentication::default(),
     })
 }
 

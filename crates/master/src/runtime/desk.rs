@@ -372,12 +372,7 @@ impl Shared {
     }
 
     /// §6.3: an attempt has come to its end.
-    async fn end(
-        &self,
-        attempt: Attempt,
-        send: Option<Message>,
-        result: Result<Accepted, Ended>,
-    ) {
+    async fn end(&self, attempt: Attempt, send: Option<Message>, result: Result<Accepted, Ended>) {
         match result {
             Ok(accepted) => match self.establish(&attempt, accepted) {
                 Ok(()) => {
@@ -550,10 +545,7 @@ fn channel(facts: &PeerFacts) -> Channel {
             principal: identity.name().to_owned(),
             kinds: Kinds::only(identity.kind()),
         }),
-        None => facts
-            .principal
-            .clone()
-            .map(|principal| Certified { principal, kinds: Kinds::ANY }),
+        None => facts.principal.clone().map(|principal| Certified { principal, kinds: Kinds::ANY }),
     };
     Channel { encrypted: facts.encrypted, binding: facts.channel_binding, certificate }
 }

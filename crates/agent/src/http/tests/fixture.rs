@@ -113,6 +113,7 @@ pub(super) fn agent(
         posture,
         counted: Counted::default(),
         tls: Tls::new(Security::DangerPlaintext, Vec::new()),
+        authentication: endpoints::authentication::Authentication::default(),
     };
     (agent, inputs)
 }

@@ -15,10 +15,9 @@ use crate::printer::{Format, Printer, Tone, printable, write_stdout};
 pub(crate) struct Report {
     /// What was looked at.
     pub(crate) components: Vec<Component>,
-    /// The TLS library of this program (and so of its daemons).
-    pub(crate) library: Library,
-    /// The day of the report: `2026-01-31`.
-    pub(crate) today: String,
+    /// Where it is about TLS: the library of this program (and so of its daemons), and the day of
+    /// the report: `2026-01-31`.
+    pub(crate) library: Option<(Library, String)>,
 }
 
 /// A configuration or a running daemon.
@@ -44,10 +43,15 @@ pub(crate) struct Trouble {
 #[derive(Clone, Debug)]
 pub(crate) struct Found(pub(crate) Value);
 
+/// One finding, in the words of its JSON form.
+pub(super) fn finding(id: &str, what: &str, closed_by: &str) -> Value {
+    json!({"id": id, "what": what, "closed_by": closed_by})
+}
+
 impl From<&Diagnosis> for Found {
     fn from(diagnosis: &Diagnosis) -> Self {
         let findings = |all: &[Finding]| -> Vec<Value> {
-            let finding = |f: &Finding| json!({"id": f.id, "what": f.what, "closed_by": f.closed_by.to_string()});
+            let finding = |f: &Finding| finding(f.id, &f.what, &f.closed_by.to_string());
             all.iter().map(finding).collect()
         };
         Self(json!({
@@ -99,11 +103,11 @@ impl Report {
                 }),
             })
             .collect();
-        json!({
-            "status": self.status(),
-            "components": components,
-            "tls_library": self.library.json(&self.today),
-        })
+        let mut report = json!({"status": self.status(), "components": components});
+        if let Some((library, today)) = &self.library {
+            report["tls_library"] = library.json(today);
+        }
+        report
     }
 
     fn text(&self, color: bool) -> String {
@@ -121,7 +125,9 @@ impl Report {
             }
             out.push('\n');
         }
-        let _ = writeln!(out, "TLS library: {}", self.library.text(&self.today));
+        if let Some((library, today)) = &self.library {
+            let _ = writeln!(out, "TLS library: {}", library.text(today));
+        }
         out
     }
 }
@@ -199,8 +205,7 @@ mod tests {
     fn report(found: Result<Found, Trouble>) -> Report {
         Report {
             components: vec![Component { name: "environment".to_owned(), found }],
-            library: Library::of("OpenSSL 3.5.1 1 Jul 2025"),
-            today: "2026-01-31".to_owned(),
+            library: Some((Library::of("OpenSSL 3.5.1 1 Jul 2025"), "2026-01-31".to_owned())),
         }
     }
 

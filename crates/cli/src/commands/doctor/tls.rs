@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use tls_policy::{PolicyErrors, diagnose};
 use transport::tls::Security;
 
+use super::asked;
 use super::library::Library;
 use super::report::{Component, Found, Report, Trouble};
 use crate::args::Show;
 use crate::client::Client;
-use crate::commands::{list, text};
 use crate::printer::{Format, Printer};
 use crate::security;
 use crate::when;
@@ -89,31 +89,10 @@ fn examined(environment: &[(String, String)]) -> Result<Found, Trouble> {
 
 /// Asks the daemons of a cluster.
 pub(crate) async fn from_cluster(client: &mut Client, printer: Printer) -> anyhow::Result<u8> {
-    let found = match client.get_if_known(TARGET).await? {
-        None => Err(Trouble {
-            what: "does not say",
-            lines: vec!["it is a master that tells nobody what protects it".to_owned()],
-        }),
-        Some(mut said) => {
-            said["connection"] = connection(&client.negotiated());
-            Ok(Found(said))
-        }
-    };
-    let mut components = vec![Component { name: client.master().to_owned(), found }];
-    let agents = client.get("/slaves").await?;
-    for agent in list(&agents, "slaves") {
-        let place = text(&agent, "pid").split_once('@').map_or("", |(_, place)| place);
-        let Some((host, port)) =
-            place.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        else {
-            continue;
-        };
-        let found = client.get_from_agent((host, port), TARGET).await;
-        let found = found.map(Found).map_err(|error| Trouble {
-            what: "does not answer",
-            lines: vec![format!("{error:#}")],
-        });
-        components.push(Component { name: format!("agent at {place}"), found });
+    let silence = "it is a master that tells nobody what protects it";
+    let mut components = asked::everybody(client, TARGET, silence).await?;
+    if let Some(Component { found: Ok(Found(said)), .. }) = components.first_mut() {
+        said["connection"] = connection(&client.negotiated());
     }
     finish(components, printer)
 }
@@ -135,7 +114,7 @@ fn finish(components: Vec<Component>, printer: Printer) -> anyhow::Result<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let today = when::moment(now.as_secs_f64()).chars().take(10).collect();
     let library = Library::of(transport::tls::library_version());
-    let report = Report { components, library, today };
+    let report = Report { components, library: Some((library, today)) };
     report.print(printer)?;
     Ok(report.status())
 }

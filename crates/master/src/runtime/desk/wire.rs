@@ -41,9 +41,7 @@ pub(super) fn body(message: &Message) -> Vec<u8> {
             encode(&AuthenticationMechanismsMessage { mechanisms: mechanisms.clone() })
         }
         Message::Step(data) => encode(&AuthenticationStepMessage { data: data.clone().into() }),
-        Message::Error(error) => {
-            encode(&AuthenticationErrorMessage { error: Some(error.clone()) })
-        }
+        Message::Error(error) => encode(&AuthenticationErrorMessage { error: Some(error.clone()) }),
         Message::Completed
         | Message::Failed
         | Message::Authenticate { .. }
@@ -58,7 +56,8 @@ mod authn_wire {
     #[test]
     fn a_start_with_and_without_data_is_read() {
         let name = AuthenticationStartMessage::NAME;
-        let start = |data: &[u8]| Message::Start { mechanism: "CRAM-MD5".into(), data: data.into() };
+        let start =
+            |data: &[u8]| Message::Start { mechanism: "CRAM-MD5".into(), data: data.into() };
         for (body, read) in [
             // As the original sends it: field 2 present and empty.
             (&b"\x0a\x08CRAM-MD5\x12\x00"[..], start(b"")),
