@@ -10,11 +10,14 @@ mod watched;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use authn::accounts::file::{CredentialFile, Remark, Rules};
 use authn::accounts::{Accounts, Directory};
+use authn::diagnosis::{Facts, diagnose};
 use authn::jwt::{Jwks, LEEWAY, Published};
 use authn::live::Live;
-use endpoints::authentication::OpenSsl;
+use endpoints::audit::AuditFile;
+use endpoints::authentication::{Authentication, OpenSsl};
 use settings::{HttpScheme, HttpSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
@@ -23,6 +26,36 @@ pub(crate) use facts::{agent_facts, master_facts};
 pub(crate) use files::read;
 pub(crate) use master::{OfMaster, of_master};
 pub(crate) use watched::{WatchedFile, WatchedFiles};
+
+/// What a daemon keeps of it: where decisions go, the files that are watched, and what the doctor
+/// says, which follows the files. Writes `notices` to the log.
+fn kept(
+    http: Authentication,
+    audit_log: Option<&Path>,
+    files: Vec<WatchedFile>,
+    facts: impl Fn() -> Facts + Send + Sync + 'static,
+    notices: Vec<String>,
+) -> anyhow::Result<(Authentication, Arc<WatchedFiles>)> {
+    for notice in &notices {
+        tracing::warn!("{notice}");
+    }
+    let audit = audit_log.map(|path| {
+        if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
+        }
+        anyhow::Ok(AuditFile::open(path)?)
+    });
+    let audit = audit.transpose()?;
+    let diagnosis = Arc::new(Live::new(diagnose(&facts(), notices.clone())));
+    let mut http = http.with_diagnosis(Arc::clone(&diagnosis));
+    if let Some(audit) = &audit {
+        let audit: Arc<AuditFile> = Arc::clone(audit);
+        http = http.with_audit(audit);
+    }
+    let after = move || diagnosis.replace(diagnose(&facts(), notices.clone()));
+    Ok((http, WatchedFiles::new(files, audit, after)))
+}
 
 /// How credential files are read under a name.
 pub(crate) fn rules(naming: Naming) -> Rules {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use alcazar_endpoints::authentication::Authentication;
 use alcazar_endpoints::access::{Action, Posture, Realm};
+use alcazar_endpoints::authentication::Authentication;
 use alcazar_endpoints::common::{Build, Daemon, Program, routes};
 use alcazar_endpoints::files::Files;
 use alcazar_endpoints::refusal::Refusal;

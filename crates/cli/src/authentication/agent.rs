@@ -6,7 +6,6 @@ use std::sync::Arc;
 use agent::runtime::{ExecutorTokens, MasterAuthentication};
 use anyhow::Context as _;
 use authn::accounts::file::Entry;
-use authn::diagnosis::diagnose;
 use authn::jwt::Key;
 use authn::live::Live;
 use authn::sasl::offer::{Authenticatees, ClientSettings};
@@ -17,8 +16,8 @@ use transport::tls::Security;
 
 use super::facts::agent_facts;
 use super::{
-    WatchedFile, WatchedFiles, accounts, has_identities, is_plaintext, mechanism_names, names,
-    read, rules,
+    WatchedFile, WatchedFiles, accounts, has_identities, is_plaintext, kept, mechanism_names,
+    names, read, rules,
 };
 
 /// What an agent is started with.
@@ -81,16 +80,9 @@ pub(crate) fn of_agent(
                 .to_owned(),
         );
     }
-    for notice in &notices {
-        tracing::warn!("{notice}");
-    }
-    let diagnosis =
-        Arc::new(Live::new(diagnose(&agent_facts(settings, security), notices.clone())));
-    let http = http.with_diagnosis(Arc::clone(&diagnosis));
     let (of, held) = (settings.clone(), security.clone());
-    let files = WatchedFiles::new(files, move || {
-        diagnosis.replace(diagnose(&agent_facts(&of, &held), notices.clone()));
-    });
+    let facts = move || agent_facts(&of, &held);
+    let (http, files) = kept(http, told.audit_log.as_deref(), files, facts, notices)?;
     Ok(OfAgent {
         master: MasterAuthentication {
             mechanisms,

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use authn::accounts::{Accounts, Directory, derive};
-use authn::diagnosis::diagnose;
-use authn::live::Live;
 use authn::sasl::offer::{Authenticators, ServerSettings};
 use authn::secret::Secret;
 use endpoints::authentication::{Authentication, Known, MasterFlags, Realms};
@@ -16,7 +14,7 @@ use settings::{MasterSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
 use super::facts::master_facts;
-use super::{WatchedFiles, accounts, has_identities, is_plaintext, mechanism_names, names};
+use super::{WatchedFiles, accounts, has_identities, is_plaintext, kept, mechanism_names, names};
 
 /// What a master is started with.
 #[derive(Debug)]
@@ -81,16 +79,9 @@ pub(crate) fn of_master(
         timeout: told.timeout,
         danger_same_address_sessions: told.sasl.danger_same_address_sessions,
     };
-    for notice in &notices {
-        tracing::warn!("{notice}");
-    }
-    let diagnosis =
-        Arc::new(Live::new(diagnose(&master_facts(settings, security), notices.clone())));
-    let http = http.with_diagnosis(Arc::clone(&diagnosis));
     let (of, held) = (settings.clone(), security.clone());
-    let files = WatchedFiles::new(files, move || {
-        diagnosis.replace(diagnose(&master_facts(&of, &held), notices.clone()));
-    });
+    let facts = move || master_facts(&of, &held);
+    let (http, files) = kept(http, told.audit_log.as_deref(), files, facts, notices)?;
     Ok(OfMaster { sasl, http, files })
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use authn::secret::Secret;
+use endpoints::audit::AuditFile;
 use endpoints::tls::Cause;
 use tokio::time::sleep;
 
@@ -106,6 +107,8 @@ impl WatchedFile {
 /// All such files of a daemon.
 pub(crate) struct WatchedFiles {
     files: Vec<WatchedFile>,
+    /// The audit trail, which is opened again with them.
+    audit: Option<Arc<AuditFile>>,
     /// Done whenever they were read again.
     after: Box<dyn Fn() + Send + Sync>,
 }
@@ -119,18 +122,29 @@ impl fmt::Debug for WatchedFiles {
 impl WatchedFiles {
     pub(crate) fn new(
         files: Vec<WatchedFile>,
+        audit: Option<Arc<AuditFile>>,
         after: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { files, after: Box::new(after) })
+        Arc::new(Self { files, audit, after: Box::new(after) })
     }
 
-    /// Whether there is none.
+    /// Whether there is none, and no audit trail either.
     pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.audit.is_none()
+    }
+
+    /// Writes what of the audit trail is still to be written.
+    pub(crate) fn close(&self) {
+        if let Some(audit) = &self.audit {
+            audit.close();
+        }
     }
 
     /// Reads all of them again; what came of it is in the log.
     pub(crate) async fn reload(self: Arc<Self>, cause: Cause) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         blocking(move || {
             for file in &self.files {
                 file.has_changed();
@@ -143,7 +157,7 @@ impl WatchedFiles {
 
     /// Reads those again that change, for as long as the daemon runs.
     pub(crate) async fn watch(self: Arc<Self>) {
-        if self.is_empty() {
+        if self.files.is_empty() {
             return std::future::pending().await;
         }
         loop {

@@ -52,8 +52,10 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
     let settings = described(settings, Arc::clone(&tls), authentication)?;
     block_on(async {
         let signals = Signals::take().context("cannot catch signals")?;
-        let end = told_to_end(signals, lifeline, tls, files);
-        agent::runtime::run(settings, ready, end).await?;
+        let end = told_to_end(signals, lifeline, tls, Arc::clone(&files));
+        let ended = agent::runtime::run(settings, ready, end).await;
+        files.close();
+        ended?;
         Ok(exit::SUCCESS)
     })
 }
