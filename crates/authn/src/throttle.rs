@@ -72,7 +72,8 @@ pub enum Tried {
     /// It is not, or nobody is called that.
     Failed,
     /// It asked and then neither proved nor failed to prove anything: garbage, or a client that
-    /// knows no mechanism that it may use and asks again at once. Counts for the address.
+    /// knows no mechanism that it may use and asks again at once. Counts for the address, and for
+    /// the client, whose name takes the place of the principal's, from there.
     Nothing,
 }
 
@@ -134,6 +135,17 @@ impl Throttle {
         judged(wait(self.addresses.get(&address), now))
     }
 
+    /// Whether `client`, an actor that wants to authenticate, may begin to. One that began again and
+    /// again without proving anything waits, also where good neighbors do not: the clients of the
+    /// original come back at once if they know none of the mechanisms.
+    pub fn may_begin(&self, client: &str, address: IpAddr, now: Instant) -> Judgement {
+        let pair = self.pairs.get(&(digest(client), subscriber(address)));
+        match judged(wait(pair, now)) {
+            Judgement::Answer => self.may_try(address, now),
+            wait @ Judgement::Withhold(_) => wait,
+        }
+    }
+
     /// Judges a try of somebody who said that they are `principal`, if it came to that. The result
     /// is given to nobody before.
     pub fn judge(
@@ -169,9 +181,9 @@ impl Throttle {
                 self.failures = self.failures.saturating_add(1);
                 entry(&mut self.addresses, address, of_address, most_entries, now)
                     .count(of_address, now);
-                if let (Tried::Failed, Some(name)) = (tried, name) {
-                    entry(&mut self.pairs, (name, address), pair, most_entries, now)
-                        .count(pair, now);
+                let Some(name) = name else { return Judgement::Answer };
+                entry(&mut self.pairs, (name, address), pair, most_entries, now).count(pair, now);
+                if tried == Tried::Failed {
                     entry(&mut self.principals, name, of_name, most_entries, now)
                         .count(of_name, now);
                 }

@@ -156,6 +156,24 @@ fn authn_an_address_that_asks_without_proving_anything_waits_before_it_is_comput
 }
 
 #[test]
+fn authn_a_client_that_begins_without_end_waits_and_its_good_neighbors_do_not() {
+    let mut throttle = throttle();
+    assert_eq!(throttle.judge(Some("agent"), ATTACKER, Tried::Proved, at(0)), Judgement::Answer);
+    let (looping, other) = ("scheduler-1@192.0.2.66:7000", "slave(1)@192.0.2.66:5051");
+    let mut begun = 0;
+    for n in 0..1000 {
+        if throttle.may_begin(looping, ATTACKER, at(n / 10)) == Judgement::Answer {
+            begun += 1;
+            let _ = throttle.judge(Some(looping), ATTACKER, Tried::Nothing, at(n / 10));
+        }
+    }
+    assert!((6..20).contains(&begun), "{begun}");
+    assert!(matches!(throttle.may_begin(looping, ATTACKER, at(100)), Judgement::Withhold(_)));
+    assert_eq!(throttle.may_begin(other, ATTACKER, at(100)), Judgement::Answer);
+    assert_eq!(throttle.may_begin(looping, OWNER, at(100)), Judgement::Answer);
+}
+
+#[test]
 fn authn_an_ipv6_subscriber_has_one_address() {
     let mut throttle = throttle();
     let mut answered = 0;

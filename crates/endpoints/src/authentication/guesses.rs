@@ -31,6 +31,14 @@ impl Guesses {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner).may_try(address, now)
     }
 
+    /// Whether `client`, an actor that wants to authenticate, may begin to; see
+    /// [`Throttle::may_begin`].
+    pub fn may_begin(&self, client: &str, address: IpAddr) -> Judgement {
+        let now = self.now();
+        let throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.may_begin(client, address, now)
+    }
+
     /// Judges a try before its result is given to anybody; see [`Throttle::judge`].
     pub fn judge(&self, principal: Option<&str>, address: IpAddr, tried: Tried) -> Judgement {
         let now = self.now();
