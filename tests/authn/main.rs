@@ -1,3 +1,8 @@
 //! Who is it? Whole daemons, called by the Mesos names and by ours, and those who try to be
 //! somebody else.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed fixture fails its test")]
+
+mod agent_fixture;
+mod agent_master;
+#[path = "../compat/instance.rs"]
+mod instance;

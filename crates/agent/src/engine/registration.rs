@@ -166,7 +166,8 @@ impl Engine {
             }
             _ => {}
         }
-        self.info_log(format!("Registered as agent {id}"));
+        let master = self.state.master.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.info_log(format!("Registered with master {master}; given agent ID {id}"));
         self.info.id = Some(message.slave_id);
         self.state.id = Some(id);
         let record = Record::Agent(Box::new(self.info.clone()));
@@ -185,7 +186,8 @@ impl Engine {
         if matches!(self.phase, Phase::Running) {
             self.info_log("Already registered again".to_owned());
         } else {
-            self.info_log(format!("Registered again as agent {own}"));
+            let master = self.state.master.as_ref().map(ToString::to_string).unwrap_or_default();
+            self.info_log(format!("Re-registered with master {master} as agent {own}"));
             self.run(message.connection.as_ref());
         }
         for reconciliation in message.reconciliations {
