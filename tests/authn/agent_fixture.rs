@@ -142,7 +142,7 @@ pub(crate) fn agent(own: &[String], flags: &[&str]) -> Daemon {
         // Tasks run as whoever runs this test.
         "--no-switch_user".to_owned(),
         "--resources=cpus:2;mem:512;disk:64;ports:[31000-31010]".to_owned(),
-        "--registration_backoff_factor=10ms".to_owned(),
+        "--registration_backoff_factor=300ms".to_owned(),
     ];
     all.extend_from_slice(own);
     all.extend(flags.iter().map(|&flag| flag.to_owned()));

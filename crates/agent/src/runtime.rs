@@ -40,7 +40,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
-use transport::sessions::Sessions;
+use transport::sessions::{SameAddress, Sessions};
 
 use crate::checkpoint::{RecoverError, Store, StoreError, boot_id};
 use crate::containerizer::Containerizer;
@@ -287,7 +287,12 @@ pub async fn start(settings: Settings) -> Result<Running, AgentError> {
 
     let counters = Arc::clone(&agent.counted.transport);
     let listeners = Arc::new(Listeners::default());
-    let sessions = Arc::new(Sessions::default());
+    let sessions =
+        Arc::new(Sessions::new(if settings.master_authentication.danger_same_address_sessions {
+            SameAddress::DANGER
+        } else {
+            SameAddress::Refused
+        }));
     let (exits, exited) = mpsc::channel(EXITS);
     let messenger = Messenger::new(MessengerParts {
         own,
