@@ -146,6 +146,8 @@ fn engine_caller(caller: &Caller) -> EngineCaller {
     EngineCaller {
         principal: caller.principal().map(str::to_owned),
         identity: caller.identity().cloned(),
+        owner: caller.owner(),
+        kinds: caller.kinds(),
     }
 }
 

@@ -103,7 +103,7 @@ impl Engine {
         let principal = caller.principal.as_deref();
         let same_principal = principal
             .is_none_or(|principal| framework.info.principal.as_deref() == Some(principal));
-        let same_owner = framework.owner.admits(&caller.owner());
+        let same_owner = framework.owner.admits(&caller.owner);
         if !same_principal || !same_owner {
             return Err(Refusal::OtherPrincipal(principal.unwrap_or_default().to_owned()));
         }

@@ -4,7 +4,7 @@ use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Identity;
-use model::principal::Owner;
+use model::principal::{Kinds, Owner};
 use wire::v1::scheduler;
 
 use super::message::Inbound;
@@ -19,20 +19,22 @@ pub struct RequestId(pub u64);
 pub struct SubscriptionId(pub u64);
 
 /// Who made an HTTP request, as the door has proven it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The authenticated principal, if authentication took place.
     pub principal: Option<String>,
     /// The identity in the verified certificate; `None` only on plaintext connections.
     pub identity: Option<Identity>,
+    /// To whom belongs what this caller brings.
+    pub owner: Owner,
+    /// As what kinds of component it may speak.
+    pub kinds: Kinds,
 }
 
-impl Caller {
-    /// To whom belongs what this caller brings.
-    #[must_use]
-    pub fn owner(&self) -> Owner {
-        let identity = self.identity.as_ref().map(ToString::to_string);
-        Owner { certificate: identity.or_else(|| self.principal.clone()), principal: None }
+/// Somebody who has proved nothing.
+impl Default for Caller {
+    fn default() -> Self {
+        Self { principal: None, identity: None, owner: Owner::default(), kinds: Kinds::ANY }
     }
 }
 

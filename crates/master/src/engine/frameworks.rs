@@ -189,15 +189,14 @@ impl Engine {
             Ok(_) => return Err("Expecting a SUBSCRIBE call".to_owned()),
             Err(refusal) => return Err(refusal.to_string()),
         }
-        // A certificate says what its bearer is; an agent's makes nobody a scheduler.
-        let scheduler = |kind| matches!(kind, Kind::Framework | Kind::Operator);
-        if caller.identity.as_ref().is_some_and(|identity| !scheduler(identity.kind())) {
+        // A certificate or credential says what its bearer is; an agent's makes nobody a scheduler.
+        if ![Kind::Framework, Kind::Operator].into_iter().any(|kind| caller.kinds.contains(kind)) {
             return Err("Not authorized to register as a framework".to_owned());
         }
         let subscribe = call.subscribe.ok_or("Expecting 'subscribe' to be present")?;
         let subscriber = Subscriber {
             channel: Channel::Stream(subscription),
-            owner: caller.owner(),
+            owner: caller.owner.clone(),
             principal: caller.principal.clone(),
             authenticated: true,
             force: true,

@@ -160,6 +160,8 @@ fn fresh_secret() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::identity::Kind;
+    use model::principal::{Kinds, Owner};
     use std::collections::HashSet;
     use std::future::poll_fn;
     use std::time::Duration;
@@ -167,9 +169,12 @@ mod tests {
     const BEAT: Duration = Duration::from_secs(15);
 
     fn caller(name: &str) -> Caller {
+        let uri = format!("spiffe://d/framework/{name}");
         Caller {
             principal: Some(name.to_owned()),
-            identity: format!("spiffe://d/framework/{name}").parse().ok(),
+            identity: uri.parse().ok(),
+            owner: Owner { certificate: Some(uri), principal: None },
+            kinds: Kinds::only(Kind::Framework),
         }
     }
 

@@ -6,6 +6,7 @@ use alcazar_master::engine::event::{Caller, Event, OperatorCommand, Stream};
 use alcazar_master::engine::message::Outbound;
 use alcazar_master::engine::refusal::Refusal;
 use model::id::FrameworkId;
+use model::principal::Kinds;
 use model::role::Role;
 use wire::v1;
 use wire::v1::TaskState;
@@ -147,7 +148,7 @@ fn only_who_subscribed_a_framework_can_take_it_over_or_call_for_it() {
     let scheduler = world.scheduler("f");
     let thief = caller("thief");
     // Somebody who has learned principal and id, but has another certificate.
-    let forger = Caller { principal: Some("f".to_owned()), identity: thief.identity.clone() };
+    let forger = Caller { principal: Some("f".to_owned()), ..thief.clone() };
     for caller in [&thief, &forger] {
         let (subscription, done) = world.try_subscribe(caller, scheduler.info.clone(), &[]);
         assert_eq!(done.error(subscription), "Changing framework's principal is not allowed.");
@@ -169,8 +170,10 @@ fn only_certificates_of_frameworks_and_operators_can_subscribe() {
         ("executor", false),
         ("master", false),
     ] {
-        let identity = Some(identity(&format!("{kind}/x")));
-        let caller = Caller { principal: Some("x".to_owned()), identity };
+        let identity = identity(&format!("{kind}/x"));
+        let kinds = Kinds::only(identity.kind());
+        let principal = Some("x".to_owned());
+        let caller = Caller { principal, identity: Some(identity), kinds, ..Caller::default() };
         let (_, done) = world.try_subscribe(&caller, framework_info("f", &[]), &[]);
         assert_eq!(done.names().contains(&"SUBSCRIBED".to_owned()), ok, "{kind}");
     }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod agents;
+mod authentication;
+mod drivers;
 mod failover;
 mod frameworks;
 mod properties;

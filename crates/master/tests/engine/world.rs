@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alcazar_master::engine::Engine;
@@ -15,10 +16,13 @@ use alcazar_master::engine::event::{
 use alcazar_master::engine::message::{Inbound, Outbound};
 use alcazar_master::engine::refusal::Refusal;
 use alcazar_master::engine::state::State;
-use libprocess::sender::{Binding, BoundPid, ClaimedPid, Finding, PeerFacts, bind};
+use libprocess::sender::{
+    Binding, BoundPid, ClaimedPid, Finding, PeerFacts, Session, SessionId, SessionProof, Tie, bind,
+};
 use libprocess::upid::Upid;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Identity;
+use model::principal::{Kinds, Owner};
 use model::resources::parse;
 use model::role::Role;
 use model::time::{Now, Timestamp};
@@ -58,6 +62,23 @@ pub(crate) fn bound(upid: &str, identity: Option<Identity>) -> BoundPid {
     };
     let rule = if facts.encrypted { Binding::Certificate } else { Binding::DangerSourceAddress };
     bind(ClaimedPid(upid), &facts, rule, None, Finding::Nothing).unwrap()
+}
+
+/// A sender in plaintext whose connection belongs to session `number` of a principal that may speak
+/// as `kinds`.
+pub(crate) fn proved(upid: &str, principal: &str, kinds: Kinds, number: u64) -> BoundPid {
+    let upid: Upid = upid.parse().unwrap();
+    let id = libprocess::sender::ConnectionId(number);
+    let facts = PeerFacts::plaintext(id, SocketAddr::V4(upid.address));
+    let session = Session {
+        id: SessionId(number),
+        principal: Some(principal.to_owned()),
+        kinds,
+        mechanism: "CRAM-MD5".to_owned(),
+    };
+    let proof = SessionProof { session: Arc::new(session), tie: Tie::Exchange };
+    let finding = Finding::Tied(proof);
+    bind(ClaimedPid(upid), &facts, Binding::DangerSourceAddress, None, finding).unwrap()
 }
 
 /// Agent number `n`, at its own address, with its own certificate.
@@ -110,9 +131,12 @@ pub(crate) fn framework_info(
 }
 
 pub(crate) fn caller(name: &str) -> Caller {
+    let identity = identity(&format!("framework/{name}"));
     Caller {
         principal: Some(name.to_owned()),
-        identity: Some(identity(&format!("framework/{name}"))),
+        owner: Owner { certificate: Some(identity.to_string()), principal: None },
+        kinds: Kinds::only(identity.kind()),
+        identity: Some(identity),
     }
 }
 
