@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
-use transport::sessions::Sessions;
+use transport::sessions::{SameAddress, Sessions};
 use wire::v1;
 
 use crate::engine::Engine;
@@ -215,7 +215,10 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     });
 
     let listeners = Arc::new(Listeners::default());
-    let sessions = Arc::new(Sessions::default());
+    let sessions = Arc::new(Sessions::new(match sasl.danger_same_address_sessions {
+        true => SameAddress::DANGER,
+        false => SameAddress::Refused,
+    }));
     let (exits, exited) = mpsc::channel(EXITS);
     let messenger = Messenger::new(MessengerParts {
         own,
@@ -230,6 +233,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         mechanisms: sasl.mechanisms,
         timeout: sasl.timeout,
         audit: Arc::clone(settings.authentication.audit()),
+        guesses: Arc::clone(settings.authentication.guesses()),
         sessions: Arc::clone(&sessions),
         listeners: Arc::clone(&listeners),
         security: security.clone(),

@@ -14,7 +14,7 @@ mod book;
 mod held;
 mod wire;
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +25,8 @@ use authn::sasl::message::Message;
 use authn::sasl::offer::Authenticators;
 use authn::sasl::session::{Ended, Output, Session, Work};
 use authn::sasl::{Accepted, Channel, Nonce};
+use authn::throttle::{Judgement, Tried};
+use endpoints::authentication::Guesses;
 use libprocess::sender::{BoundPid, Finding, PeerFacts};
 use libprocess::upid::Upid;
 use model::principal::Kinds;
@@ -47,6 +49,8 @@ pub(super) struct Parts {
     pub(super) mechanisms: Authenticators,
     pub(super) timeout: Duration,
     pub(super) audit: Arc<dyn AuditTrail>,
+    /// Who has to wait because of too many failures.
+    pub(super) guesses: Arc<Guesses>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) security: Security,
@@ -72,6 +76,8 @@ pub struct Counted {
     pub replaced: AtomicU64,
     /// Requests for a client at another address than the sender's.
     pub foreign: AtomicU64,
+    /// Requests and results that were withheld after too many failures.
+    pub withheld: AtomicU64,
     /// Requests for which there was no room.
     pub no_room: AtomicU64,
     /// Messages to a session actor from somebody else than its client, or out of turn.
@@ -92,6 +98,7 @@ impl Counted {
             ("timed_out", &self.timed_out),
             ("replaced", &self.replaced),
             ("foreign_pid", &self.foreign),
+            ("withheld", &self.withheld),
             ("no_room", &self.no_room),
             ("stray", &self.stray),
             ("registrations_held", &self.held),
@@ -231,6 +238,12 @@ impl Shared {
                 return;
             }
         };
+        // Silence: an answer of any kind would have stock clients try again at once, or give up.
+        if let Judgement::Withhold(wait) = self.parts.guesses.may_try(host_of(&facts)) {
+            count(&counted.withheld);
+            tracing::info!(%client, ?wait, "too many failures before: a request is not answered");
+            return;
+        }
         // Only who owns a session can end it before another takes its place.
         if let Finding::Tied(_) = self.parts.sessions.prove(&client, &facts) {
             self.parts.sessions.end(&client);
@@ -244,6 +257,8 @@ impl Shared {
         for older in older {
             count(&counted.replaced);
             tracing::info!(client = %older.client, "a newer attempt to authenticate began");
+            // A client that begins again and again comes to nothing.
+            let _ = self.judge(&older, None, Tried::Nothing);
             self.drop_held(older);
         }
         let Some(number) = number else {
@@ -281,6 +296,7 @@ impl Shared {
                 if let Some(message) = send {
                     self.tell(&attempt, &message);
                 }
+                let _ = self.judge(&attempt, None, Tried::Nothing);
                 let reason = result.err().map_or_else(String::new, |why| why.to_string());
                 self.failed(attempt, &reason);
             }
@@ -373,6 +389,18 @@ impl Shared {
 
     /// §6.3: an attempt has come to its end.
     async fn end(&self, attempt: Attempt, send: Option<Message>, result: Result<Accepted, Ended>) {
+        let (claimed, tried) = match &result {
+            Ok(accepted) => (accepted.proved.principal.value(), Tried::Proved),
+            Err(Ended::Refused(refused)) => (refused.claimed.as_deref(), Tried::Failed),
+            Err(Ended::Error(_)) => (None, Tried::Nothing),
+        };
+        if let Judgement::Withhold(wait) = self.judge(&attempt, claimed, tried) {
+            // Right or wrong: nobody learns which, nor by how long the answer takes.
+            count(&self.parts.counted.withheld);
+            tracing::warn!(client = %attempt.client, ?wait, "too many failures: a result is withheld");
+            self.write_down(&attempt, None, Err("too many failures before".to_owned()));
+            return self.drop_held(attempt);
+        }
         match result {
             Ok(accepted) => match self.establish(&attempt, accepted) {
                 Ok(()) => {
@@ -407,6 +435,17 @@ impl Shared {
                 self.failed(attempt, &reason);
             }
         }
+    }
+
+    /// Asks whether anybody may hear of a result.
+    fn judge(&self, attempt: &Attempt, claimed: Option<&str>, tried: Tried) -> Judgement {
+        let client = attempt.client.to_string();
+        let who = match tried {
+            Tried::Proved | Tried::Failed => claimed,
+            // Only this client is to wait, not all at its address.
+            Tried::Nothing => Some(client.as_str()),
+        };
+        self.parts.guesses.judge(who, host_of(&attempt.facts), tried)
     }
 
     /// Enters what the client has proved, before it hears of it.
@@ -492,7 +531,7 @@ impl Shared {
         self.parts.audit.append(&Decision {
             time: Timestamp::new(now),
             principal,
-            address: attempt.facts.address.ip().to_canonical(),
+            address: host_of(&attempt.facts),
             method,
             realm: "mesos.internal.AuthenticateMessage".to_owned(),
             granted,
@@ -548,6 +587,11 @@ fn channel(facts: &PeerFacts) -> Channel {
         None => facts.principal.clone().map(|principal| Certified { principal, kinds: Kinds::ANY }),
     };
     Channel { encrypted: facts.encrypted, binding: facts.channel_binding, certificate }
+}
+
+/// Where a connection comes from.
+fn host_of(facts: &PeerFacts) -> IpAddr {
+    facts.address.ip().to_canonical()
 }
 
 /// Text from outside, fit for one line of a log.
