@@ -1,5 +1,5 @@
 //! All mechanisms of this crate, with all forms in which secrets are kept, against the rules that
-//! every mechanism must hold; and whole exchanges with somebody in between.
+//! every mechanism must hold.
 
 use std::sync::Arc;
 
@@ -7,10 +7,8 @@ use model::identity::Kind;
 use model::principal::Kinds;
 use proptest::prelude::*;
 
-use super::attempt::{self, Attempt, AttemptError};
-use super::message::Message;
+use super::attempt::{self, Attempt};
 use super::offer::{Authenticatees, Authenticators, ClientSettings, MECHANISMS, ServerSettings};
-use super::session::{self, Session};
 use super::*;
 use crate::accounts::derive::argon2id;
 use crate::accounts::{Account, Accounts, Credential, Directory, ScramVerifier, StoredSecret};
@@ -185,93 +183,6 @@ fn authn_conformance_fails_what_does_not_conform() {
     }
 }
 
-/// Carries messages between a session and an attempt until both have ended. `meddle` may change
-/// each, or answer it with nothing.
-fn exchange(
-    session: &mut Session,
-    attempt: &mut Attempt,
-    mut meddle: impl FnMut(Message) -> Option<Message>,
-) -> (Option<Result<Accepted, session::Ended>>, Option<attempt::Ended>) {
-    let (mut accepted, mut ended) = (None, None);
-    match attempt.start("slave(1)@192.0.2.1:5051".into()) {
-        attempt::Output::Send(Message::Authenticate { .. }) => {}
-        other => panic!("{other:?}"),
-    }
-    let mut outputs = vec![session.start()];
-    for _ in 0..40 {
-        let Some(output) = outputs.pop() else { break };
-        let to_client = match output {
-            session::Output::Stray => None,
-            session::Output::Send(message) => Some(message),
-            session::Output::Work(work) => {
-                outputs.push(session.worked(work.run()));
-                continue;
-            }
-            session::Output::End { send, result } => {
-                accepted = Some(result);
-                send
-            }
-        };
-        let Some(message) = to_client.and_then(&mut meddle) else { continue };
-        let mut output = attempt.receive("session(1)@192.0.2.9:5050", message);
-        while let attempt::Output::Work(work) = output {
-            output = attempt.worked(work.run());
-        }
-        match output {
-            attempt::Output::Send(message) => {
-                if let Some(message) = meddle(message) {
-                    outputs.push(session.receive("authenticatee(1)@192.0.2.1:5051", message));
-                }
-            }
-            attempt::Output::End(end) => ended = Some(end),
-            attempt::Output::Stray => {}
-            attempt::Output::Work(_) => unreachable!("it has been run"),
-        }
-    }
-    (accepted, ended)
-}
-
-fn ends(
-    server: &Authenticators,
-    server_channel: Channel,
-    clients: Authenticatees,
-    client_channel: Channel,
-) -> (Session, Attempt) {
-    let authenticatee = "authenticatee(1)@192.0.2.1:5051".to_owned();
-    (
-        Session::new(server.clone(), server_channel, Nonce([3; 24]), authenticatee),
-        Attempt::new(clients, client_channel, Nonce([4; 24])),
-    )
-}
-
-#[test]
-fn authn_the_strongest_mechanism_that_both_have_is_used_on_each_kind_of_connection() {
-    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
-    let unbound = Channel { binding: None, ..tls(1) };
-    let anonymous = Channel { certificate: None, ..tls(1) };
-    for (channel, known, expected) in [
-        (tls(1), &ALL[..], "SCRAM-SHA-256-PLUS"),
-        (unbound, &ALL[..], "SCRAM-SHA-256"),
-        (Channel::default(), &ALL[..], "SCRAM-SHA-256"),
-        (Channel::default(), &["CRAM-MD5"][..], "CRAM-MD5"),
-        (tls(1), &["CRAM-MD5"][..], "CRAM-MD5"),
-        (tls(1), &["EXTERNAL", "CRAM-MD5"][..], "EXTERNAL"),
-        (tls(1), &["PLAIN", "CRAM-MD5"][..], "PLAIN"),
-        (anonymous, &["PLAIN", "EXTERNAL", "CRAM-MD5"][..], "CRAM-MD5"),
-    ] {
-        let server = server(&ALL, Arc::clone(&directory));
-        let clients = clients(known, "agent-principal", "agent-secret");
-        let (mut session, mut attempt) = ends(&server, channel.clone(), clients, channel);
-        let (accepted, ended) = exchange(&mut session, &mut attempt, Some);
-        let accepted = accepted.unwrap().unwrap();
-        assert_eq!(accepted.proved.method.as_str(), expected);
-        let Some(attempt::Ended::Authenticated { method, proof }) = ended else {
-            panic!("{expected}: {ended:?}")
-        };
-        assert_eq!((method.as_str(), proof.key), (expected, accepted.key));
-    }
-}
-
 #[test]
 fn authn_secrets_are_not_said_in_plaintext_unless_that_is_allowed() {
     let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
@@ -359,74 +270,6 @@ fn authn_a_client_without_secret_and_certificate_is_refused_without_asking() {
         let mut attempt = Attempt::new(clients, tls(1), Nonce([0; 24]));
         let output = attempt.start("slave(1)@192.0.2.1:5051".into());
         assert!(matches!(output, attempt::Output::End(attempt::Ended::Refused)), "{output:?}");
-    }
-}
-
-/// Somebody between two TLS connections who passes everything on unchanged, or takes -PLUS out of
-/// the server's list, or everything but one mechanism.
-#[test]
-fn attack_man_in_the_middle_of_two_channels_with_scram_never_authenticates() {
-    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
-    let own = [scram::PLUS, scram::NAME];
-    for left in [&own[..], &[scram::PLUS], &[scram::NAME], &[scram::NAME, "CRAM-MD5"]] {
-        let server = server(&ALL, Arc::clone(&directory));
-        let clients = clients(&own, "agent-principal", "agent-secret");
-        let (mut session, mut attempt) = ends(&server, tls(1), clients, tls(2));
-        let (accepted, ended) = exchange(&mut session, &mut attempt, |message| match message {
-            Message::Mechanisms(_) => Some(Message::Mechanisms(names(left))),
-            other => Some(other),
-        });
-        assert!(!matches!(accepted, Some(Ok(_))), "{left:?}: {accepted:?}");
-        assert!(!matches!(ended, Some(attempt::Ended::Authenticated { .. })), "{ended:?}");
-        let Some(Err(session::Ended::Error(text))) = accepted else { panic!("{accepted:?}") };
-        assert!(text.contains("somebody is in between"), "{text}");
-    }
-}
-
-#[test]
-fn attack_a_downgrade_to_what_the_client_does_not_use_is_an_error_and_not_an_attempt() {
-    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
-    let server = server(&ALL, directory);
-    let clients = clients(&[scram::PLUS, scram::NAME], "agent-principal", "agent-secret");
-    let (mut session, mut attempt) = ends(&server, tls(1), clients, tls(1));
-    let mut said = Vec::new();
-    let (_, ended) = exchange(&mut session, &mut attempt, |message| {
-        said.push(message.name());
-        match message {
-            Message::Mechanisms(_) => Some(Message::Mechanisms(names(&["PLAIN", "CRAM-MD5"]))),
-            other => Some(other),
-        }
-    });
-    let Some(attempt::Ended::Failed(error @ AttemptError::NoMechanism { .. })) = ended else {
-        panic!("{ended:?}")
-    };
-    assert!(error.to_string().contains("PLAIN, CRAM-MD5"), "{error}");
-    assert_eq!(said, ["mesos.internal.AuthenticationMechanismsMessage"]);
-}
-
-#[test]
-fn attack_a12_a_master_that_is_satisfied_without_having_proved_itself_is_no_master() {
-    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
-    let server = server(&ALL, directory);
-    for early in 0..3 {
-        let clients = clients(&[scram::NAME], "agent-principal", "agent-secret");
-        let (mut session, mut attempt) =
-            ends(&server, Channel::default(), clients, Channel::default());
-        let mut steps = 0;
-        let (_, ended) = exchange(&mut session, &mut attempt, |message| match message {
-            Message::Step(data) if !data.starts_with(b"c=") && !data.is_empty() => {
-                steps += 1;
-                Some(if steps > early { Message::Completed } else { Message::Step(data) })
-            }
-            other => Some(other),
-        });
-        match (early, ended) {
-            (2, Some(attempt::Ended::Authenticated { proof, .. })) => assert!(proof.mutual),
-            (0 | 1, Some(attempt::Ended::Failed(AttemptError::Mechanism(error)))) => {
-                assert!(matches!(error, ClientError::Unproven(_)), "{error}");
-            }
-            (_, ended) => panic!("{early}: {ended:?}"),
-        }
     }
 }
 
@@ -612,3 +455,5 @@ proptest! {
         }
     }
 }
+
+mod exchanges;

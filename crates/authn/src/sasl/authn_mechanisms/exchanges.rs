@@ -1,0 +1,237 @@
+//! Whole exchanges of a session with an attempt, and with somebody in between.
+
+use super::*;
+use crate::sasl::attempt::AttemptError;
+use crate::sasl::message::Message;
+use crate::sasl::session::{self, Session};
+
+/// Carries messages between a session and an attempt until both have ended. `meddle` may change
+/// each, or answer it with nothing.
+fn exchange(
+    session: &mut Session,
+    attempt: &mut Attempt,
+    mut meddle: impl FnMut(Message) -> Option<Message>,
+) -> (Option<Result<Accepted, session::Ended>>, Option<attempt::Ended>) {
+    let (mut accepted, mut ended) = (None, None);
+    match attempt.start("slave(1)@192.0.2.1:5051".into()) {
+        attempt::Output::Send(Message::Authenticate { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    let mut outputs = vec![session.start()];
+    for _ in 0..40 {
+        let Some(output) = outputs.pop() else { break };
+        let to_client = match output {
+            session::Output::Stray => None,
+            session::Output::Send(message) => Some(message),
+            session::Output::Work(work) => {
+                outputs.push(session.worked(work.run()));
+                continue;
+            }
+            session::Output::End { send, result } => {
+                accepted = Some(result);
+                send
+            }
+        };
+        let Some(message) = to_client.and_then(&mut meddle) else { continue };
+        let mut output = attempt.receive("session(1)@192.0.2.9:5050", message);
+        while let attempt::Output::Work(work) = output {
+            output = attempt.worked(work.run());
+        }
+        match output {
+            attempt::Output::Send(message) => {
+                if let Some(message) = meddle(message) {
+                    outputs.push(session.receive("authenticatee(1)@192.0.2.1:5051", message));
+                }
+            }
+            attempt::Output::End(end) => ended = Some(end),
+            attempt::Output::Stray => {}
+            attempt::Output::Work(_) => unreachable!("it has been run"),
+        }
+    }
+    (accepted, ended)
+}
+
+fn ends(
+    server: &Authenticators,
+    server_channel: Channel,
+    clients: Authenticatees,
+    client_channel: Channel,
+) -> (Session, Attempt) {
+    let authenticatee = "authenticatee(1)@192.0.2.1:5051".to_owned();
+    (
+        Session::new(server.clone(), server_channel, Nonce([3; 24]), authenticatee),
+        Attempt::new(clients, client_channel, Nonce([4; 24])),
+    )
+}
+
+#[test]
+fn authn_the_strongest_mechanism_that_both_have_is_used_on_each_kind_of_connection() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let unbound = Channel { binding: None, ..tls(1) };
+    let anonymous = Channel { certificate: None, ..tls(1) };
+    for (channel, known, expected) in [
+        (tls(1), &ALL[..], "SCRAM-SHA-256-PLUS"),
+        (unbound, &ALL[..], "SCRAM-SHA-256"),
+        (Channel::default(), &ALL[..], "SCRAM-SHA-256"),
+        (Channel::default(), &["CRAM-MD5"][..], "CRAM-MD5"),
+        (tls(1), &["CRAM-MD5"][..], "CRAM-MD5"),
+        (tls(1), &["EXTERNAL", "CRAM-MD5"][..], "EXTERNAL"),
+        (tls(1), &["PLAIN", "CRAM-MD5"][..], "PLAIN"),
+        (anonymous, &["PLAIN", "EXTERNAL", "CRAM-MD5"][..], "CRAM-MD5"),
+    ] {
+        let server = server(&ALL, Arc::clone(&directory));
+        let clients = clients(known, "agent-principal", "agent-secret");
+        let (mut session, mut attempt) = ends(&server, channel.clone(), clients, channel);
+        let (accepted, ended) = exchange(&mut session, &mut attempt, Some);
+        let accepted = accepted.unwrap().unwrap();
+        assert_eq!(accepted.proved.method.as_str(), expected);
+        let Some(attempt::Ended::Authenticated { method, proof }) = ended else {
+            panic!("{expected}: {ended:?}")
+        };
+        assert_eq!((method.as_str(), proof.key), (expected, accepted.key));
+    }
+}
+
+/// Somebody between two TLS connections who passes everything on unchanged, or takes -PLUS out of
+/// the server's list, or everything but one mechanism.
+#[test]
+fn attack_man_in_the_middle_of_two_channels_with_scram_never_authenticates() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let own = [scram::PLUS, scram::NAME];
+    for left in [&own[..], &[scram::PLUS], &[scram::NAME], &[scram::NAME, "CRAM-MD5"]] {
+        let server = server(&ALL, Arc::clone(&directory));
+        let clients = clients(&own, "agent-principal", "agent-secret");
+        let (mut session, mut attempt) = ends(&server, tls(1), clients, tls(2));
+        let (accepted, ended) = exchange(&mut session, &mut attempt, |message| match message {
+            Message::Mechanisms(_) => Some(Message::Mechanisms(names(left))),
+            other => Some(other),
+        });
+        assert!(!matches!(accepted, Some(Ok(_))), "{left:?}: {accepted:?}");
+        assert!(!matches!(ended, Some(attempt::Ended::Authenticated { .. })), "{ended:?}");
+        let Some(Err(session::Ended::Error(text))) = accepted else { panic!("{accepted:?}") };
+        assert!(text.contains("somebody is in between"), "{text}");
+    }
+}
+
+#[test]
+fn attack_a_downgrade_to_what_the_client_does_not_use_is_an_error_and_not_an_attempt() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let server = server(&ALL, directory);
+    let clients = clients(&[scram::PLUS, scram::NAME], "agent-principal", "agent-secret");
+    let (mut session, mut attempt) = ends(&server, tls(1), clients, tls(1));
+    let mut said = Vec::new();
+    let (_, ended) = exchange(&mut session, &mut attempt, |message| {
+        said.push(message.name());
+        match message {
+            Message::Mechanisms(_) => Some(Message::Mechanisms(names(&["PLAIN", "CRAM-MD5"]))),
+            other => Some(other),
+        }
+    });
+    let Some(attempt::Ended::Failed(error @ AttemptError::NoMechanism { .. })) = ended else {
+        panic!("{ended:?}")
+    };
+    assert!(error.to_string().contains("PLAIN, CRAM-MD5"), "{error}");
+    assert_eq!(said, ["mesos.internal.AuthenticationMechanismsMessage"]);
+}
+
+#[test]
+fn attack_a12_a_master_that_is_satisfied_without_having_proved_itself_is_no_master() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let server = server(&ALL, directory);
+    for early in 0..3 {
+        let clients = clients(&[scram::NAME], "agent-principal", "agent-secret");
+        let (mut session, mut attempt) =
+            ends(&server, Channel::default(), clients, Channel::default());
+        let mut steps = 0;
+        let (_, ended) = exchange(&mut session, &mut attempt, |message| match message {
+            Message::Step(data) if !data.starts_with(b"c=") && !data.is_empty() => {
+                steps += 1;
+                Some(if steps > early { Message::Completed } else { Message::Step(data) })
+            }
+            other => Some(other),
+        });
+        match (early, ended) {
+            (2, Some(attempt::Ended::Authenticated { proof, .. })) => assert!(proof.mutual),
+            (0 | 1, Some(attempt::Ended::Failed(AttemptError::Mechanism(error)))) => {
+                assert!(matches!(error, ClientError::Unproven(_)), "{error}");
+            }
+            (_, ended) => panic!("{early}: {ended:?}"),
+        }
+    }
+}
+
+/// Something that a client or server could have said, or nobody would.
+fn words() -> impl Strategy<Value = Vec<u8>> {
+    let known = prop::sample::select(vec![
+        "n,,n=agent-principal,r=abc",
+        "p=tls-exporter,,n=agent-principal,r=abc",
+        "c=biws,r=abc,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "r=abcdef,s=AAAA,i=4096",
+        "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "\0agent-principal\0agent-secreT",
+        "agent-principal 00000000000000000000000000000000",
+        "",
+    ]);
+    prop_oneof![
+        known.prop_map(|text| text.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..80),
+        "[npy,=arcevsi0-9A-Z+/ \0]{0,60}".prop_map(String::into_bytes),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whoever does not know the secret may say what they like, as often as they like: the server
+    /// never takes them for anybody, and nothing panics.
+    #[test]
+    fn attack_no_words_authenticate_a_client(
+        mechanism in prop::sample::select(vec![scram::PLUS, scram::NAME, "PLAIN", "CRAM-MD5"]),
+        said in prop::collection::vec(words(), 1..6),
+    ) {
+        let directory = accounts(vec![plain("agent-secret")]);
+        let server = server(&ALL, Arc::new(Arc::new(directory)));
+        let (mut session, _) = ends(&server, tls(1), clients(&[], "p", "s"), tls(1));
+        let from = "authenticatee(1)@192.0.2.1:5051";
+        let _ = session.start();
+        for (n, data) in said.into_iter().enumerate() {
+            let message = match n {
+                0 => Message::Start { mechanism: mechanism.into(), data },
+                _ => Message::Step(data),
+            };
+            let mut output = session.receive(from, message);
+            while let session::Output::Work(work) = output {
+                output = session.worked(work.run());
+            }
+            if let session::Output::End { result, .. } = output {
+                prop_assert!(result.is_err(), "{:?}", result);
+            }
+        }
+    }
+
+    /// Whoever does not know the secret may say to a client what they like: it does not take them
+    /// for a master that has proved itself, and nothing panics.
+    #[test]
+    fn attack_a12_no_words_make_a_master(
+        mechanism in prop::sample::select(vec![scram::PLUS, scram::NAME]),
+        said in prop::collection::vec(words(), 0..5),
+    ) {
+        let clients = clients(&[mechanism], "agent-principal", "agent-secret");
+        let mut attempt = Attempt::new(clients, tls(1), Nonce([4; 24]));
+        let from = "session(1)@192.0.2.9:5050";
+        let _ = attempt.start("slave(1)@192.0.2.1:5051".into());
+        let offered = Message::Mechanisms(names(&[mechanism]));
+        let said = said.into_iter().map(Message::Step);
+        for message in [offered].into_iter().chain(said).chain([Message::Completed]) {
+            let mut output = attempt.receive(from, message);
+            while let attempt::Output::Work(work) = output {
+                output = attempt.worked(work.run());
+            }
+            let is_true = matches!(
+                output,
+                attempt::Output::End(attempt::Ended::Authenticated { .. })
+            );
+            prop_assert!(!is_true);
+        }
+    }
+}
