@@ -25,6 +25,8 @@ use model::principal::Kinds;
 
 mod book;
 mod entry;
+#[cfg(test)]
+mod tests;
 mod ties;
 
 pub(crate) use entry::Certificates;
@@ -178,7 +180,8 @@ impl Sessions {
     }
 
     /// Ends the session with this actor, or all of them if several of our own actors have one:
-    /// nothing more is believed on their account.
+    /// nothing more is believed on their account. Our own messages to it still say that we took
+    /// part, for a peer that does not know yet that it has to authenticate again.
     pub fn end(&self, peer: &Upid) -> Option<Arc<Session>> {
         self.change(|book| book.end(peer)).map(|entry| Arc::clone(&entry.session))
     }
@@ -214,7 +217,7 @@ impl Sessions {
         self.book().with(peer).map(|entry| Arc::clone(&entry.session))
     }
 
-    /// How many there are.
+    /// How many there are, with those that are over and whose places are not taken.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)

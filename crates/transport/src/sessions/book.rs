@@ -23,6 +23,19 @@ pub(super) struct Book {
     by_exchange: HashMap<ConnectionId, HashMap<SessionId, Arc<Entry>>>,
 }
 
+#[cfg(test)]
+impl Book {
+    /// Whether what is counted is what is there, and nothing is left of what is not.
+    pub(super) fn is_tidy(&self) -> bool {
+        let there = |(_, there): (_, &There)| there.clients.len() + there.servers.len();
+        self.by_address.iter().map(there).sum::<usize>() == self.count
+            && self.per_ip.values().sum::<usize>() == self.count
+            && self.by_address.iter().map(there).all(|count| count > 0)
+            && self.by_exchange.keys().all(|connection| self.open.contains(connection))
+            && self.by_exchange.values().all(|sessions| !sessions.is_empty())
+    }
+}
+
 /// The sessions with the actors at one address.
 #[derive(Debug, Default)]
 struct There {
@@ -88,28 +101,36 @@ impl Book {
         Ok(())
     }
 
-    /// Ends the sessions with an actor.
+    /// Ends the sessions with an actor. They stay in the book, so that the actor, which may believe
+    /// in them still, hears our next message (see [`Self::to`]), until others take their places.
     pub(super) fn end(&mut self, peer: &Upid) -> Option<Arc<Entry>> {
-        let there = self.by_address.get(&peer.address)?;
-        let client = there.clients.get(&peer.id);
-        let servers = there.servers.values().filter(|e| e.established.peer.upid() == peer);
-        let ended: Vec<_> = client.into_iter().chain(servers).cloned().collect();
-        ended.iter().for_each(|entry| self.take(entry));
+        let ended: Vec<_> = self.all_with(peer).cloned().collect();
+        ended.iter().for_each(|entry| entry.end());
         ended.into_iter().next()
     }
 
     pub(super) fn with(&self, peer: &Upid) -> Option<Arc<Entry>> {
-        let there = self.by_address.get(&peer.address)?;
-        let mut servers = there.servers.values().filter(|e| e.established.peer.upid() == peer);
-        there.clients.get(&peer.id).or_else(|| servers.next()).cloned()
+        self.all_with(peer).next().cloned()
+    }
+
+    fn all_with<'a>(&'a self, peer: &'a Upid) -> impl Iterator<Item = &'a Arc<Entry>> {
+        let there = self.by_address.get(&peer.address).into_iter();
+        let entries = there.flat_map(move |there| {
+            let servers = there.servers.values();
+            let servers = servers.filter(move |entry| entry.established.peer.upid() == peer);
+            there.clients.get(&peer.id).into_iter().chain(servers)
+        });
+        entries.filter(|entry| !entry.is_over())
     }
 
     /// The session of messages from `claimed` to our actor `to`.
     pub(super) fn from(&self, claimed: &Upid, to: &str) -> Option<Arc<Entry>> {
-        self.between(&claimed.id, claimed.address, to)
+        self.between(&claimed.id, claimed.address, to).filter(|entry| !entry.is_over())
     }
 
-    /// The session of messages from our actor `from` to `to`.
+    /// The session of messages from our actor `from` to `to`, also when it is over for us: that we
+    /// took part in it is true all the same, and the peer may not know yet that it has to
+    /// authenticate again.
     pub(super) fn to(&self, from: &str, to: &Upid) -> Option<Arc<Entry>> {
         self.between(&to.id, to.address, from)
     }
@@ -155,13 +176,14 @@ impl Book {
         }
     }
 
-    /// Makes room: ends sessions whose exchange's connection is gone.
+    /// Makes room: forgets sessions that are over, and ends those whose exchange's connection is
+    /// gone.
     fn forget_disconnected(&mut self, which: impl Fn(&Entry) -> bool) {
         let all = self.by_address.values();
         let all = all.flat_map(|there| there.clients.values().chain(there.servers.values()));
-        let gone = all.filter(|entry| which(entry) && entry.is_disconnected());
+        let gone = all.filter(|entry| which(entry) && (entry.is_over() || entry.is_disconnected()));
         let gone: Vec<_> = gone.cloned().collect();
-        seldom!(warn, ended = gone.len(), "too many sessions: those without connection end");
+        seldom!(warn, ended = gone.len(), "too many sessions: those without a connection end");
         gone.iter().for_each(|entry| self.take(entry));
     }
 }

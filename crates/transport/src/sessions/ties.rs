@@ -153,6 +153,13 @@ impl Introductions {
     }
 }
 
+#[cfg(test)]
+impl Introductions {
+    pub(super) fn known(&self) -> usize {
+        self.made.0.len()
+    }
+}
+
 impl Drop for Introductions {
     fn drop(&mut self) {
         self.sessions.ended(self.facts.connection);
