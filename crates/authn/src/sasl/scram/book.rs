@@ -208,8 +208,10 @@ impl Book {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if !pages.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, accounts)) {
             pages.of = Some(Arc::clone(accounts));
-            // As many as there are secrets: bounded by the accounts.
+            // Of the known there are as many as secrets: bounded by the accounts. The others are
+            // forgotten with them, so that it takes the same time to come back.
             pages.known.turn();
+            pages.unknown.turn();
             let has_plain = |secret: &StoredSecret| matches!(secret, StoredSecret::Plain(_));
             pages.has_plain = accounts.iter().flat_map(|account| &account.secrets).any(has_plain);
             let of = |secrets: &[StoredSecret]| {
