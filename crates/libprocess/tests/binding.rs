@@ -7,11 +7,16 @@
 )]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use alcazar_libprocess as libprocess;
-use libprocess::sender::{BindError, Binding, ClaimedPid, ConnectionId, Finding, PeerFacts, bind};
+use libprocess::sender::{
+    BindError, Binding, ClaimedPid, ConnectionId, Finding, PeerFacts, Session, SessionId,
+    SessionProof, Tie, bind,
+};
 use libprocess::upid::Upid;
 use model::identity::{Identity, Kind};
+use model::principal::Kinds;
 
 fn identity(path: &str) -> Identity {
     format!("spiffe://d/{path}").parse().unwrap()
@@ -90,4 +95,40 @@ fn in_plaintext_only_the_source_address_binds() {
     // An IPv4 peer of a listener that serves both families.
     let mapped = PeerFacts::plaintext(ConnectionId(0), "[::ffff:10.0.0.1]:4444".parse().unwrap());
     bind(claim("slave(1)@10.0.0.1:5051"), &mapped, rule, None, Finding::Nothing).unwrap();
+}
+
+/// Who has authenticated is spoken for by the connections of the session, and by nobody else but
+/// the holder of a certificate with an identity, who then speaks without the session.
+#[test]
+fn authn_who_has_a_session_is_not_spoken_for_by_other_connections() {
+    let session = Arc::new(Session {
+        id: SessionId(1),
+        principal: Some("agent-principal".to_owned()),
+        kinds: Kinds::only(Kind::Agent),
+        mechanism: "SCRAM-SHA-256".to_owned(),
+    });
+    let text = "slave(1)@10.0.0.1:5051";
+    let facts = encrypted("10.0.0.1:4444", Some("agent/a"), &[]);
+    for rule in [Binding::Certificate, Binding::AnyCertificate, Binding::DangerSourceAddress] {
+        for tie in [Tie::Exchange, Tie::Keyed, Tie::DangerSameAddress] {
+            let proof = SessionProof { session: Arc::clone(&session), tie };
+            let finding = Finding::Tied(proof.clone());
+            let bound = bind(claim(text), &facts, rule, None, finding).unwrap();
+            assert_eq!(bound.session(), Some(&proof));
+            assert_eq!(bound.principal(), Some("agent-principal"));
+        }
+        let untied = Finding::Untied(Arc::clone(&session));
+        let bound = bind(claim(text), &facts, rule, None, untied);
+        match rule {
+            Binding::Certificate => assert_eq!(bound.unwrap().session(), None),
+            Binding::AnyCertificate | Binding::DangerSourceAddress => {
+                assert!(matches!(bound, Err(BindError::OtherSession { .. })), "{bound:?}");
+            }
+        }
+        // A session does not bind a claim that is not the connection's.
+        let proof = SessionProof { session: Arc::clone(&session), tie: Tie::Keyed };
+        let elsewhere = claim("slave(1)@10.0.0.2:5051");
+        let bound = bind(elsewhere, &facts, rule, None, Finding::Tied(proof));
+        assert!(matches!(bound, Err(BindError::OtherAddress { .. })), "{bound:?}");
+    }
 }
