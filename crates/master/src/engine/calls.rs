@@ -105,7 +105,9 @@ impl Engine {
             .is_none_or(|principal| framework.info.principal.as_deref() == Some(principal));
         let same_owner = framework.owner.admits(&caller.owner);
         if !same_principal || !same_owner {
-            return Err(Refusal::OtherPrincipal(principal.unwrap_or_default().to_owned()));
+            let known = framework.info.principal.clone().unwrap_or_default();
+            let shown = principal.unwrap_or_default().to_owned();
+            return Err(Refusal::OtherPrincipal { shown, known });
         }
         let Some(subscription) = framework.subscription() else {
             return Err(match framework.driver() {

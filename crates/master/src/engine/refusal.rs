@@ -27,8 +27,16 @@ pub enum Refusal {
     #[error("Failed to validate scheduler::Call: {0}")]
     InvalidCall(String),
     /// The caller is not who subscribed.
-    #[error("Authenticated principal '{0}' does not match principal set in `FrameworkInfo`")]
-    OtherPrincipal(String),
+    #[error(
+        "Authenticated principal '{shown}' does not match principal '{known}' set in \
+         `FrameworkInfo`"
+    )]
+    OtherPrincipal {
+        /// Who the caller has proven to be.
+        shown: String,
+        /// Who subscribed.
+        known: String,
+    },
     /// A literal UNKNOWN, or a call that this master does not know.
     #[error("501 Not Implemented.")]
     NotImplemented,
@@ -59,7 +67,7 @@ impl Refusal {
             | Self::FrameworkToTearDownNotFound
             | Self::FrameworkUpdate(_)
             | Self::InvalidCall(_)
-            | Self::OtherPrincipal(_)
+            | Self::OtherPrincipal { .. }
             | Self::OtherStream(_)
             | Self::StreamMissing => 400,
         }

@@ -1,6 +1,8 @@
 //! The recorded answers of the original's master, reproduced from a snapshot that holds the facts
 //! of the story.
 
+mod authn_doors;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

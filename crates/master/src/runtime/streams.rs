@@ -2,7 +2,7 @@
 //!
 //! A `Mesos-Stream-Id` is 128 random bits, told to one scheduler in the response to its
 //! SUBSCRIBE. Whoever presents it must also be who subscribed: the identity of the certificate
-//! and the principal are compared with those of the SUBSCRIBE.
+//! and what the credentials proved are compared with those of the SUBSCRIBE.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -60,7 +60,7 @@ pub struct Opened {
 
 impl Streams {
     /// Opens a stream for `owner`; `None` if it has [`MAX_PER_IDENTITY`] open already. Callers
-    /// without an identity cannot be told apart, and are not counted here.
+    /// who have proved nothing cannot be told apart, and are not counted here.
     pub fn open(
         &self,
         owner: Caller,
@@ -72,8 +72,8 @@ impl Streams {
         let (subscriber, records) = channel(Bounds::default(), Some(heartbeat));
         let secret = fresh_secret();
         let mut open = self.lock();
-        let of_the_same = |entry: &&Entry| entry.owner.identity == owner.identity;
-        if owner.identity.is_some()
+        let of_the_same = |entry: &&Entry| entry.owner.owner == owner.owner;
+        if !owner.owner.is_nobody()
             && open.by_id.values().filter(of_the_same).count() >= MAX_PER_IDENTITY
         {
             return None;
@@ -191,6 +191,32 @@ mod tests {
         assert_eq!(find("", "a"), None);
         streams.close(opened.subscription);
         assert_eq!(find(&opened.secret, "a"), None);
+    }
+
+    /// With credentials in the place of a certificate, and with both.
+    #[test]
+    fn attack_a_stolen_stream_id_needs_the_credentials_too() {
+        let streams = Streams::default();
+        let with = |principal: &str, mut caller: Caller| {
+            caller.principal = Some(principal.to_owned());
+            caller.owner.principal = Some(principal.to_owned());
+            caller
+        };
+        for victim in [with("p", Caller::default()), with("p", caller("a"))] {
+            let opened = streams.open(victim.clone(), Media::Json, BEAT).unwrap();
+            let find = |who: &Caller| streams.find(&opened.secret, who);
+            assert_eq!(find(&victim), Some(opened.subscription));
+            for thief in [
+                with("q", Caller::default()),
+                with("q", caller("a")),
+                with("p", caller("b")),
+                caller("a"),
+                caller("p"),
+                Caller::default(),
+            ] {
+                assert_eq!(find(&thief), None, "{thief:?}");
+            }
+        }
     }
 
     #[test]

@@ -154,7 +154,7 @@ fn only_who_subscribed_a_framework_can_take_it_over_or_call_for_it() {
         assert_eq!(done.error(subscription), "Changing framework's principal is not allowed.");
         let stream = Stream::Of(scheduler.subscription);
         let (answer, done) = world.try_call(caller, stream, scheduler.call(call::Type::Teardown));
-        assert!(matches!(answer, Err(Refusal::OtherPrincipal(_))), "{answer:?}");
+        assert!(matches!(answer, Err(Refusal::OtherPrincipal { .. })), "{answer:?}");
         assert!(done.names().is_empty());
     }
     assert!(world.state().frameworks[&scheduler.id].is_connected());
