@@ -50,6 +50,17 @@ pub fn table() -> Table<Agent> {
             action: Action::Call,
             handler: Handler::Later(executor::call),
         },
+        // Not offered; but a realm of its own keeps it from being taken for a part of the
+        // operator API, and whoever asks is asked back.
+        Route {
+            path: "/slave(1)/api/v1/resource_provider",
+            methods: POST,
+            realm: Realm::AgentResourceProvider,
+            action: Action::Call,
+            handler: Handler::Now(|_, _| {
+                Err(Refusal::not_implemented("Resource providers are not offered by this agent"))
+            }),
+        },
     ]);
     Table { delegate: "slave(1)", routes: all, unauthenticated: UNAUTHENTICATED, own_proof, gate }
 }

@@ -1,5 +1,6 @@
 //! The agent as its callers see it.
 
+mod authn_doors;
 mod executors;
 mod fixture;
 mod guarded;

@@ -21,7 +21,7 @@ pub enum Program {
     Agent,
 }
 
-/// The routes of `/version`, `/flags`, `/health`, `/metrics/snapshot`, `/system/stats.json`,
+/// The routes of `/__processes__`, `/version`, `/flags`, `/health`, `/metrics/snapshot`, `/system/stats.json`,
 /// `/files/*` and, ours alone, `/alcazar/v1/tls` and
 /// `/alcazar/v1/authentication`.
 #[must_use]
@@ -48,7 +48,12 @@ pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
     };
     let route =
         |path, methods, action, handler| Route { path, methods, realm: readonly, action, handler };
+    let processes = match program {
+        Program::Master => system::processes_of_master,
+        Program::Agent => system::processes_of_agent,
+    };
     vec![
+        route("/__processes__", GET, Action::GetEndpointWithPath, Handler::Now(processes)),
         route("/version", Methods::Any, Action::Greet, Handler::Now(daemon::version)),
         route(health, Methods::Any, Action::Greet, Handler::Now(daemon::health)),
         route(flags, GET, Action::ViewFlags, Handler::Now(daemon::flags)),
