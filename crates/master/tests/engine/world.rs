@@ -130,11 +130,6 @@ pub(crate) fn framework_info(
     }
 }
 
-/// Whoever has the certificate of `path`.
-pub(crate) fn certified(path: &str) -> Owner {
-    Owner { certificate: Some(identity(path).to_string()), principal: None }
-}
-
 pub(crate) fn caller(name: &str) -> Caller {
     let identity = identity(&format!("framework/{name}"));
     Caller {
