@@ -61,7 +61,7 @@ fn authn_capture_04_a_refused_agent_ends_and_leaves_its_executors_running() {
     ours.registers("M-S0");
     let pid = ours.pid.clone();
     let mark = ours.agent.directory.path().join("task.pid");
-    ours.says("master", &pid, "RunTaskMessage", &long_task("t", &mark));
+    ours.says("master", &pid, "RunTaskMessage", &surviving(long_task("t", &mark)));
     // The executor is subscribed and the task runs.
     eventually("the task's pid", || {
         std::fs::read_to_string(&mark).ok().filter(|t| t.ends_with('\n'))
@@ -95,17 +95,18 @@ fn authn_capture_04_a_refused_agent_ends_and_leaves_its_executors_running() {
     for process in [executor, task] {
         assert!(std::path::Path::new(&format!("/proc/{process}")).exists());
     }
-    kill(task);
-    kill(executor);
+    let first = rustix::process::Pid::from_raw(i32::try_from(executor).unwrap()).unwrap();
+    assert!(launch::tree::kill_descendants(first).unwrap() > 0);
 }
 
-fn kill(process: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+/// The same for a framework whose tasks survive the agent.
+fn surviving(mut run: i::RunTaskMessage) -> i::RunTaskMessage {
+    run.framework.checkpoint = Some(true);
+    run
 }
 
 #[expect(deprecated, reason = "the message still has the field")]
-fn long_task(id: &str, mark: &std::path::Path) -> i::RunTaskMessage {
+pub(crate) fn long_task(id: &str, mark: &std::path::Path) -> i::RunTaskMessage {
     let scalar = |name: &str, value: f64| v1::Resource {
         name: name.into(),
         r#type: v1::value::Type::Scalar.into(),
@@ -118,7 +119,6 @@ fn long_task(id: &str, mark: &std::path::Path) -> i::RunTaskMessage {
             user: String::new(),
             name: "f".into(),
             id: Some(v1::FrameworkId { value: "M-0000".into() }),
-            checkpoint: Some(true),
             ..Default::default()
         },
         task: v1::TaskInfo {

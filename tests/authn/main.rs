@@ -4,5 +4,8 @@
 
 mod agent_fixture;
 mod agent_master;
+mod executor_contained;
+mod executor_tokens;
+mod executor_v0;
 #[path = "../compat/instance.rs"]
 mod instance;

@@ -89,7 +89,8 @@ impl Instance {
     }
 }
 
-fn serve(mut connection: TcpStream, into: &Sender<Incoming>) {
+/// Takes the messages of one connection, and answers each.
+pub(crate) fn serve(mut connection: impl Read + Write, into: &Sender<Incoming>) {
     let mut decoder = Decoder::new(Limits::default());
     let mut buffer = [0; 4096];
     let mut current = None;

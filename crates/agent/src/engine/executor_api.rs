@@ -37,7 +37,7 @@ impl Engine {
     pub(super) fn executor_call(&mut self, request: RequestId, caller: &Caller, call: Call) {
         let kind = call.r#type();
         if kind == call::Type::Heartbeat {
-            return self.executor_heartbeat(request, caller);
+            return self.executor_heartbeat(request, caller, &call);
         }
         let proven = match self.prove(caller, &call) {
             Ok(proven) => proven,
@@ -68,10 +68,19 @@ impl Engine {
         }
     }
 
-    /// Nothing in it is looked at but who sends it, as in the original; what a caller has to prove
-    /// was seen to before.
-    fn executor_heartbeat(&mut self, request: RequestId, caller: &Caller) {
-        let Caller::Token(token) = caller else { return self.answer(request, Answer::Accepted) };
+    /// The ids in it are not looked at, as in the original. A proof that is shown must be good all
+    /// the same: where executors prove themselves no token outlives its container.
+    fn executor_heartbeat(&mut self, request: RequestId, caller: &Caller, call: &Call) {
+        let token = match caller {
+            Caller::Token(token) => token,
+            Caller::Claims(_) => match self.prove(caller, call) {
+                Ok(_) => return self.answer(request, Answer::Accepted),
+                Err(refusal) => return self.refuse(request, refusal),
+            },
+            Caller::Container(_) | Caller::Unproven => {
+                return self.answer(request, Answer::Accepted);
+            }
+        };
         let holder = self.state.tokens.get(token).and_then(|of| self.containers.get(of)).cloned();
         let Some((framework, executor)) = holder else {
             return self.refuse(request, Refusal::Revoked);

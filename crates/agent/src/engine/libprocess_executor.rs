@@ -24,7 +24,6 @@ use super::state::{ExecutorPhase, Line};
 use super::timers::Timer;
 use super::{Engine, Phase};
 use crate::message::{ExecutorMessage, ToExecutor};
-use crate::resource_format::downgrade;
 
 impl Engine {
     pub(super) fn executor_spoke(
@@ -98,7 +97,7 @@ impl Engine {
         self.executor_is_here(framework, id, from.clone());
         let Some(executor) = self.executor(framework, id) else { return };
         let message = ToExecutor::Registered(Box::new(ExecutorRegisteredMessage {
-            executor_info: downgrade(executor.info.clone()),
+            executor_info: executor.info.clone(),
             framework_id: v1::FrameworkId { value: framework.to_string() },
             framework_info: info.framework,
             slave_id: info.agent_id,
@@ -173,7 +172,7 @@ impl Engine {
         Some(Greeting {
             framework: self.framework(framework)?.info.clone(),
             agent_id: self.info.id.clone()?,
-            agent: downgrade(self.info.clone()),
+            agent: self.info.clone(),
         })
     }
 

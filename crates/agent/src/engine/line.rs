@@ -13,7 +13,6 @@ use super::event::{Data, Effect, Token};
 use super::state::Line;
 use super::stream::UpdateId;
 use crate::message::ToExecutor;
-use crate::resource_format::downgrade;
 
 /// What an executor is told.
 #[derive(Clone, Debug)]
@@ -77,7 +76,7 @@ impl Engine {
                 ToExecutor::RunTask(Box::new(RunTaskMessage {
                     framework_id: None,
                     framework: known.info.clone(),
-                    task: downgrade(*task),
+                    task: *task,
                     resource_version_uuids: Vec::new(),
                     pid: Some(known.pid.clone()),
                     launch_executor: None,
