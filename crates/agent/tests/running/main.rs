@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         in_plaintext_a_task_runs_too,
         an_agent_over_tls_without_trust_for_executors_does_not_start,
         an_agent_that_is_told_to_shut_down_ends,
+        authn_an_executor_renews_its_token_and_is_known_by_it_to_the_next_agent,
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::test(name, move || {

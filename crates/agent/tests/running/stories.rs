@@ -185,3 +185,52 @@ pub(crate) fn an_agent_that_is_told_to_shut_down_ends() {
         assert_eq!(agent.ended().await.unwrap().to_string(), "shut down: gone");
     });
 }
+
+/// A metric of the agent, when it has become at least so large.
+async fn grown(home: &Home, agent: &alcazar_agent::runtime::Running, name: &str, least: f64) {
+    loop {
+        let (_, text) = home.get(agent, "/metrics/snapshot").await;
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if all[name].as_f64().unwrap() >= least {
+            return;
+        }
+        // There is no event for a metric that grows.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Over TLS, with tokens that are good for two seconds: the executor gets one after the other over
+/// the connection that it has, and the next run of the agent knows the last one.
+pub(crate) fn authn_an_executor_renews_its_token_and_is_known_by_it_to_the_next_agent() {
+    run(async {
+        let home = Home::new(Trust::certificates());
+        let mut master = Master::start(&home.trust).await;
+        let settings = |master: &Master| {
+            let mut settings = home.settings(master);
+            settings.executor_tokens.lifetime = Duration::from_secs(2);
+            settings.tune = Box::new(|rules| {
+                rules.registration_backoff = Duration::from_millis(10);
+                rules.executor_registration_timeout = Duration::from_secs(2);
+                rules.executor_reregistration_timeout = Duration::from_secs(15);
+            });
+            settings
+        };
+        let agent = start(settings(&master)).await.unwrap();
+        master.takes(&agent).await;
+        master.runs(&agent, "t", "while [ ! -e go ]; do sleep 0.02; done");
+        master.updates_until(&agent, TaskState::TaskRunning).await;
+        let sandbox = home.sandbox("t");
+        // Longer than any one token is good for.
+        grown(&home, &agent, "alcazar/executor_tokens_renewed", 4.0).await;
+        agent.stop().await.unwrap();
+        let agent = start(settings(&master)).await.unwrap();
+        master.takes(&agent).await;
+        grown(&home, &agent, "alcazar/executor_tokens_renewed", 3.0).await;
+        std::fs::write(sandbox.join("go"), "").unwrap();
+        master.updates_until(&agent, TaskState::TaskFinished).await;
+        grown(&home, &agent, "slave/executors_terminated", 1.0).await;
+        let (_, text) = home.get(&agent, "/metrics/snapshot").await;
+        assert!(text.contains("\"alcazar/executor_tokens_refused\":0.0"), "{text}");
+        agent.stop().await.unwrap();
+    });
+}
