@@ -9,3 +9,6 @@ mod executor_tokens;
 mod executor_v0;
 #[path = "../compat/instance.rs"]
 mod instance;
+mod master_replay;
+#[path = "../compat/rewrite.rs"]
+mod rewrite;

@@ -5,10 +5,13 @@
 
 use serde_json::Value;
 use wire::internal::{
-    PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, RunTaskMessage,
-    ShutdownFrameworkMessage, SlaveRegisteredMessage, StatusUpdateAcknowledgementMessage,
-    StatusUpdateMessage, UpdateSlaveMessage,
+    AuthenticateMessage, AuthenticationCompletedMessage, AuthenticationFailedMessage,
+    AuthenticationMechanismsMessage, AuthenticationStartMessage, FrameworkRegisteredMessage,
+    PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ResourceOffersMessage,
+    RunTaskMessage, ShutdownFrameworkMessage, SlaveRegisteredMessage,
+    StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UpdateSlaveMessage,
 };
+use wire::protocol::mesos::scheduler as v0;
 use wire::v1::scheduler::{Call, Event};
 use wire::{Described, Limits, Names, check, json};
 
@@ -67,7 +70,19 @@ pub(crate) fn as_json(name: &str, body: &[u8]) -> Value {
 
 macro_rules! by_name {
     ($name:expr, $function:ident, $argument:expr) => {
-        match $name.rsplit('.').next().expect("rsplit yields something") {
+        match $name.trim_start_matches("mesos.internal.") {
+            "AuthenticateMessage" => $function::<AuthenticateMessage>($argument),
+            "AuthenticationCompletedMessage" => {
+                $function::<AuthenticationCompletedMessage>($argument)
+            }
+            "AuthenticationFailedMessage" => $function::<AuthenticationFailedMessage>($argument),
+            "AuthenticationMechanismsMessage" => {
+                $function::<AuthenticationMechanismsMessage>($argument)
+            }
+            "AuthenticationStartMessage" => $function::<AuthenticationStartMessage>($argument),
+            "FrameworkRegisteredMessage" => $function::<FrameworkRegisteredMessage>($argument),
+            "ResourceOffersMessage" => $function::<ResourceOffersMessage>($argument),
+            "mesos.scheduler.Call" => $function::<v0::Call>($argument),
             "Call" => $function::<Call>($argument),
             "Event" => $function::<Event>($argument),
             "PingSlaveMessage" => $function::<PingSlaveMessage>($argument),

@@ -198,7 +198,7 @@ fn executor(info: &v1::ExecutorInfo, place: Place<'_>) -> Result<LaunchExecutor,
         ));
     }
     match info.r#type.map_or(Ok(Type::Custom), Type::try_from) {
-        Ok(Type::Custom) => info.set_type(Type::Custom),
+        Ok(Type::Custom) => {}
         Ok(Type::Default) => {
             return Err("The default executor can only run task groups".to_owned());
         }
