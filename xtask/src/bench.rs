@@ -9,10 +9,15 @@ use crate::metadata::Graph;
 use crate::steps::Steps;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [tls] [part …] [--runs <number>] [--connections <number>] [--libssl vendored|system]
+usage: cargo xtask bench
+       cargo xtask bench tls [part …] [--runs <number>] [--connections <number>]
+       cargo xtask bench auth [mechanism …] [--runs <number>] [--agents <number>] [--principals one|each]
+       cargo xtask bench swarm --against <ip:port> …
 
-  tls   handshakes, bulk, messages, idle: TLS against the library alone and against plaintext
-  (no name: all of them)
+  tls    handshakes, bulk, messages, idle: TLS against the library alone and against plaintext
+  auth   cram-md5, scram-sha-256: agents that authenticate and register with a restarted master
+  swarm  emulated agents against a master that runs already, until interrupted; not a benchmark
+  (no name: all benchmarks)
 
 `--libssl system` links the libssl of this machine, `vendored` the one that releases have. Without
 it the one is taken that the `openssl` command has, if we can link it: that command is compared with.
@@ -28,12 +33,13 @@ enum Libssl {
 /// Runs the benchmarks that `arguments` name.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut words = arguments.iter().map(String::as_str);
-    match words.next() {
-        None | Some("tls") => {}
+    let names = match words.next() {
+        None => vec!["tls", "auth"],
+        Some(name @ ("auth" | "swarm" | "tls")) => vec![name],
         Some(_) => bail!("{USAGE}"),
-    }
+    };
     let mut libssl = None;
-    let mut passed_on = vec!["tls"];
+    let mut passed_on = Vec::new();
     while let Some(word) = words.next() {
         if word == "--libssl" {
             libssl = Some(match words.next() {
@@ -46,10 +52,12 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         }
     }
     let program = build(libssl.unwrap_or_else(usual))?;
-    let status = Command::new(&program).args(passed_on).status();
-    let status = status.with_context(|| program.display().to_string())?;
-    if !status.success() {
-        bail!("the benchmark ended with {status}");
+    for name in names {
+        let status = Command::new(&program).arg(name).args(&passed_on).status();
+        let status = status.with_context(|| program.display().to_string())?;
+        if !status.success() {
+            bail!("the benchmark `{name}` ended with {status}");
+        }
     }
     Ok(())
 }
@@ -70,7 +78,9 @@ fn usual() -> Libssl {
 }
 
 fn build(libssl: Libssl) -> anyhow::Result<PathBuf> {
-    let mut arguments = vec!["build", "--release", "--quiet", "--package", "alcazar-bench"];
+    // The second is what `auth` storms.
+    let mut arguments = vec!["build", "--release", "--quiet"];
+    arguments.extend(["--package", "alcazar-bench", "--package", "alcazar-cli"]);
     let mut environment = Vec::new();
     if libssl == Libssl::System {
         arguments.push("--no-default-features");

@@ -74,7 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("bench", &["authn", "endpoints", "libprocess", "model", "tls-policy", "transport"]),
+    ("bench", &["authn", "endpoints", "libprocess", "model", "tls-policy", "transport", "wire"]),
     ("testkit", &["authn", "libprocess", "model", "pki", "tls-policy", "transport", "wire"]),
 ];
 

@@ -4,6 +4,8 @@
 //! that are measured, each a process of its own. It is the client itself. What is compared is
 //! measured by turns within one run; no figure makes it fail.
 
+mod arguments;
+mod auth;
 mod authority;
 mod bare;
 mod child;
@@ -11,11 +13,12 @@ mod figures;
 mod hammer;
 mod proc;
 mod serve;
+mod swarm;
 mod tls;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 /// What the daemons allocate with.
 #[global_allocator]
@@ -29,6 +32,19 @@ usage: alcazar-bench tls [part …] [--runs <number>] [--connections <number>]
   messages     libprocess messages per second over one link, TLS against plaintext
   idle         memory and CPU of idle TLS connections
   (no part: all of them)
+
+usage: alcazar-bench auth [mechanism …] [--runs <number>] [--agents <number>] [--principals one|each]
+
+  cram-md5, scram-sha-256, scram-sha-256-plus (over TLS)
+               agents that authenticate and register with a restarted master
+  (no mechanism: all of them; without --principals both)
+
+usage: alcazar-bench swarm --against <ip:port> [--agents <number>]
+           [--principal <name> --secret-file <path> [--principals one|each] [--mechanisms <name,…>]]
+           [--tls-roots <path> --tls-chain <path> --tls-key <path>]
+
+  emulated agents that authenticate and register with any master, until interrupted; with
+  `--principals each` the name of each is the given one with its number behind it
 ";
 
 fn main() -> ExitCode {
@@ -45,28 +61,18 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["tls", rest @ ..] => tls::run(&plan(rest)?),
+        ["tls", rest @ ..] => tls::run(&arguments::tls(rest)?),
+        ["auth", rest @ ..] => auth::run(&arguments::auth(rest)?),
+        // How `swarm::process` starts a swarm.
+        ["swarm", "--by-pipe"] => swarm::process::serve(),
+        ["swarm", rest @ ..] => {
+            let (master, settings) = arguments::swarm(rest)?;
+            swarm::process::against(master, &settings)
+        }
         // How `child` starts the servers.
         ["serve", how, directory, key] => {
             serve::run(how.parse()?, &authority::Paths::of(directory.as_ref(), key.parse()?))
         }
         _ => bail!("{USAGE}"),
     }
-}
-
-fn plan(words: &[&str]) -> anyhow::Result<tls::Plan> {
-    let mut plan = tls::Plan::default();
-    let mut words = words.iter();
-    while let Some(&word) = words.next() {
-        let mut number = || {
-            let next = words.next().and_then(|word| word.parse::<usize>().ok());
-            next.filter(|number| *number > 0).with_context(|| format!("{word} needs a number"))
-        };
-        match word {
-            "--runs" => plan.runs = number()?,
-            "--connections" => plan.connections = number()?,
-            part => plan.parts.push(part.parse()?),
-        }
-    }
-    Ok(plan)
 }

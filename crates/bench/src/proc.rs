@@ -26,3 +26,16 @@ pub(crate) fn own_memory() -> anyhow::Result<u64> {
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
     Ok(1024 * kibibytes.context("no RssAnon in /proc/self/status")?.trim().parse::<u64>()?)
 }
+
+/// The processor time of a process, all threads, in user and kernel mode. The kernel says it in
+/// hundredths of a second, whatever its own clock.
+pub(crate) fn whole_cpu_of(process: u32) -> anyhow::Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold anything.
+    let (_, fields) = text.rsplit_once(") ").context("/proc/…/stat without a name")?;
+    let field = |number: usize| {
+        let field = fields.split(' ').nth(number).context("/proc/…/stat is too short")?;
+        Ok::<_, anyhow::Error>(field.parse::<u64>()?)
+    };
+    Ok(Duration::from_millis(10 * (field(11)? + field(12)?)))
+}

@@ -1,0 +1,129 @@
+//! What stands behind the name of a benchmark.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::slice::Iter;
+
+use anyhow::{Context as _, bail};
+
+use crate::swarm::addresses::Addresses;
+use crate::swarm::tls::Files;
+use crate::swarm::{Proof, Settings};
+use crate::{auth, tls};
+
+/// How many agents a swarm has unless it is said.
+const AGENTS: usize = 100;
+
+pub(crate) fn tls(words: &[&str]) -> anyhow::Result<tls::Plan> {
+    let mut plan = tls::Plan::default();
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--runs" => plan.runs = number(word, &mut words)?,
+            "--connections" => plan.connections = number(word, &mut words)?,
+            part => plan.parts.push(part.parse()?),
+        }
+    }
+    Ok(plan)
+}
+
+pub(crate) fn auth(words: &[&str]) -> anyhow::Result<auth::Plan> {
+    let mut plan = auth::Plan::default();
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--runs" => plan.runs = number(word, &mut words)?,
+            "--agents" => plan.agents = number(word, &mut words)?,
+            "--principals" => plan.shared = Some(shared(value(word, &mut words)?)?),
+            mechanism => plan.mechanisms.push(mechanism.parse()?),
+        }
+    }
+    Ok(plan)
+}
+
+/// The master, and what is sent against it.
+pub(crate) fn swarm(words: &[&str]) -> anyhow::Result<(SocketAddrV4, Settings)> {
+    let (mut master, mut agents) = (None, AGENTS);
+    let (mut principal, mut secret) = (None, None);
+    let (mut one, mut mechanisms) = (true, "SCRAM-SHA-256-PLUS,SCRAM-SHA-256,CRAM-MD5");
+    let (mut roots, mut chain, mut key) = (None, None, None);
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--tls-roots" => roots = Some(value(word, &mut words)?.into()),
+            "--tls-chain" => chain = Some(value(word, &mut words)?.into()),
+            "--tls-key" => key = Some(value(word, &mut words)?.into()),
+            "--against" => {
+                let address = value(word, &mut words)?;
+                master = Some(address.parse().with_context(|| format!("`{address}`"))?);
+            }
+            "--agents" => agents = number(word, &mut words)?,
+            "--principal" => principal = Some(value(word, &mut words)?),
+            "--secret-file" => secret = Some(secret_in(value(word, &mut words)?.as_ref())?),
+            "--principals" => one = shared(value(word, &mut words)?)?,
+            "--mechanisms" => mechanisms = value(word, &mut words)?,
+            other => bail!("`{other}` is nothing that a swarm knows"),
+        }
+    }
+    let proof = match (principal, secret) {
+        (None, None) => None,
+        (Some(principal), Some(secret)) => Some(Proof {
+            mechanisms: mechanisms.split(',').map(str::to_owned).collect(),
+            principal: principal.to_owned(),
+            shared: one,
+            secret,
+        }),
+        _ => bail!("--principal and --secret-file belong together"),
+    };
+    let tls = match (roots, chain, key) {
+        (None, None, None) => None,
+        (Some(roots), Some(chain), Some(key)) => Some(Files { roots, chain, key }),
+        _ => bail!("--tls-roots, --tls-chain and --tls-key belong together"),
+    };
+    let master = master.context("--against says which master")?;
+    Ok((master, Settings { agents, addresses: Addresses::towards(master)?, proof, tls }))
+}
+
+/// A secret alone in a file; the end of its line does not belong to it.
+fn secret_in(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn value<'a>(word: &str, words: &mut Iter<'_, &'a str>) -> anyhow::Result<&'a str> {
+    words.next().copied().with_context(|| format!("{word} needs a value"))
+}
+
+fn number(word: &str, words: &mut Iter<'_, &str>) -> anyhow::Result<usize> {
+    let next = words.next().and_then(|word| word.parse().ok());
+    next.filter(|number| *number > 0).with_context(|| format!("{word} needs a number"))
+}
+
+fn shared(word: &str) -> anyhow::Result<bool> {
+    match word {
+        "one" => Ok(true),
+        "each" => Ok(false),
+        other => bail!("--principals is `one` or `each`, not `{other}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swarm_has_a_master_and_a_whole_credential_or_none() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let (master, settings) = swarm(&["--against", "127.0.0.1:5050", "--agents", "3"]).unwrap();
+        assert_eq!((master.port(), settings.agents, settings.proof.is_none()), (5050, 3, true));
+        let words = ["--against", "127.0.0.1:1", "--principal", "p", "--secret-file", path];
+        let proof = swarm(&words).unwrap().1.proof.unwrap();
+        assert_eq!((proof.principal(7).as_str(), proof.secret.as_str()), ("p", "s3cret"));
+        let each = [words.as_slice(), &["--principals", "each"]].concat();
+        assert_eq!(swarm(&each).unwrap().1.proof.unwrap().principal(7), "p7");
+        assert!(swarm(&words[..4]).unwrap_err().to_string().contains("belong together"));
+        assert!(swarm(&words[2..]).unwrap_err().to_string().contains("--against"));
+    }
+}

@@ -1,0 +1,140 @@
+//! TLS of emulated agents: every one shows the same certificate, and believes a master only with
+//! one that verifies and is for its address.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use authn::sasl::Channel;
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions,
+    SslSessionCacheMode, SslVerifyMode, SslVersion,
+};
+use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+/// What protects the connections of a swarm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Files {
+    /// Whom to believe, PEM.
+    pub(crate) roots: PathBuf,
+    /// The certificate of all agents with its chain, PEM.
+    pub(crate) chain: PathBuf,
+    /// Its key, PEM.
+    pub(crate) key: PathBuf,
+}
+
+/// The same, read. Clones share it.
+#[derive(Clone)]
+pub(super) struct Contexts {
+    server: SslContext,
+    client: SslContext,
+}
+
+/// A connection.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(SslStream<TcpStream>),
+}
+
+impl Contexts {
+    /// Reads the files.
+    pub(super) fn load(files: &Files) -> anyhow::Result<Self> {
+        let mut server = context(SslMethod::tls_server())?;
+        server.set_certificate_chain_file(&files.chain)?;
+        server.set_private_key_file(&files.key, SslFiletype::PEM)?;
+        server.set_session_cache_mode(SslSessionCacheMode::OFF);
+        // Tickets are for those who come back.
+        server.set_options(SslOptions::NO_TICKET);
+        server.set_num_tickets(0)?;
+        let mut client = context(SslMethod::tls_client())?;
+        let mut store = X509StoreBuilder::new()?;
+        for root in X509::stack_from_pem(&std::fs::read(&files.roots)?)? {
+            store.add_cert(root)?;
+        }
+        client.set_cert_store(store.build());
+        client.set_verify(SslVerifyMode::PEER);
+        Ok(Self { server: server.build(), client: client.build() })
+    }
+}
+
+fn context(method: SslMethod) -> anyhow::Result<SslContextBuilder> {
+    let mut builder = SslContext::builder(method)?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    builder.set_mode(SslMode::RELEASE_BUFFERS);
+    Ok(builder)
+}
+
+impl Stream {
+    /// One that was accepted; its handshake is made by the first read.
+    pub(super) fn accepted(stream: TcpStream, tls: Option<&Contexts>) -> io::Result<Self> {
+        let Some(contexts) = tls else { return Ok(Self::Plain(stream)) };
+        let mut ssl = Ssl::new(&contexts.server)?;
+        ssl.set_accept_state();
+        Ok(Self::Tls(SslStream::new(ssl, stream)?))
+    }
+
+    /// One that was dialled, with its handshake, and what it is worth to an exchange.
+    pub(super) async fn dialled(
+        stream: TcpStream,
+        master: SocketAddrV4,
+        tls: Option<Contexts>,
+    ) -> io::Result<(Self, Channel)> {
+        let Some(contexts) = tls else { return Ok((Self::Plain(stream), Channel::default())) };
+        let mut ssl = Ssl::new(&contexts.client)?;
+        ssl.param_mut().set_ip((*master.ip()).into())?;
+        let mut stream = SslStream::new(ssl, stream)?;
+        Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
+        // RFC 9266, with a context that is empty and not absent.
+        let mut binding = [0; 32];
+        stream.ssl().export_keying_material(&mut binding, "EXPORTER-Channel-Binding", Some(&[]))?;
+        let channel = Channel { encrypted: true, binding: Some(binding), ..Channel::default() };
+        Ok((Self::Tls(stream), channel))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
