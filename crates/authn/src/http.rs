@@ -42,6 +42,13 @@ pub trait HttpAuthenticator: fmt::Debug + Send + Sync {
     /// What asking about this request may cost.
     fn cost(&self, presented: &Presented<'_>) -> Cost;
 
+    /// Who the request says that it is from, if anything of it can be guessed: whoever guesses
+    /// too often is refused before anything is computed.
+    fn claimed(&self, presented: &Presented<'_>) -> Option<String> {
+        let _ = presented;
+        None
+    }
+
     /// Judges a request. An error is neither of the outcomes: the authenticator itself failed.
     fn authenticate(&self, presented: &Presented<'_>) -> Result<Outcome, Failed>;
 }

@@ -135,6 +135,11 @@ impl Throttle {
         judged(wait(self.addresses.get(&address), now))
     }
 
+    /// Whether a try is worth its computation, where it is known who it says it is.
+    pub fn may_try_as(&self, principal: &str, address: IpAddr, now: Instant) -> Judgement {
+        judged(self.wait(Some(digest(principal)), subscriber(address), now))
+    }
+
     /// Whether `client`, an actor that wants to authenticate, may begin to. One that began again and
     /// again without proving anything waits, also where good neighbors do not: the clients of the
     /// original come back at once if they know none of the mechanisms.
@@ -287,8 +292,9 @@ fn digest(principal: &str) -> Name {
     name
 }
 
-/// IPv4 as IPv6 writes it; of IPv6 the upper half.
-fn subscriber(address: IpAddr) -> Address {
+/// Who an address stands for: IPv4 as IPv6 writes it; of IPv6 the upper half.
+#[must_use]
+pub fn subscriber(address: IpAddr) -> Address {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => {

@@ -147,7 +147,12 @@ impl Caller {
     #[must_use]
     pub fn owner(&self) -> Owner {
         let identity = self.identity.as_ref().map(ToString::to_string);
-        let proved = self.proved.as_ref().map(|proved| proved.principal.to_string());
+        // Of who has a name the claims do not count: those of a renewed token are others.
+        let name = |proved: &Proved| match proved.principal.value() {
+            Some(value) => value.to_owned(),
+            None => proved.principal.to_string(),
+        };
+        let proved = self.proved.as_ref().map(name);
         Owner { certificate: identity.or_else(|| self.certificate.clone()), principal: proved }
     }
 
@@ -422,6 +427,18 @@ mod tests {
         let known = PeerFacts { identity: "spiffe://d/operator/root".parse().ok(), ..facts };
         assert_eq!(Caller::new(&known).principal(), Some("root"));
         assert_eq!(caller(None).principal(), None);
+    }
+
+    #[test]
+    fn authn_a_renewed_token_leaves_the_owner_who_it_was() {
+        let bearer = |exp: &str| {
+            let claims = BTreeMap::from([("exp".to_owned(), exp.to_owned())]);
+            let principal = model::principal::Principal::new(Some("ops".into()), claims).unwrap();
+            let method = authn::proved::Method::BEARER;
+            caller(None).with_proof(Proved { principal, kinds: Kinds::ANY, method })
+        };
+        assert_eq!(bearer("1").owner(), bearer("2").owner());
+        assert_eq!(bearer("1").owner().principal.as_deref(), Some("ops"));
     }
 
     #[test]

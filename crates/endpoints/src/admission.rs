@@ -116,12 +116,17 @@ impl Doorkeeper {
         let outcome = match authenticator.cost(&shown.presented()) {
             Cost::Light => authenticator.authenticate(&shown.presented()),
             Cost::Blocking => {
-                if let Judgement::Withhold(wait) = self.authentication.guesses().may_try(address) {
+                let guesses = self.authentication.guesses();
+                let judgement = match authenticator.claimed(&shown.presented()) {
+                    Some(claimed) => guesses.may_try_as(&claimed, address),
+                    None => guesses.may_try(address),
+                };
+                if let Judgement::Withhold(wait) = judgement {
                     return Err(self.withheld(authenticator, &caller, realm, wait));
                 }
                 let authenticator = Arc::clone(authenticator);
                 let work = move || authenticator.authenticate(&shown.presented());
-                match self.pool.run(work).await {
+                match self.pool.run(address, work).await {
                     Ok(outcome) => outcome,
                     Err(PoolError::Busy) => {
                         let why = "too many are being authenticated";
@@ -192,7 +197,7 @@ impl Doorkeeper {
         realm: Realm,
         action: Action,
     ) -> Result<Caller, Refusal> {
-        let name = proved.principal.to_string();
+        let name = name_of(&proved);
         let certified = caller.identity().map_or(Kinds::ANY, |own| Kinds::only(own.kind()));
         let kinds = proved.kinds.and(certified);
         let method = proved.method.clone();
@@ -229,6 +234,14 @@ impl Doorkeeper {
     }
 }
 
+/// The name, or else the claims.
+fn name_of(proved: &Proved) -> String {
+    match proved.principal.value() {
+        Some(value) => value.to_owned(),
+        None => proved.principal.to_string(),
+    }
+}
+
 /// Whose secret somebody tried to guess, and whether it was right. Tokens and certificates cannot
 /// be guessed.
 fn guessed(outcome: &Outcome) -> Option<(String, Tried)> {
@@ -236,7 +249,7 @@ fn guessed(outcome: &Outcome) -> Option<(String, Tried)> {
         Outcome::Proved(proved)
             if proved.method != Method::BEARER && proved.method != Method::CERTIFICATE =>
         {
-            Some((proved.principal.to_string(), Tried::Proved))
+            Some((name_of(proved), Tried::Proved))
         }
         Outcome::Unauthorized(Unauthorized { claimed: Some(claimed), tried: true, .. }) => {
             Some((claimed.clone(), Tried::Failed))

@@ -96,6 +96,10 @@ impl HttpAuthenticator for Basic {
         }
     }
 
+    fn claimed(&self, presented: &Presented<'_>) -> Option<String> {
+        presented.authorization.and_then(|h| Given::read(h).ok()).map(|given| given.principal)
+    }
+
     fn authenticate(&self, presented: &Presented<'_>) -> Result<Outcome, Failed> {
         let Some(header) = presented.authorization else {
             return Ok(Outcome::Unauthorized(self.refused("no credentials")));

@@ -57,6 +57,10 @@ impl HttpAuthenticator for Combined {
         if self.parts.iter().any(blocking) { Cost::Blocking } else { Cost::Light }
     }
 
+    fn claimed(&self, presented: &Presented<'_>) -> Option<String> {
+        self.parts.iter().find_map(|part| part.claimed(presented))
+    }
+
     fn authenticate(&self, presented: &Presented<'_>) -> Result<Outcome, Failed> {
         let mut unknown = Vec::new();
         let mut forbidden = Vec::new();

@@ -25,6 +25,14 @@ impl Guesses {
         Instant::new(self.start.elapsed())
     }
 
+    /// Whether a try of somebody from `address` who says that they are `principal` is worth
+    /// computing anything for.
+    pub fn may_try_as(&self, principal: &str, address: IpAddr) -> Judgement {
+        let now = self.now();
+        let throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.may_try_as(principal, address, now)
+    }
+
     /// Whether a try from `address` is worth computing anything for.
     pub fn may_try(&self, address: IpAddr) -> Judgement {
         let now = self.now();
