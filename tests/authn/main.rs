@@ -4,6 +4,8 @@
 
 mod agent_fixture;
 mod agent_master;
+mod credentials;
+mod doctor;
 mod executor_contained;
 mod executor_tokens;
 mod executor_v0;
@@ -12,3 +14,4 @@ mod instance;
 mod master_replay;
 #[path = "../compat/rewrite.rs"]
 mod rewrite;
+mod workshop;

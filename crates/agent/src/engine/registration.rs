@@ -71,7 +71,7 @@ impl Engine {
         self.pause_streams();
         match &self.state.master {
             Some(master) => {
-                let text = format!("Detected master {master}");
+                let text = format!("New master detected at {master}");
                 self.info_log(text);
                 let wait = self.random_part(self.rules.registration_backoff);
                 self.timers.set(Timer::Register, self.now.monotonic + wait);
