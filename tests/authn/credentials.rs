@@ -269,3 +269,80 @@ fn authn_daemons_of_ours_want_kinds_and_a_mode_and_say_what_to_do() {
     let error = run(&unknown, 0o600);
     assert!(error.contains("did you mean `kinds`?") && !error.contains("s3cret"), "{error}");
 }
+
+/// Answers every request on a new port with what `answer` says of its path, and keeps their heads.
+fn serve(
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead as _, BufReader};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (sender, heads) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { break };
+            let lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+            let head: Vec<_> =
+                lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let path = head.first().and_then(|l| l.split(' ').nth(1)).unwrap_or("/").to_owned();
+            let body = answer(&path);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            if sender.send(head.join("\n")).is_err() {
+                break;
+            }
+        }
+    });
+    (address, heads)
+}
+
+#[test]
+fn attack_an_agent_that_a_master_names_is_not_told_the_users_secret() {
+    let said = r#"{"posture":"open","holes":[],"remarks":[],"notices":[]}"#;
+    for (more, told) in [(&[][..], false), (&["--secret-to-agents"], true)] {
+        let (agent, to_agent) = serve(|_| said.to_owned());
+        let (master, to_master) = serve(move |path| match path {
+            "/slaves" => format!(r#"{{"slaves":[{{"pid":"slave(1)@{agent}"}}]}}"#),
+            _ => said.to_owned(),
+        });
+        let output = Command::new(ALCAZAR)
+            .args(["--master", &format!("http://{master}"), "--danger-expose-secret"])
+            .args(["--principal", "ops", "--secret", "s3cret"])
+            .args(more)
+            .args(["doctor", "auth"])
+            .output()
+            .expect("the binary starts");
+        assert!(output.status.success(), "{output:?}");
+        let secret = "authorization: basic b3bzonmzy3jlda==";
+        let heads: Vec<_> = to_master.try_iter().collect();
+        assert_eq!(heads.len(), 2, "{heads:?}");
+        assert!(heads.iter().all(|head| head.to_ascii_lowercase().contains(secret)), "{heads:?}");
+        let heads: Vec<_> = to_agent.try_iter().collect();
+        assert_eq!(heads.len(), 1, "{heads:?}");
+        assert_eq!(heads[0].to_ascii_lowercase().contains(secret), told, "{heads:?}");
+    }
+}
+
+#[test]
+fn attack_a_master_that_is_not_verified_is_not_told_the_users_secret() {
+    let (master, heads) = serve(|_| String::new());
+    for (url, more) in [
+        (format!("http://{master}"), &[][..]),
+        (format!("https://{master}"), &["--danger-unverified"]),
+    ] {
+        let output = Command::new(ALCAZAR)
+            .args(["--master", &url, "--principal", "ops", "--secret", "s3cret"])
+            .args(more)
+            .args(["agents"])
+            .output()
+            .expect("the binary starts");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("--danger-expose-secret"), "{error}");
+    }
+    assert_eq!(heads.try_iter().count(), 0, "nobody was even dialled");
+}

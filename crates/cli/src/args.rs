@@ -117,8 +117,11 @@ pub(crate) struct Elsewhere {
         conflicts_with = "secret"
     )]
     pub(crate) secret_file: Option<PathBuf>,
-    /// Send the secret even where anybody could read it: in plaintext, to whoever answers
+    /// Send the secret to agents too, for logs and the doctor, and not to the master alone
     #[arg(long, global = true, display_order = 923)]
+    pub(crate) secret_to_agents: bool,
+    /// Send the secret even where anybody could read it: in plaintext, to whoever answers
+    #[arg(long, global = true, display_order = 924)]
     pub(crate) danger_expose_secret: bool,
 }
 

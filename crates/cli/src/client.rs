@@ -22,7 +22,10 @@ use crate::state_dir::StateDir;
 #[derive(Debug)]
 pub(crate) struct Client {
     cluster: Cluster,
+    /// For the master, with the user's credential if there is one.
     transport: client::Client,
+    /// For agents: the secret is none of their business unless the user says so.
+    to_agents: client::Client,
     security: Security,
     master: Api,
     master_host: String,
@@ -48,12 +51,16 @@ impl Client {
             }
         };
         let mut transport = client::Client::new(security.clone(), Settings::default());
+        let mut to_agents = transport.clone();
         let mut principal = None;
         if elsewhere.master.is_some() {
             let known = credential::of_client(elsewhere)?;
             principal = known.principal;
             if let Some(authenticatee) = known.authenticatee {
                 transport = transport.authenticating(Arc::new(authenticatee), known.exposure);
+                if elsewhere.secret_to_agents {
+                    to_agents = transport.clone();
+                }
             }
         }
         let (master_host, master_port) = cluster
@@ -73,7 +80,16 @@ impl Client {
             })?;
         let expected = Expected::Kind(Kind::Master);
         let master = Api::new(transport.clone(), &master_host, master_port, expected);
-        Ok(Self { cluster, transport, security, master, master_host, master_port, principal })
+        Ok(Self {
+            cluster,
+            transport,
+            to_agents,
+            security,
+            master,
+            master_host,
+            master_port,
+            principal,
+        })
     }
 
     /// What `cluster.json` says.
@@ -138,7 +154,7 @@ impl Client {
         target: &str,
     ) -> anyhow::Result<Value> {
         let expected = Expected::Kind(Kind::Agent);
-        let mut agent = Api::new(self.transport.clone(), host, port, expected);
+        let mut agent = Api::new(self.to_agents.clone(), host, port, expected);
         let body = agent.get(target).await.map_err(explain)?;
         serde_json::from_slice(&body)
             .with_context(|| format!("the agent's answer to {target} is not JSON"))
@@ -153,7 +169,7 @@ impl Client {
     ) -> Sandbox {
         let expected = Expected::Kind(Kind::Agent);
         Sandbox {
-            agent: Api::new(self.transport.clone(), host, port, expected),
+            agent: Api::new(self.to_agents.clone(), host, port, expected),
             directory: format!("/frameworks/{framework}/executors/{executor}/runs/latest"),
         }
     }

@@ -175,7 +175,7 @@ impl MasterAuthentication {
                      how",
                 );
             }
-            held.schemes()
+            if identities { held.schemes() } else { Vec::new() }
         };
         let check = Check { held, identities };
         if readonly {

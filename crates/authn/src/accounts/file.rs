@@ -481,7 +481,10 @@ fn entry_of(
         Some(_) => return Err(wrong("has a `previous` that is no JSON object".to_owned())),
     };
     let place = Place::Entry(number, Some(principal.clone()));
-    unknown_keys(&object, &ENTRY_KEYS, &place, rules)?;
+    // The original does not see what it does not know. But an entry whose secret is misspelt must
+    // not become one with an empty secret.
+    let strict = if stored.is_nothing() { Rules::Own } else { rules };
+    unknown_keys(&object, &ENTRY_KEYS, &place, strict)?;
     if rules == Rules::Own {
         if stored.is_nothing() || stored.secret.as_ref().is_some_and(Secret::is_empty) {
             return Err(wrong("has no secret, or an empty one".to_owned()));

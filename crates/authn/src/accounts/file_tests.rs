@@ -127,6 +127,18 @@ fn under_our_names_every_entry_says_all_that_there_is_to_say() {
 }
 
 #[test]
+fn attack_a_misspelt_secret_does_not_become_an_empty_one() {
+    for key in ["scram_sha_256", "argon2", "Secret", "password"] {
+        let text = format!(r#"{{"credentials":[{{"principal":"p","{key}":"s3cret"}}]}}"#);
+        let error = mesos(&text).unwrap_err().to_string();
+        assert!(error.contains(&format!("unknown key `{key}`")), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+        let single = format!(r#"{{"principal":"p","{key}":"s3cret"}}"#);
+        assert!(Entry::parse_single(single.as_bytes(), Rules::Mesos).is_err());
+    }
+}
+
+#[test]
 fn two_secrets_are_valid_during_a_rotation() {
     let file = own(r#"{"credentials":[{"principal":"p","secret":"new","kinds":["agent"],
             "previous":{"secret":"old"}}]}"#)
