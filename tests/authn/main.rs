@@ -14,4 +14,5 @@ mod instance;
 mod master_replay;
 #[path = "../compat/rewrite.rs"]
 mod rewrite;
+mod sessions;
 mod workshop;
