@@ -108,6 +108,10 @@ impl FirstProcess {
         Ok(Self { process, pidfd })
     }
 
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
     pub(super) fn pid(&self) -> Pid {
         self.process.pid
     }

@@ -182,10 +182,10 @@ impl Containerizer for ProcessContainerizer {
     }
 
     fn holds_socket(&self, container: &ContainerId, inode: u64) -> BoxFuture<'_, bool> {
-        let pid = self.shared.pid(container);
+        let first = self.shared.process(container);
         Box::pin(async move {
-            let Some(pid) = pid else { return false };
-            let looked = tokio::task::spawn_blocking(move || sockets::held(pid, inode)).await;
+            let Some(first) = first else { return false };
+            let looked = tokio::task::spawn_blocking(move || sockets::held(first, inode)).await;
             match looked {
                 Ok(Ok(held)) => held,
                 Ok(Err(error)) => {
@@ -252,9 +252,14 @@ impl Shared {
     }
 
     fn pid(&self, container: &ContainerId) -> Option<rustix::process::Pid> {
+        self.process(container).map(|process| process.pid)
+    }
+
+    /// The first process, while the container lives.
+    fn process(&self, container: &ContainerId) -> Option<launch::tree::Process> {
         let container = self.find(container)?;
         let first = lock(&container.first);
-        first.as_ref().filter(|_| container.termination.borrow().is_none()).map(|f| f.pid())
+        first.as_ref().filter(|_| container.termination.borrow().is_none()).map(|f| f.process())
     }
 
     fn add(&self, id: &ContainerId, sandbox: Option<PathBuf>) -> Arc<Container> {

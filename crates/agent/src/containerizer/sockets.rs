@@ -4,16 +4,18 @@
 
 use std::io;
 
-use launch::tree;
+use launch::tree::{self, Process};
 use rustix::process::Pid;
 
 /// Whether `first` or a process beneath it holds the socket with this inode.
-pub(super) fn held(first: Pid, inode: u64) -> io::Result<bool> {
+pub(super) fn held(first: Process, inode: u64) -> io::Result<bool> {
     let wanted = format!("socket:[{inode}]");
-    if holds(first, &wanted) {
-        return Ok(true);
-    }
-    Ok(tree::descendants(first)?.iter().any(|process| holds(process.pid, &wanted)))
+    let beneath = tree::descendants(first.pid)?;
+    let held =
+        holds(first.pid, &wanted) || beneath.iter().any(|process| holds(process.pid, &wanted));
+    // Looked at afterwards: if it is there now, its number was nobody else's meanwhile.
+    let still = Process::read(first.pid)?.is_some_and(|now| now.started == first.started);
+    Ok(held && still)
 }
 
 /// A process that is gone, or is not ours to look at, holds nothing.
@@ -42,13 +44,18 @@ mod tests {
     fn authn_a_socket_is_held_by_the_process_that_has_it_and_by_no_other() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let own = rustix::process::getpid();
+        let process = |pid| Process::read(pid).unwrap().unwrap();
+        let own = process(rustix::process::getpid());
         assert!(held(own, inode(stream.as_raw_fd())).unwrap());
         assert!(held(own, inode(listener.as_raw_fd())).unwrap());
         let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        assert!(!held(Pid::from_child(&child), inode(stream.as_raw_fd())).unwrap());
+        let other = process(Pid::from_child(&child));
+        assert!(!held(other, inode(stream.as_raw_fd())).unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
+        // Another process that had this number.
+        let earlier = Process { started: own.started - 1, ..own };
+        assert!(!held(earlier, inode(stream.as_raw_fd())).unwrap());
         let gone = inode(stream.as_raw_fd());
         drop(stream);
         assert!(!held(own, gone).unwrap());

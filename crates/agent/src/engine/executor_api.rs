@@ -130,10 +130,11 @@ impl Engine {
                 if !says("cid", known.container.as_str()) {
                     return Err(Refusal::Claim("cid"));
                 }
-                // Who gets new tokens is known by these, and by no older one; and nothing stands
-                // for a container that has ended.
+                // Who got a token from this agent is known by what is written down of it, while
+                // that is good: this one is older, or over. And nothing stands for a container
+                // that has ended.
                 let over = !self.containers.contains_key(&known.container);
-                if over || (known.generated && known.token.is_some()) {
+                if over || known.token.is_some() {
                     return Err(Refusal::Revoked);
                 }
                 Ok(proven)

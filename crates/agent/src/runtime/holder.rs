@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use libprocess::sender::ConnectionId;
 use model::id::ContainerId;
@@ -19,8 +21,13 @@ use crate::containerizer::Containerizer;
 
 /// How many questions are asked at once: each reads a part of `/proc`.
 const AT_ONCE: usize = 2;
+/// How many may wait for their turn. Beyond that nobody is seen: strangers can ask as often as
+/// they like, and must not hold up those who belong here for long.
+const WAITING: usize = 64;
 /// How many answers are remembered.
 const REMEMBERED: usize = 4096;
+/// How long it is remembered that nobody was seen.
+const UNSEEN_FOR: Duration = Duration::from_secs(1);
 
 /// See the module's text.
 #[derive(Debug)]
@@ -30,21 +37,38 @@ pub(crate) struct Holders {
     /// The port that this agent really listens on.
     port: u16,
     turns: Semaphore,
-    /// The container of a connection, once it was seen; a socket does not change its number.
-    known: Mutex<BTreeMap<ConnectionId, ContainerId>>,
+    waiting: AtomicUsize,
+    known: Mutex<BTreeMap<ConnectionId, Known>>,
+}
+
+/// What was found out about a connection.
+#[derive(Debug)]
+enum Known {
+    /// This container holds it. A socket does not change its number.
+    Held(ContainerId),
+    /// At this moment this container did not.
+    Unseen(ContainerId, Instant),
 }
 
 impl Holders {
     pub(crate) fn new(containerizer: Arc<dyn Containerizer>, port: u16) -> Self {
-        let turns = Semaphore::new(AT_ONCE);
-        Self { containerizer: Some(containerizer), port, turns, known: Mutex::default() }
+        Self::of(Some(containerizer), port)
     }
 
     /// Each container holds every connection.
     #[cfg(test)]
     pub(crate) fn of_everything() -> Self {
-        let turns = Semaphore::new(AT_ONCE);
-        Self { containerizer: None, port: 0, turns, known: Mutex::default() }
+        Self::of(None, 0)
+    }
+
+    fn of(containerizer: Option<Arc<dyn Containerizer>>, port: u16) -> Self {
+        Self {
+            containerizer,
+            port,
+            turns: Semaphore::new(AT_ONCE),
+            waiting: AtomicUsize::new(0),
+            known: Mutex::default(),
+        }
     }
 
     /// Whether a process of `container` holds the other end of the connection from `remote`.
@@ -54,52 +78,69 @@ impl Holders {
         connection: ConnectionId,
         remote: SocketAddr,
     ) -> bool {
-        {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(holder) = known.get(&connection) {
-                return holder == container;
+        match self.known().get(&connection) {
+            Some(Known::Held(holder)) => return holder == container,
+            Some(Known::Unseen(of, at)) if of == container && at.elapsed() < UNSEEN_FOR => {
+                return false;
             }
+            _ => {}
         }
         let port = self.port;
-        let wanted = move |socket: &Socket| {
-            socket.state != LISTEN
+        // The kernel lets two sockets have the same local port if they lead to different addresses
+        // of ours: whoever has one of them must not be taken for the holder of the other, so that
+        // all that could be meant have to be the container's.
+        let held = self.all(container, move |socket: &Socket| {
+            !matches!(socket.state, LISTEN | TIME_WAIT)
                 && socket.local == canonical(remote)
                 && socket.remote.port() == port
+        });
+        let held = held.await;
+        let mut known = self.known();
+        let found = if held {
+            Known::Held(container.clone())
+        } else {
+            Known::Unseen(container.clone(), Instant::now())
         };
-        let held = self.any(container, wanted).await;
-        if held {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(connection, container.clone());
-            // The smallest number is the oldest connection.
-            if known.len() > REMEMBERED {
-                known.pop_first();
-            }
+        known.insert(connection, found);
+        // The smallest number is the oldest connection.
+        if known.len() > REMEMBERED {
+            known.pop_first();
         }
         held
     }
 
-    /// Whether a process of `container` listens at `address`.
+    /// Whether processes of `container`, and only they, listen at `address`.
     pub(crate) async fn listens(&self, container: &ContainerId, address: SocketAddrV4) -> bool {
-        let wanted = move |socket: &Socket| {
+        self.all(container, move |socket: &Socket| {
             let ip = socket.local.ip();
             socket.state == LISTEN
                 && socket.local.port() == address.port()
                 && (ip.is_unspecified() || ip == IpAddr::V4(*address.ip()))
-        };
-        self.any(container, wanted).await
+        })
+        .await
     }
 
-    async fn any(
+    fn known(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there are such sockets, and the container holds all of them. One that nobody holds,
+    /// since its process has closed it, is not the container's.
+    async fn all(
         &self,
         container: &ContainerId,
         wanted: impl Fn(&Socket) -> bool + Send + 'static,
     ) -> bool {
         let Some(containerizer) = &self.containerizer else { return cfg!(test) };
+        let Some(_waiting) = Waiting::begin(&self.waiting) else {
+            tracing::warn!(%container, "too many connections wait to be looked up");
+            return false;
+        };
         // It is never closed.
         let Ok(_turn) = self.turns.acquire().await else { return false };
         let found = tokio::task::spawn_blocking(move || -> io::Result<Vec<u64>> {
             let sockets = sockets()?.into_iter().filter(|socket| wanted(socket));
-            Ok(sockets.map(|socket| socket.inode).filter(|inode| *inode != 0).collect())
+            Ok(sockets.map(|socket| socket.inode).collect())
         });
         let inodes = match found.await {
             Ok(Ok(inodes)) => inodes,
@@ -112,17 +153,35 @@ impl Holders {
                 return false;
             }
         };
-        for inode in inodes {
-            if containerizer.holds_socket(container, inode).await {
-                return true;
+        for inode in &inodes {
+            if *inode == 0 || !containerizer.holds_socket(container, *inode).await {
+                return false;
             }
         }
-        false
+        !inodes.is_empty()
+    }
+}
+
+/// A place among those who wait.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(count);
+        (count.fetch_add(1, Ordering::Relaxed) < WAITING).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// `TCP_LISTEN` of the kernel.
 const LISTEN: u8 = 0x0a;
+/// `TCP_TIME_WAIT`: over; nothing comes from it any more.
+const TIME_WAIT: u8 = 0x06;
 
 /// A line of the kernel's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

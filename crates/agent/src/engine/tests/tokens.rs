@@ -10,6 +10,7 @@ use wire::v1::executor::call::{Subscribe, Type};
 
 use super::fixture::*;
 use crate::engine::event::{Answer, Caller, Event, Record, Refusal, TokenDigest};
+use crate::engine::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
 use crate::engine::rules::{Rules, TokenRules};
 use crate::engine::tokens::digest;
 
@@ -209,12 +210,58 @@ fn attack_a11_claims_count_only_for_the_active_container_and_not_past_a_renewal(
     let caller = says(FRAMEWORK, "ours", ours.id.as_str());
     let answer = agent.call(caller, ours.subscribe_call(Subscribe::default()));
     assert_eq!(answer, Answer::Refused(Refusal::Revoked));
-    // An executor that an agent of the original has left brings such a token.
-    let answer =
-        agent.call(says(FRAMEWORK, "e", &cid), theirs.subscribe_call(Subscribe::default()));
-    assert!(matches!(answer, Answer::Subscribed(_)));
-    let gone = says(FRAMEWORK, "e", &cid);
-    agent.ended(&theirs, 0);
-    let answer = agent.call(gone, theirs.subscribe_call(Subscribe::default()));
+    // A lease that is over is over, whatever the signature says.
+    let stale = says(FRAMEWORK, "e", &cid);
+    let answer = agent.call(stale, theirs.subscribe_call(Subscribe::default()));
     assert_eq!(answer, Answer::Refused(Refusal::Revoked));
+}
+
+/// An agent of the original left an executor, and of its token nothing but the key.
+#[test]
+fn authn_claims_are_what_an_executor_of_the_original_is_known_by() {
+    let mut info = Agent::running_with(with_key()).engine.info().clone();
+    info.id = Some(wire::v1::AgentId { value: AGENT_ID.into() });
+    let found = Recovered {
+        agent: Some((AGENT_ID.parse().unwrap(), info)),
+        frameworks: vec![RecoveredFramework {
+            id: FRAMEWORK.parse().unwrap(),
+            info: framework_info(true, true),
+            pid: String::new(),
+            executors: vec![RecoveredExecutor {
+                id: "e".parse().unwrap(),
+                info: executor_task("t", "e").executor.unwrap(),
+                generated: true,
+                run: RecoveredRun {
+                    container: "c".parse().unwrap(),
+                    completed: false,
+                    pid: Some(17),
+                    http: true,
+                    libprocess: None,
+                    token: None,
+                    next_token: None,
+                    tasks: Vec::new(),
+                },
+            }],
+        }],
+        ..Recovered::default()
+    };
+    let mut agent = Agent::recovered(with_key(), found);
+    agent.handle(Event::ContainersRecovered);
+    let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
+    let claims = |cid: &str| {
+        Caller::Claims(BTreeMap::from(
+            [("fid", FRAMEWORK), ("eid", "e"), ("cid", cid)]
+                .map(|(n, v)| (n.to_owned(), v.to_owned())),
+        ))
+    };
+    let subscribe = container.subscribe_call(Subscribe::default());
+    let answer = agent.call(claims("other"), subscribe.clone());
+    assert_eq!(answer, Answer::Refused(Refusal::Claim("cid")));
+    assert!(matches!(agent.call(claims("c"), subscribe.clone()), Answer::Subscribed(_)));
+    agent.ended(&container, 0);
+    let answer = agent.call(claims("c"), subscribe);
+    assert!(matches!(
+        answer,
+        Answer::Refused(Refusal::Revoked | Refusal::ExecutorUnknown | Refusal::FrameworkUnknown)
+    ));
 }
