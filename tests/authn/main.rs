@@ -4,6 +4,7 @@
 
 mod agent_fixture;
 mod agent_master;
+mod agent_session;
 mod credentials;
 mod doctor;
 mod executor_contained;
