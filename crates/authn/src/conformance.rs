@@ -62,6 +62,8 @@ pub type Transcript = Vec<Vec<u8>>;
 pub struct Run {
     /// What was said.
     pub said: Transcript,
+    /// How often the server said something before it said whether the client is right.
+    pub unjudged: usize,
     /// What the server made of it; nothing if the client gave up before.
     pub server: Option<ServerEnd>,
     /// What the client thinks when it is told that the server is satisfied, whether or not it is.
@@ -97,6 +99,7 @@ pub fn check(case: &Case) -> Result<(), Violation> {
     completes(case)?;
     is_not_offered_where_it_is_not_safe(case)?;
     wrong_secrets_are_refused(case)?;
+    nobody_learns_the_verdict_before_it_is_judged(case)?;
     strangers_look_like_impostors(case)?;
     no_flipped_bit_authenticates(case)?;
     no_shortened_message_authenticates(case)?;
@@ -169,6 +172,27 @@ pub fn wrong_secrets_are_refused(case: &Case) -> Result<(), Violation> {
         let run = case.run(&**client, 1, |_, _| {});
         if !matches!(run.server, Some(ServerEnd::Refused(_))) {
             return case.violation(rule, &run);
+        }
+    }
+    Ok(())
+}
+
+/// A server says [`ServerStep::Continue`] to a client with a wrong secret for as long as to one
+/// with the right secret, and as much: what only one of them hears could not be withheld from who
+/// guesses.
+///
+/// # Errors
+/// If there is a difference.
+pub fn nobody_learns_the_verdict_before_it_is_judged(case: &Case) -> Result<(), Violation> {
+    let rule = "nobody learns the verdict before it is judged";
+    let before = |run: &Run| -> Vec<usize> {
+        run.said.iter().skip(1).step_by(2).take(run.unjudged).map(Vec::len).collect()
+    };
+    let right = case.run(&*case.client, 1, |_, _| {});
+    for client in case.impostor.iter().chain(&case.stranger) {
+        let wrong = case.run(&**client, 1, |_, _| {});
+        if before(&right) != before(&wrong) {
+            return case.violation(rule, &(right, wrong));
         }
     }
     Ok(())
@@ -265,6 +289,9 @@ pub fn no_replay_authenticates(case: &Case) -> Result<(), Violation> {
         for message in recorded.iter().step_by(2) {
             match server.step(message) {
                 ServerStep::Continue(_) => {}
+                ServerStep::Confirm { principal, .. } => {
+                    return case.violation(rule, &principal);
+                }
                 ServerStep::Completed(accepted) => return case.violation(rule, &accepted),
                 ServerStep::Refused(_) | ServerStep::Malformed(_) => break,
             }
@@ -374,15 +401,23 @@ impl Case {
         let mut ours = self.client_exchange(client, number);
         let Some(mut theirs) = self.server_exchange(client, number) else {
             let client = ours.completed().map_err(|error| error.to_string());
-            return Run { said, server: None, client };
+            return Run { said, unjudged: 0, server: None, client };
         };
         let mut message = ours.start();
         let mut server = None;
+        let (mut unjudged, mut judged) = (0, false);
         while said.len() < MOST_STEPS {
             meddle(said.len(), &mut message);
             said.push(message.clone());
             let mut answer = match theirs.step(&message) {
-                ServerStep::Continue(answer) => answer,
+                ServerStep::Continue(answer) => {
+                    unjudged += usize::from(!judged);
+                    answer
+                }
+                ServerStep::Confirm { data, .. } => {
+                    judged = true;
+                    data
+                }
                 ServerStep::Completed(accepted) => {
                     server = Some(ServerEnd::Completed(accepted));
                     break;
@@ -401,12 +436,13 @@ impl Case {
             match ours.step(&answer) {
                 Ok(next) => message = next,
                 Err(error) => {
-                    return Run { said, server, client: Err(error.to_string()) };
+                    let client = Err(error.to_string());
+                    return Run { said, unjudged, server, client };
                 }
             }
         }
         let client = ours.completed().map_err(|error| error.to_string());
-        Run { said, server, client }
+        Run { said, unjudged, server, client }
     }
 
     fn client_exchange(&self, client: &dyn Authenticatee, number: u8) -> Box<dyn ClientExchange> {

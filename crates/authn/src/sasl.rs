@@ -95,10 +95,21 @@ pub trait ServerExchange: fmt::Debug + Send {
 }
 
 /// What the server answers.
+///
+/// Whatever tells the client whether it is right has a word of its own here, so that it can be
+/// withheld: from whoever has guessed too often, nobody is to learn that ([`session::Verdict`]).
 #[derive(Debug)]
 pub enum ServerStep {
-    /// Send this and wait for more.
+    /// Send this and wait for more. Nothing in it depends on whether what the client has shown so
+    /// far is right, nor does the mechanism go on with this only if it is.
     Continue(Vec<u8>),
+    /// What the client has shown is right. Send this, which tells it so, and wait for more.
+    Confirm {
+        /// Who it has proved to be.
+        principal: String,
+        /// What it is told, such as the server's own proof.
+        data: Vec<u8>,
+    },
     /// The client is who it says.
     Completed(Accepted),
     /// Unknown principal or wrong proof: the client may not try again with the same credential.

@@ -5,14 +5,20 @@
 //! what arrives later reaches nobody. Deadlines are the driver's too: a session that takes too
 //! long is dropped, and nothing is sent.
 //!
+//! Whether the client is right leaves a session only after the driver has had it judged
+//! ([`Judge`]): until then there is no message in its hands that says so, whatever the mechanism.
+//!
 //! [`End`]: Output::End
+//! [`Judge`]: Output::Judge
 
 use std::fmt;
+use std::time::Duration;
 
 use super::message::{LONGEST_DATA, Message};
 use super::offer::Authenticators;
 use super::{Accepted, Channel, Nonce, Refused, ServerExchange, ServerStep, text};
 use crate::Cost;
+use crate::throttle::{Judgement, Tried};
 
 /// One session.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub struct Session {
     nonce: Nonce,
     client: String,
     state: State,
+    /// Who the client has proved to be, and was told so.
+    confirmed: Option<String>,
 }
 
 #[derive(Debug)]
@@ -34,8 +42,18 @@ enum State {
     Stepping(Running),
     /// A step is being computed elsewhere.
     Working,
+    /// A step has been computed of which nobody may know yet.
+    Judging(Judging),
     /// It is over.
     Ended,
+}
+
+/// What follows if it is not withheld.
+#[derive(Debug)]
+enum Judging {
+    Confirm(Running, Vec<u8>),
+    Completed(Accepted),
+    Refused(Refused),
 }
 
 /// A mechanism at work.
@@ -57,6 +75,9 @@ pub enum Output {
     /// Run this on a thread for it ([`Cost::Blocking`]) and give the result to
     /// [`Session::worked`].
     Work(Work),
+    /// The client was right or wrong. Ask whether it may hear of it, and give the answer to
+    /// [`Session::judged`]; nothing may be said before.
+    Judge(Verdict),
     /// It is over. What is to be remembered of a completed one is remembered *before* the message
     /// is sent, since the client goes on as soon as it has it.
     End {
@@ -67,12 +88,24 @@ pub enum Output {
     },
 }
 
+/// What a try came to, for [`crate::throttle::Throttle::judge`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Who the client says that it is, if it came to that; from outside.
+    pub claimed: Option<String>,
+    /// Whether it is: [`Tried::Proved`] or [`Tried::Failed`].
+    pub tried: Tried,
+}
+
 /// Why a session ended without success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
     /// The principal is unknown or the proof wrong. The only end that counts as a failed try.
     #[error("refused: {}", .0.reason)]
     Refused(Refused),
+    /// There were too many failures before: whether the client was right is not said for so long.
+    #[error("too many failures before: nothing is judged for {} s", .0.as_secs().max(1))]
+    Withheld(Duration),
     /// Client and server did not come to a proof.
     #[error("{0}")]
     Error(String),
@@ -120,7 +153,8 @@ impl Session {
         nonce: Nonce,
         client: String,
     ) -> Self {
-        Self { authenticators, channel, nonce, client, state: State::Ready }
+        let (state, confirmed) = (State::Ready, None);
+        Self { authenticators, channel, nonce, client, state, confirmed }
     }
 
     /// Offers the mechanisms that may be used on this channel. Without any it is an error, and
@@ -168,6 +202,32 @@ impl Session {
         }
     }
 
+    /// Goes on after [`Output::Judge`].
+    pub fn judged(&mut self, judgement: Judgement) -> Output {
+        let judging = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Judging(judging) => judging,
+            state => {
+                self.state = state;
+                return Output::Stray;
+            }
+        };
+        if let Judgement::Withhold(wait) = judgement {
+            return Output::End { send: None, result: Err(Ended::Withheld(wait)) };
+        }
+        match judging {
+            Judging::Confirm(running, data) => {
+                self.state = State::Stepping(running);
+                Output::Send(Message::Step(data))
+            }
+            Judging::Completed(accepted) => {
+                Output::End { send: Some(Message::Completed), result: Ok(accepted) }
+            }
+            Judging::Refused(refused) => {
+                Output::End { send: Some(Message::Failed), result: Err(Ended::Refused(refused)) }
+            }
+        }
+    }
+
     /// The link to the authenticatee broke, or the work failed: nothing is sent.
     pub fn abort(&mut self, reason: &str) -> Output {
         match std::mem::replace(&mut self.state, State::Ended) {
@@ -208,14 +268,31 @@ impl Session {
                 self.state = State::Stepping(running);
                 Output::Send(Message::Step(data))
             }
+            ServerStep::Confirm { principal, data } => {
+                self.confirmed = Some(principal.clone());
+                let verdict = Verdict { claimed: Some(principal), tried: Tried::Proved };
+                self.judge(Judging::Confirm(running, data), verdict)
+            }
             ServerStep::Completed(accepted) => {
-                Output::End { send: Some(Message::Completed), result: Ok(accepted) }
+                let claimed = accepted.proved.principal.value().map(str::to_owned);
+                // It was told so before.
+                if claimed.is_some() && claimed == self.confirmed {
+                    return Output::End { send: Some(Message::Completed), result: Ok(accepted) };
+                }
+                let verdict = Verdict { claimed, tried: Tried::Proved };
+                self.judge(Judging::Completed(accepted), verdict)
             }
             ServerStep::Refused(refused) => {
-                Output::End { send: Some(Message::Failed), result: Err(Ended::Refused(refused)) }
+                let verdict = Verdict { claimed: refused.claimed.clone(), tried: Tried::Failed };
+                self.judge(Judging::Refused(refused), verdict)
             }
             ServerStep::Malformed(text) => self.fail(text),
         }
+    }
+
+    fn judge(&mut self, judging: Judging, verdict: Verdict) -> Output {
+        self.state = State::Judging(judging);
+        Output::Judge(verdict)
     }
 
     fn fail(&mut self, text: String) -> Output {

@@ -23,7 +23,7 @@ use authn::audit::{AuditTrail, Decision};
 use authn::proved::Certified;
 use authn::sasl::message::Message;
 use authn::sasl::offer::Authenticators;
-use authn::sasl::session::{Ended, Output, Session, Work};
+use authn::sasl::session::{Ended, Output, Session, Verdict, Work};
 use authn::sasl::{Accepted, Channel, Nonce};
 use authn::throttle::{Judgement, Tried};
 use endpoints::authentication::Guesses;
@@ -258,7 +258,7 @@ impl Shared {
             count(&counted.replaced);
             tracing::info!(client = %older.client, "a newer attempt to authenticate began");
             // A client that begins again and again comes to nothing.
-            let _ = self.judge(&older, None, Tried::Nothing);
+            let _ = self.came_to_nothing(&older);
             self.drop_held(older);
         }
         let Some(number) = number else {
@@ -296,11 +296,11 @@ impl Shared {
                 if let Some(message) = send {
                     self.tell(&attempt, &message);
                 }
-                let _ = self.judge(&attempt, None, Tried::Nothing);
+                let _ = self.came_to_nothing(&attempt);
                 let reason = result.err().map_or_else(String::new, |why| why.to_string());
                 self.failed(attempt, &reason);
             }
-            Output::Stray | Output::Work(_) => {
+            Output::Stray | Output::Work(_) | Output::Judge(_) => {
                 self.failed(attempt, "the session did not begin");
             }
         }
@@ -334,9 +334,18 @@ impl Shared {
     }
 
     /// Does what the session says.
-    async fn go_on(self: &Arc<Self>, number: u64, session: Session, output: Output) {
+    async fn go_on(self: &Arc<Self>, number: u64, mut session: Session, output: Output) {
+        let output = match output {
+            Output::Judge(Verdict { claimed, tried }) => {
+                // If it is gone, time or a newer attempt was quicker, and nothing is said.
+                let Some(facts) = self.book().facts(number) else { return };
+                let guesses = &self.parts.guesses;
+                session.judged(guesses.judge(claimed.as_deref(), host_of(&facts), tried))
+            }
+            output => output,
+        };
         match output {
-            Output::Stray => {
+            Output::Judge(_) | Output::Stray => {
                 count(&self.parts.counted.stray);
                 self.book().put_back(number, session);
             }
@@ -389,19 +398,22 @@ impl Shared {
 
     /// §6.3: an attempt has come to its end.
     async fn end(&self, attempt: Attempt, send: Option<Message>, result: Result<Accepted, Ended>) {
-        let (claimed, tried) = match &result {
-            Ok(accepted) => (accepted.proved.principal.value(), Tried::Proved),
-            Err(Ended::Refused(refused)) => (refused.claimed.as_deref(), Tried::Failed),
-            Err(Ended::Error(_)) => (None, Tried::Nothing),
+        let result = match result {
+            // A client that errs again and again, which those of the original do at once.
+            Err(Ended::Error(reason)) => match self.came_to_nothing(&attempt) {
+                Judgement::Answer => Err(Ended::Error(reason)),
+                Judgement::Withhold(wait) => Err(Ended::Withheld(wait)),
+            },
+            result => result,
         };
-        if let Judgement::Withhold(wait) = self.judge(&attempt, claimed, tried) {
-            // Right or wrong: nobody learns which, nor by how long the answer takes.
-            count(&self.parts.counted.withheld);
-            tracing::warn!(client = %attempt.client, ?wait, "too many failures: a result is withheld");
-            self.write_down(&attempt, None, Err("too many failures before".to_owned()));
-            return self.drop_held(attempt);
-        }
         match result {
+            Err(Ended::Withheld(wait)) => {
+                // Right or wrong: nobody learns which, nor by how long the answer takes.
+                count(&self.parts.counted.withheld);
+                tracing::warn!(client = %attempt.client, ?wait, "too many failures: a result is withheld");
+                self.write_down(&attempt, None, Err("too many failures before".to_owned()));
+                self.drop_held(attempt);
+            }
             Ok(accepted) => match self.establish(&attempt, accepted) {
                 Ok(()) => {
                     if let Some(message) = &send {
@@ -437,15 +449,11 @@ impl Shared {
         }
     }
 
-    /// Asks whether anybody may hear of a result.
-    fn judge(&self, attempt: &Attempt, claimed: Option<&str>, tried: Tried) -> Judgement {
+    /// The client has neither proved nor failed to prove anything. Says whether it may be told:
+    /// only this client is to wait, not all at its address.
+    fn came_to_nothing(&self, attempt: &Attempt) -> Judgement {
         let client = attempt.client.to_string();
-        let who = match tried {
-            Tried::Proved | Tried::Failed => claimed,
-            // Only this client is to wait, not all at its address.
-            Tried::Nothing => Some(client.as_str()),
-        };
-        self.parts.guesses.judge(who, host_of(&attempt.facts), tried)
+        self.parts.guesses.judge(Some(&client), host_of(&attempt.facts), Tried::Nothing)
     }
 
     /// Enters what the client has proved, before it hears of it.

@@ -4,13 +4,24 @@ use super::*;
 use crate::sasl::attempt::AttemptError;
 use crate::sasl::message::Message;
 use crate::sasl::session::{self, Session};
+use crate::throttle::{Judgement, Throttle, ThrottleSettings, Tried};
 
 /// Carries messages between a session and an attempt until both have ended. `meddle` may change
 /// each, or answer it with nothing.
 fn exchange(
     session: &mut Session,
     attempt: &mut Attempt,
+    meddle: impl FnMut(Message) -> Option<Message>,
+) -> (Option<Result<Accepted, session::Ended>>, Option<attempt::Ended>) {
+    exchange_judged(session, attempt, meddle, |_| Judgement::Answer)
+}
+
+/// The same, with somebody who judges.
+fn exchange_judged(
+    session: &mut Session,
+    attempt: &mut Attempt,
     mut meddle: impl FnMut(Message) -> Option<Message>,
+    mut judge: impl FnMut(&session::Verdict) -> Judgement,
 ) -> (Option<Result<Accepted, session::Ended>>, Option<attempt::Ended>) {
     let (mut accepted, mut ended) = (None, None);
     match attempt.start("slave(1)@192.0.2.1:5051".into()) {
@@ -25,6 +36,10 @@ fn exchange(
             session::Output::Send(message) => Some(message),
             session::Output::Work(work) => {
                 outputs.push(session.worked(work.run()));
+                continue;
+            }
+            session::Output::Judge(verdict) => {
+                outputs.push(session.judged(judge(&verdict)));
                 continue;
             }
             session::Output::End { send, result } => {
@@ -160,6 +175,84 @@ fn attack_a12_a_master_that_is_satisfied_without_having_proved_itself_is_no_mast
     }
 }
 
+/// Somebody guesses at one principal by each mechanism, and sees whatever is sent.
+#[test]
+fn attack_a9_who_guesses_too_often_sees_the_same_of_right_and_wrong_guesses() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let server = server(&ALL, directory);
+    let address = "192.0.2.66".parse().unwrap();
+    for mechanism in [scram::PLUS, scram::NAME, "PLAIN", "CRAM-MD5"] {
+        let mut throttle = Throttle::new(ThrottleSettings::default());
+        let mut guess = |secret| {
+            let clients = clients(&[mechanism], "agent-principal", secret);
+            let (mut session, mut attempt) = ends(&server, tls(1), clients, tls(1));
+            let mut seen = Vec::new();
+            let seeing = |message: Message| {
+                seen.push((message.name(), format!("{message:?}").len()));
+                Some(message)
+            };
+            let now = model::time::Instant::default();
+            let (result, _) = exchange_judged(&mut session, &mut attempt, seeing, |verdict| {
+                throttle.judge(verdict.claimed.as_deref(), address, verdict.tried, now)
+            });
+            (seen, result.unwrap())
+        };
+        for _ in 0..6 {
+            let (seen, result) = guess("wrong-secret");
+            assert!(matches!(result, Err(session::Ended::Refused(_))), "{mechanism}: {result:?}");
+            assert_eq!(seen.last().unwrap().0, Message::Failed.name());
+        }
+        let (wrong, unsaid) = guess("wrong-secret");
+        assert!(matches!(unsaid, Err(session::Ended::Withheld(_))), "{mechanism}: {unsaid:?}");
+        let (right, withheld) = guess("agent-secret");
+        assert_eq!(unsaid, withheld, "{mechanism}");
+        // The last thing to be seen is the proof.
+        assert_eq!(wrong, right, "{mechanism}");
+    }
+}
+
+/// A mechanism, such as one from elsewhere, that tells who is right by going on.
+#[test]
+fn authn_a_mechanism_that_lets_its_verdict_slip_does_not_conform() {
+    #[derive(Debug)]
+    struct Slipping(Arc<dyn Authenticator>);
+    #[derive(Debug)]
+    struct Slips(Box<dyn ServerExchange>);
+    impl Authenticator for Slipping {
+        fn mechanism(&self) -> &str {
+            self.0.mechanism()
+        }
+        fn is_offered(&self, channel: &Channel) -> bool {
+            self.0.is_offered(channel)
+        }
+        fn cost(&self) -> Cost {
+            self.0.cost()
+        }
+        fn begin(
+            &self,
+            channel: &Channel,
+            offered: &[String],
+            nonce: Nonce,
+        ) -> Box<dyn ServerExchange> {
+            Box::new(Slips(self.0.begin(channel, offered, nonce)))
+        }
+    }
+    impl ServerExchange for Slips {
+        fn step(&mut self, input: &[u8]) -> ServerStep {
+            match self.0.step(input) {
+                ServerStep::Confirm { data, .. } => ServerStep::Continue(data),
+                step => step,
+            }
+        }
+    }
+    let honest = case(scram::NAME, vec![plain("agent-secret")]);
+    let slipping = Slipping(Arc::clone(honest.server.get(scram::NAME).unwrap()));
+    let server = Authenticators::new(vec![Arc::new(slipping)]);
+    let case = Case { server, ..honest };
+    let violation = conformance::check(&case).unwrap_err();
+    assert_eq!(violation.rule, "nobody learns the verdict before it is judged");
+}
+
 /// Something that a client or server could have said, or nobody would.
 fn words() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
@@ -202,6 +295,10 @@ proptest! {
             let mut output = session.receive(from, message);
             while let session::Output::Work(work) = output {
                 output = session.worked(work.run());
+            }
+            if let session::Output::Judge(verdict) = output {
+                prop_assert_eq!(verdict.tried, Tried::Failed);
+                output = session.judged(Judgement::Answer);
             }
             if let session::Output::End { result, .. } = output {
                 prop_assert!(result.is_err(), "{:?}", result);

@@ -62,7 +62,9 @@ fn verify(challenge: &str, response: &[u8]) -> String {
     let ServerStep::Continue(sent) = exchange.step(b"") else { panic!() };
     assert_eq!(sent, challenge.as_bytes());
     match exchange.step(response) {
-        ServerStep::Continue(_) => panic!("there is nothing more to say"),
+        ServerStep::Continue(_) | ServerStep::Confirm { .. } => {
+            panic!("there is nothing more to say")
+        }
         ServerStep::Completed(accepted) => {
             assert_eq!(accepted.proved.kinds, Kinds::only(Kind::Framework));
             assert_eq!(accepted.key, None);

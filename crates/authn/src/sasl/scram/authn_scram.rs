@@ -48,7 +48,9 @@ fn bound(binding: u8) -> Channel {
 
 fn goes_on(step: ServerStep) -> String {
     match step {
-        ServerStep::Continue(data) => String::from_utf8(data).unwrap(),
+        ServerStep::Continue(data) | ServerStep::Confirm { data, .. } => {
+            String::from_utf8(data).unwrap()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -195,12 +195,14 @@ impl Exchange {
                 reason: reason.to_owned(),
             }));
         };
+        let principal = salted.principal.clone();
         let proved = Proved {
-            principal: Principal::named(salted.principal.clone()),
+            principal: Principal::named(principal.clone()),
             kinds,
             method: Method::new(name(self.plus)),
         };
         self.state = State::Proved(Box::new(Accepted { proved, key: Some(key) }));
-        Ok(ServerStep::Continue(format!("v={}", STANDARD.encode(signature)).into_bytes()))
+        let data = format!("v={}", STANDARD.encode(signature)).into_bytes();
+        Ok(ServerStep::Confirm { principal, data })
     }
 }

@@ -34,8 +34,8 @@ impl Authenticator for Obedient {
     }
 }
 
-fn accepted() -> Accepted {
-    let principal = Principal::named("p");
+fn accepted(name: &str) -> Accepted {
+    let principal = Principal::named(name);
     let proved = Proved { principal, kinds: Kinds::ANY, method: Method::new("OBEDIENT") };
     Accepted { proved, key: None }
 }
@@ -47,9 +47,11 @@ fn refused() -> Refused {
 impl ServerExchange for Obedient {
     fn step(&mut self, input: &[u8]) -> ServerStep {
         match input {
-            b"complete" => ServerStep::Completed(accepted()),
+            b"complete" => ServerStep::Completed(accepted("p")),
+            b"other" => ServerStep::Completed(accepted("q")),
             b"refuse" => ServerStep::Refused(refused()),
             b"fail" => ServerStep::Malformed("SASL(-5): no".into()),
+            b"confirm" => ServerStep::Confirm { principal: "p".to_owned(), data: b"yes".to_vec() },
             other => ServerStep::Continue(other.to_vec()),
         }
     }
@@ -73,7 +75,7 @@ fn step(data: &[u8]) -> Message {
 }
 
 /// Each state in which a session can be.
-fn states() -> [(&'static str, Session); 5] {
+fn states() -> [(&'static str, Session); 6] {
     let ready = session();
     let mut starting = session();
     let _ = starting.start();
@@ -83,6 +85,9 @@ fn states() -> [(&'static str, Session); 5] {
     let mut working = session_with(Cost::Blocking, true);
     let _ = working.start();
     assert!(matches!(working.receive(CLIENT, start(b"")), Output::Work(_)));
+    let mut judging = session();
+    let _ = judging.start();
+    assert!(matches!(judging.receive(CLIENT, start(b"confirm")), Output::Judge(_)));
     let mut ended = session();
     let _ = ended.abort("over");
     [
@@ -90,6 +95,7 @@ fn states() -> [(&'static str, Session); 5] {
         ("starting", starting),
         ("stepping", stepping),
         ("working", working),
+        ("judging", judging),
         ("ended", ended),
     ]
 }
@@ -99,10 +105,12 @@ fn shown(output: &Output) -> String {
         Output::Stray => "stray".into(),
         Output::Send(message) => format!("send {message:?}"),
         Output::Work(_) => "work".into(),
+        Output::Judge(verdict) => format!("judge {:?}", verdict.tried),
         Output::End { send, result } => {
             let result = match result {
                 Ok(_) => "completed".to_owned(),
                 Err(Ended::Refused(_)) => "refused".to_owned(),
+                Err(Ended::Withheld(wait)) => format!("withheld for {wait:?}"),
                 Err(Ended::Error(_)) => "error".to_owned(),
             };
             match send {
@@ -110,6 +118,15 @@ fn shown(output: &Output) -> String {
                 None => result,
             }
         }
+    }
+}
+
+/// What comes out if nothing is withheld.
+fn answered(session: &mut Session, output: Output) -> Output {
+    assert!(!matches!(output, Output::End { result: Ok(_) | Err(Ended::Refused(_)), .. }));
+    match output {
+        Output::Judge(_) => session.judged(Judgement::Answer),
+        other => other,
     }
 }
 
@@ -158,7 +175,7 @@ fn attack_nobody_but_the_client_speaks_with_a_session() {
                 // And the client does not notice.
                 if state == "starting" {
                     let output = session.receive(CLIENT, start(b"complete"));
-                    assert_eq!(shown(&output), "completed, send Completed");
+                    assert_eq!(shown(&answered(&mut session, output)), "completed, send Completed");
                 }
             }
         }
@@ -176,11 +193,13 @@ fn results_of_mechanisms_become_messages() {
     ] {
         let mut at_once = session();
         let _ = at_once.start();
-        assert_eq!(shown(&at_once.receive(CLIENT, start(data.as_bytes()))), expected);
+        let output = at_once.receive(CLIENT, start(data.as_bytes()));
+        assert_eq!(shown(&answered(&mut at_once, output)), expected);
         let mut later = session();
         let _ = later.start();
         let _ = later.receive(CLIENT, start(b""));
-        assert_eq!(shown(&later.receive(CLIENT, step(data.as_bytes()))), expected);
+        let output = later.receive(CLIENT, step(data.as_bytes()));
+        assert_eq!(shown(&answered(&mut later, output)), expected);
     }
 }
 
@@ -193,7 +212,7 @@ fn what_takes_long_is_given_out_and_taken_back() {
     assert_eq!(shown(&output), "send Step(4 bytes)");
     let Output::Work(work) = session.receive(CLIENT, step(b"complete")) else { panic!() };
     let output = session.worked(work.run());
-    assert_eq!(shown(&output), "completed, send Completed");
+    assert_eq!(shown(&answered(&mut session, output)), "completed, send Completed");
 }
 
 #[test]
@@ -267,5 +286,62 @@ fn a_session_is_started_once() {
     let mut session = session();
     assert_eq!(shown(&session.start()), "send Mechanisms([\"OBEDIENT\"])");
     assert_eq!(shown(&session.start()), "stray");
-    assert_eq!(shown(&session.receive(CLIENT, start(b"complete"))), "completed, send Completed");
+    let output = session.receive(CLIENT, start(b"complete"));
+    assert_eq!(shown(&answered(&mut session, output)), "completed, send Completed");
+}
+
+#[test]
+fn attack_a9_whatever_a_mechanism_finds_is_judged_before_anything_is_said() {
+    let wait = Duration::from_secs(7);
+    for cost in [Cost::Light, Cost::Blocking] {
+        for (data, tried) in [
+            (&b"confirm"[..], Tried::Proved),
+            (b"complete", Tried::Proved),
+            (b"refuse", Tried::Failed),
+        ] {
+            let mut session = session_with(cost, true);
+            let _ = session.start();
+            let output = match session.receive(CLIENT, start(data)) {
+                Output::Work(work) => session.worked(work.run()),
+                output => output,
+            };
+            let Output::Judge(verdict) = output else { panic!("{output:?}") };
+            assert_eq!(verdict, Verdict { claimed: Some("p".to_owned()), tried });
+            // Right and wrong are the same, and the end.
+            let output = session.judged(Judgement::Withhold(wait));
+            assert_eq!(shown(&output), "withheld for 7s");
+            for _ in 0..2 {
+                assert_eq!(shown(&session.judged(Judgement::Answer)), "stray");
+                assert_eq!(shown(&session.receive(CLIENT, step(b"complete"))), "stray");
+            }
+        }
+    }
+}
+
+#[test]
+fn authn_who_was_told_that_it_is_right_is_not_judged_again_unless_it_is_somebody_else() {
+    let mut session = session();
+    let _ = session.start();
+    let output = session.receive(CLIENT, start(b"confirm"));
+    let output = answered(&mut session, output);
+    assert_eq!(shown(&output), "send Step(3 bytes)");
+    let output = session.receive(CLIENT, step(b"complete"));
+    assert_eq!(shown(&output), "completed, send Completed");
+
+    for (data, expected) in [(&b"refuse"[..], "judge Failed"), (b"other", "judge Proved")] {
+        let mut session = self::session();
+        let _ = session.start();
+        let output = session.receive(CLIENT, start(b"confirm"));
+        let _ = answered(&mut session, output);
+        assert_eq!(shown(&session.receive(CLIENT, step(data))), expected);
+    }
+}
+
+#[test]
+fn a_judgement_that_nobody_asked_for_changes_nothing() {
+    for (state, mut session) in states() {
+        if state != "judging" {
+            assert_eq!(shown(&session.judged(Judgement::Answer)), "stray", "{state}");
+        }
+    }
 }

@@ -202,6 +202,11 @@ impl Book {
         self.attempts.get_mut(&number)?.session.take()
     }
 
+    /// The connection of an attempt that is still under way.
+    pub(super) fn facts(&self, number: u64) -> Option<Arc<PeerFacts>> {
+        self.attempts.get(&number).map(|attempt| Arc::clone(&attempt.facts))
+    }
+
     /// Whether the attempt is still under way.
     pub(super) fn is_open(&self, number: u64) -> bool {
         self.attempts.contains_key(&number)
