@@ -118,10 +118,17 @@ impl SameAddress {
     pub const DANGER: Self = Self::Danger { after: Duration::from_secs(15 * 60) };
 }
 
-/// The book of sessions is full.
+/// Why a session is not entered into the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many sessions are open")]
-pub struct TooManySessions;
+pub enum NotEstablished {
+    /// The actor has a session as somebody else, on another connection that is open: whoever holds
+    /// some credential could take its place otherwise, without a word of it.
+    #[error("this actor has authenticated as somebody else, on a connection that is open")]
+    Occupied,
+    /// The book is full.
+    #[error("too many sessions are open")]
+    TooMany,
+}
 
 /// How many sessions there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,9 +172,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// If too many sessions are in the book whose exchange's connections are open. Then there is
-    /// none with this actor, and whoever ran the exchange treats it as one that failed.
-    pub fn establish(&self, established: Established) -> Result<Arc<Session>, TooManySessions> {
+    /// If the actor's place is taken by another principal, whose session stays, or too many
+    /// sessions are in the book whose exchange's connections are open. Whoever ran the exchange
+    /// treats it as one that failed.
+    pub fn establish(&self, established: Established) -> Result<Arc<Session>, NotEstablished> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let session = Arc::new(Session {
             id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),

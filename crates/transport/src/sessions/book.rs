@@ -9,7 +9,7 @@ use libprocess::sender::{ConnectionId, SessionId};
 use libprocess::upid::Upid;
 
 use super::entry::Entry;
-use super::{Peer, SessionCaps, TooManySessions};
+use super::{NotEstablished, Peer, SessionCaps};
 use crate::seldom;
 
 #[derive(Debug, Default)]
@@ -75,7 +75,14 @@ impl Book {
         &mut self,
         entry: Arc<Entry>,
         caps: SessionCaps,
-    ) -> Result<(), TooManySessions> {
+    ) -> Result<(), NotEstablished> {
+        if self.with(entry.established.peer.upid()).is_some_and(|old| {
+            old.established.principal != entry.established.principal
+                && !old.is_disconnected()
+                && !old.is_exchange(&entry.established.channel)
+        }) {
+            return Err(NotEstablished::Occupied);
+        }
         self.take(&entry);
         let ip = *address(&entry).ip();
         let at_ip = |book: &Self| book.per_ip.get(&ip).copied().unwrap_or(0);
@@ -85,7 +92,7 @@ impl Book {
             self.forget_disconnected(|_| true);
         }
         if at_ip(self) >= caps.per_address || self.count >= caps.all {
-            return Err(TooManySessions);
+            return Err(NotEstablished::TooMany);
         }
         let exchange = entry.established.channel.connection;
         if self.open.contains(&exchange) {

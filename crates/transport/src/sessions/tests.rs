@@ -102,11 +102,11 @@ async fn authn_the_book_is_bounded_per_address_and_in_all() {
     let (here, there, third) = ([10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]);
     assert_eq!(enter("a", here, &one), Ok(()));
     assert_eq!(enter("b", here, &one), Ok(()));
-    assert_eq!(enter("c", here, &one), Err(TooManySessions));
+    assert_eq!(enter("c", here, &one), Err(NotEstablished::TooMany));
     // A new exchange of one who has a place takes that place.
     assert_eq!(enter("a", here, &one), Ok(()));
     assert_eq!(enter("a", there, &one), Ok(()));
-    assert_eq!(enter("b", there, &one), Err(TooManySessions), "three in all");
+    assert_eq!(enter("b", there, &one), Err(NotEstablished::TooMany), "three in all");
     assert_eq!(sessions.count(), 3);
     // Those that are over make room, and those whose exchange's connection has ended.
     sessions.end(&Upid::new("a", SocketAddrV4::new(here.into(), 5051))).unwrap();
@@ -134,4 +134,33 @@ async fn authn_what_a_connection_knows_is_bounded_by_what_lives() {
         assert!(introductions.introduce("master", &upid("other", 5051)).is_none());
     }
     assert!(introductions.known() < 1000, "{}", introductions.known());
+}
+
+/// Whoever holds any credential and shares the address could otherwise push somebody out.
+#[tokio::test]
+async fn attack_a4_nobody_takes_the_place_of_another_principal_whose_connection_is_open() {
+    let sessions = Arc::new(Sessions::default());
+    let (exchange, other) = (facts(), facts());
+    let mut first = ties(&sessions, &exchange);
+    let mut second = ties(&sessions, &other);
+    let client = upid("slave(1)", 5051);
+    let enter = |principal: &str, channel: &Arc<PeerFacts>| {
+        let mut made = established(client.clone(), channel, Some([1; 32]));
+        made.principal = Some(principal.to_owned());
+        sessions.establish(made).map(drop)
+    };
+    assert_eq!(enter("agent", &exchange), Ok(()));
+    assert_eq!(enter("thief", &other), Err(NotEstablished::Occupied));
+    assert_eq!(tie(&mut first, &client), Some(Tie::Exchange));
+    assert_eq!(tie(&mut second, &client), None);
+    // The same principal may come again from elsewhere, and another on the same connection.
+    assert_eq!(enter("agent", &other), Ok(()));
+    assert_eq!(tie(&mut second, &client), Some(Tie::Exchange));
+    assert_eq!(enter("renamed", &other), Ok(()));
+    // When the connection has ended, or the session, the place is free.
+    drop(second);
+    assert_eq!(enter("agent", &exchange), Ok(()));
+    assert_eq!(enter("thief", &facts()), Err(NotEstablished::Occupied));
+    sessions.end(&client).unwrap();
+    assert_eq!(enter("other", &facts()), Ok(()));
 }

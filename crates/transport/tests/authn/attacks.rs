@@ -6,9 +6,11 @@ use std::time::Duration;
 use alcazar_transport::server::bind;
 use alcazar_transport::sessions::{Peer, SameAddress};
 use libprocess::channel::{Anchor, Direction};
-use libprocess::sender::Tie;
+use libprocess::sender::{PeerFacts, Tie};
 use libprocess::upid::Upid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
 
 use crate::authority::Wanted;
 use crate::fixture::{
@@ -390,4 +392,53 @@ async fn attack_a_session_made_in_tls_is_not_continued_in_plaintext() {
         assert_eq!(tell(&mut master.connect().await, message).await, 202);
         assert_eq!(master.tie("other").await, None);
     }
+}
+
+/// Heads that were sent ahead are worth what their sender is worth when the message is complete.
+#[tokio::test]
+async fn attack_a4_a_message_does_not_outlive_the_session_in_which_it_began() {
+    let Pair { mut master, agent, .. } = Pair::new(Posture::Unverified, SameAddress::Refused).await;
+    let thief = agent.actor("scheduler-2");
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = master.connect_tls(|_| {}).await;
+        let first = raw(&agent.actor("crammd5-authenticatee(2)"), "master", "m", None);
+        assert_eq!(tell(&mut stream, first).await, 202);
+        streams.push((stream, master.message().await.peer));
+    }
+    let (sessions, ours) = (Arc::clone(&master.sessions), master.actor("master"));
+    let session = |channel: &Arc<PeerFacts>| {
+        let peer = Peer::Client(thief.clone());
+        let made = established(ours.clone(), peer, Arc::clone(channel), SCRAM, Some([1; 32]));
+        sessions.establish(made).unwrap()
+    };
+    let (mut one, channel) = streams.remove(0);
+    session(&channel);
+    assert_eq!(tell(&mut one, raw(&thief, "master", "own", None)).await, 202);
+    assert_eq!(master.tie("own").await, Some(Tie::Exchange));
+    // All but the last byte, and the session ends.
+    let late = raw(&thief, "master", "late", None);
+    let part = &late[..late.len() - 1];
+    begun(&mut one, part, &master).await;
+    master.sessions.end(&thief).unwrap();
+    assert_eq!(tell(&mut one, "i").await, 202);
+    assert_eq!(master.tie("late").await, None);
+    // Or it goes over to another connection.
+    session(&channel);
+    begun(&mut one, part, &master).await;
+    session(&streams[0].1);
+    assert_eq!(tell(&mut one, "i").await, REFUSED);
+    assert!(master.messages.try_recv().is_err());
+}
+
+/// Sends a part of a message, and waits until the daemon has looked at it: it answers in order.
+async fn begun(stream: &mut SslStream<TcpStream>, part: &str, daemon: &Daemon) {
+    let ahead = format!("GET /ahead HTTP/1.1\r\n\r\n{part}");
+    assert_eq!(tell(stream, ahead).await, 200);
+    // What came with the request is looked at before the daemon waits for more.
+    let before = daemon.counters.snapshot();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(before.messages_received, daemon.counters.snapshot().messages_received);
 }

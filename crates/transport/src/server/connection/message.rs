@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use libprocess::decode::Event;
 use libprocess::message::{MessageHead, MessageHeadError};
-use libprocess::sender::{BindError, BoundPid, PeerFacts, bind};
+use libprocess::sender::{BindError, BoundPid, Finding, PeerFacts, bind};
 
 use super::{Connected, Connection, End, answer};
 use crate::seldom;
@@ -15,8 +15,10 @@ use crate::server::{Handler, Receipt, Received, Response};
 impl<H: Handler> Connection<H> {
     /// Receives a message, hands it over, answers it.
     pub(super) async fn message(&mut self, head: MessageHead) -> Result<(), End> {
-        let bound = self.bind(&head);
-        let bound = match bound {
+        if let Some(claim) = head.channel {
+            self.ties.claim(claim);
+        }
+        let bound = match self.bind(&head) {
             // A stranger gets one answer, and nobody waits for the rest of what it sends.
             Err(refusal) if !self.is_proven() => return self.answered(*refusal, false).await,
             bound => bound,
@@ -36,7 +38,7 @@ impl<H: Handler> Connection<H> {
             }
         }
         let keep_alive = head.keep_alive;
-        let response = match bound {
+        let response = match bound.and_then(|bound| self.bound_still(bound, &head)) {
             Err(refusal) => *refusal,
             Ok(from) => self.deliver(from, head, body).await?,
         };
@@ -80,8 +82,21 @@ impl<H: Handler> Connection<H> {
         })
     }
 
+    /// The sender of a message that is complete: between its head and its end a session may have
+    /// ended, or another may have taken its place.
+    fn bound_still(
+        &mut self,
+        (from, finding): (BoundPid, Finding),
+        head: &MessageHead,
+    ) -> Result<BoundPid, Box<Response>> {
+        if self.ties.prove(from.upid(), &head.to) == finding {
+            return Ok(from);
+        }
+        self.bind(head).map(|(from, _)| from)
+    }
+
     /// Binds the claimed sender of a message, or says how it is refused.
-    fn bind(&mut self, head: &MessageHead) -> Result<BoundPid, Box<Response>> {
+    fn bind(&mut self, head: &MessageHead) -> Result<(BoundPid, Finding), Box<Response>> {
         let parts = &self.shared.parts;
         let address = self.facts.address;
         let claimed = match &head.from {
@@ -94,12 +109,10 @@ impl<H: Handler> Connection<H> {
             }
         };
         let listener = parts.listeners.at(claimed.0.address);
-        if let Some(claim) = head.channel {
-            self.ties.claim(claim);
-        }
         let finding = self.ties.prove(&claimed.0, &head.to);
         let rule = parts.security.binding(&self.facts);
-        bind(claimed, &self.facts, rule, listener.as_ref(), finding).map_err(|error| {
+        let bound = bind(claimed, &self.facts, rule, listener.as_ref(), finding.clone());
+        bound.map(|from| (from, finding)).map_err(|error| {
             parts.counters.messages_dropped_unbound.increment();
             seldom!(warn, %address, %error, name = head.name, "a message was dropped");
             Box::new(unbound(&error, &self.facts))
