@@ -12,6 +12,9 @@ mod executor_tokens;
 mod executor_v0;
 #[path = "../compat/instance.rs"]
 mod instance;
+mod master_attacks;
+mod master_desk;
+mod master_peers;
 mod master_replay;
 #[path = "../compat/rewrite.rs"]
 mod rewrite;

@@ -5,9 +5,6 @@
 use std::path::Path;
 
 use libprocess::upid::Upid;
-use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
 use serde_json::Value;
 use testkit::captures::{self, Kind, Recorded};
 use testkit::daemon::Daemon;
@@ -17,6 +14,7 @@ use wire::v1::Filters;
 use wire::v1::scheduler::call::{Decline, Type};
 
 use crate::instance::{Incoming, Instance};
+use crate::master_peers::cram_md5;
 use crate::rewrite::{Rewrite, as_json};
 
 const MASTER: &str = "127.0.0.2:5050";
@@ -94,7 +92,7 @@ impl Replay {
         let client = self.client(&from.address.to_string());
         let body = rewritten.unwrap_or_else(|| {
             let principal = principal_in(&body);
-            step(&answer(&principal, secrets(&principal), &client.challenge))
+            step(&cram_md5(&principal, secrets(&principal), &client.challenge))
         });
         client.instance.send(&from.id, &to, &name, &body);
     }
@@ -218,16 +216,6 @@ fn step(data: &[u8]) -> Vec<u8> {
 fn principal_in(body: &[u8]) -> String {
     let answer = String::from_utf8(data_of(body)).unwrap();
     answer.rsplit_once(' ').expect("a principal").0.to_owned()
-}
-
-/// RFC 2195, by OpenSSL and not by us.
-fn answer(principal: &str, secret: &str, challenge: &[u8]) -> Vec<u8> {
-    let key = PKey::hmac(secret.as_bytes()).unwrap();
-    let mut signer = Signer::new(MessageDigest::md5(), &key).unwrap();
-    signer.update(challenge).unwrap();
-    let digest = signer.sign_to_vec().unwrap();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{principal} {hex}").into_bytes()
 }
 
 fn right(principal: &str) -> &'static str {

@@ -173,8 +173,16 @@ impl Owner {
 
     /// Whether `claimant` is the owner: it shows one of the factors that are on record, and
     /// contradicts none of them. Nobody owns what belongs to nobody, so anybody may have it.
+    ///
+    /// A certificate that carries no identity says from which host somebody comes, and hosts and
+    /// their processes share it: it is no factor beside a principal, which then has to be shown.
     #[must_use]
     pub fn admits(&self, claimant: &Self) -> bool {
+        let names_a_component =
+            |certificate: &String| certificate.parse::<crate::identity::Identity>().is_ok();
+        if self.principal.is_some() && !self.certificate.as_ref().is_some_and(names_a_component) {
+            return self.principal == claimant.principal;
+        }
         let compare = |own: &Option<String>, shown: &Option<String>| match (own, shown) {
             (Some(own), Some(shown)) => Some(own == shown),
             _ => None,
@@ -237,25 +245,34 @@ mod tests {
     }
 
     #[test]
-    fn who_shows_one_factor_and_contradicts_none_is_the_owner() {
+    fn authn_who_shows_one_factor_and_contradicts_none_is_the_owner() {
+        const C: &str = "spiffe://a.local/agent/c";
+        const D: &str = "spiffe://a.local/agent/d";
         let owner = |certificate: &str, principal: &str| {
             let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
             Owner { certificate: some(certificate), principal: some(principal) }
         };
         for (of, by, admitted) in [
             (owner("", ""), owner("", ""), true),
-            (owner("", ""), owner("c", "p"), true),
-            (owner("c", ""), owner("c", "p"), true),
-            (owner("c", ""), owner("", "p"), false),
-            (owner("c", ""), owner("", ""), false),
-            (owner("c", "p"), owner("c", ""), true),
-            (owner("c", "p"), owner("", "p"), true),
-            (owner("c", "p"), owner("d", "p"), false),
-            (owner("c", "p"), owner("c", "q"), false),
+            (owner("", ""), owner(C, "p"), true),
+            (owner(C, ""), owner(C, "p"), true),
+            (owner(C, ""), owner("", "p"), false),
+            (owner(C, ""), owner("", ""), false),
+            (owner(C, "p"), owner(C, ""), true),
+            (owner(C, "p"), owner("", "p"), true),
+            (owner(C, "p"), owner(D, "p"), false),
+            (owner(C, "p"), owner(C, "q"), false),
             (owner("", "p"), owner("", ""), false),
+            // The certificate of a host: another one with the same principal is welcome, and the
+            // same one without the principal is not.
+            (owner("host-1", ""), owner("host-1", "p"), true),
+            (owner("host-1", ""), owner("host-2", ""), false),
+            (owner("host-1", "p"), owner("host-2", "p"), true),
+            (owner("host-1", "p"), owner("host-1", ""), false),
+            (owner("host-1", "p"), owner("host-1", "q"), false),
         ] {
             assert_eq!(of.admits(&by), admitted, "{of} and {by}");
         }
-        assert_eq!(owner("c", "").joined(owner("c", "p")), owner("c", "p"));
+        assert_eq!(owner(C, "").joined(owner(C, "p")), owner(C, "p"));
     }
 }

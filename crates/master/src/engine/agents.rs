@@ -15,6 +15,7 @@ use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
 use super::Engine;
+use super::authentication::NOT_AUTHENTICATED;
 use super::collections::edit;
 use super::counters::Counter;
 use super::effect::{Effect, Peer};
@@ -92,7 +93,21 @@ impl Engine {
     pub(super) fn refuse(&mut self, from: &BoundPid, name: &str, why: &str, out: &mut Out) {
         self.state.counters.count(Counter::DroppedMessages);
         let name = name.rsplit('.').next().unwrap_or(name);
-        out.warn(format!("Refused {name} from {}: {}", sender(from), why.escape_debug()));
+        // The original's words, for which people look in logs.
+        let words = match (why, name) {
+            (NOT_AUTHENTICATED, "RegisterSlaveMessage") => "registration",
+            (NOT_AUTHENTICATED, "ReregisterSlaveMessage") => "reregistration",
+            _ => {
+                return out.warn(format!(
+                    "Refused {name} from {}: {}",
+                    sender(from),
+                    why.escape_debug()
+                ));
+            }
+        };
+        let pid = from.upid().to_string();
+        let pid = pid.escape_debug();
+        out.warn(format!("Refusing {words} of agent at {pid} because it is not authenticated"));
     }
 
     pub(super) fn start_observing(&mut self, agent_id: &AgentId, out: &mut Out) -> u64 {

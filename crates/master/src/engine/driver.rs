@@ -19,7 +19,7 @@ use super::effect::Peer;
 use super::frameworks::{NO_PID, Subscriber, Unsubscribable};
 use super::message::{Inbound, Outbound};
 use super::out::Out;
-use super::state::{Channel, Driver, Framework};
+use super::state::{Channel, Connection, Driver, Framework};
 use super::{Engine, events, validate};
 
 /// How a new subscriber is told that it is one.
@@ -387,15 +387,18 @@ impl Engine {
 
     /// The answer to a driver's first SUBSCRIBE got lost or crossed with the retry.
     pub(super) fn greet_again(
-        &self,
+        &mut self,
         driver: &Driver,
         owner: &Owner,
         out: &mut Out,
     ) -> Result<(), Unsubscribable> {
-        let id = self.by_driver.get(&driver.peer.pid);
-        let framework = id.and_then(|id| self.state.frameworks.get(id));
+        let id = self.by_driver.get(&driver.peer.pid).cloned();
+        let framework = id.and_then(|id| edit(&mut self.state.frameworks, &id));
         match framework {
             Some(framework) if framework.owner.admits(owner) => {
+                // It may have authenticated again since.
+                framework.connection = Connection::Connected(Channel::Driver(driver.clone()));
+                let framework = framework.clone();
                 self.greet(&framework.id, &driver.peer, Greeting::Registered, out);
                 Ok(())
             }

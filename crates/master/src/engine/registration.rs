@@ -73,7 +73,10 @@ impl Engine {
         if let Some(agent) = self.agent_of(from).cloned() {
             let same = agent.owner.admits(&from.owner());
             if agent.connected && same {
-                // The answer got lost or crossed with the retry.
+                // The answer got lost or crossed with the retry; it may have authenticated again.
+                if let Some(agent) = edit(&mut self.state.agents, &agent.id) {
+                    agent.session = authentication::session_of(from);
+                }
                 self.send_registered(&agent.peer, &agent.id, out);
                 return Ok(());
             }

@@ -27,7 +27,7 @@ use authn::sasl::session::{Ended, Output, Session, Verdict, Work};
 use authn::sasl::{Accepted, Channel, Nonce};
 use authn::throttle::{Judgement, Tried};
 use endpoints::authentication::Guesses;
-use libprocess::sender::{BoundPid, Finding, PeerFacts};
+use libprocess::sender::{BoundPid, Finding, PeerFacts, Tie};
 use libprocess::upid::Upid;
 use model::principal::Kinds;
 use model::time::Timestamp;
@@ -244,9 +244,12 @@ impl Shared {
             tracing::info!(%client, ?wait, "too many failures before: a request is not answered");
             return;
         }
-        // Only who owns a session can end it before another takes its place.
-        if let Finding::Tied(_) = self.parts.sessions.prove(&client, &facts) {
-            self.parts.sessions.end(&client);
+        // Only who owns a session can end it before another takes its place; coming from the same
+        // address is not owning it.
+        if let Finding::Tied(proof) = self.parts.sessions.prove(&client, &facts)
+            && proof.tie != Tie::DangerSameAddress
+        {
+            self.parts.sessions.end_if(&client, proof.session.id);
         }
         if self.parts.mechanisms.iter().next().is_none() {
             let message = Message::Error("No authenticator loaded".to_owned());

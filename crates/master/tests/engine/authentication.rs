@@ -57,6 +57,9 @@ fn authn_an_agent_that_has_proved_nothing_hears_nothing_where_proof_is_asked() {
     let done = register(&mut world, &bound(&upid(1), None), 1);
     // No answer, no shutdown: it tries again.
     done.is_refused();
+    let line =
+        "Refusing registration of agent at slave(1)@10.0.0.1:5051 because it is not authenticated";
+    assert!(done.logs().contains(&line), "{:?}", done.logs());
     assert_eq!(decisions(&done)[0].reason, "it is not authenticated");
     assert!(!decisions(&done)[0].granted);
     assert_eq!(world.state().agents.size(), 0);
@@ -214,7 +217,13 @@ fn authn_the_session_of_an_agent_ends_with_its_link_and_with_the_agent() {
     assert_eq!(ended(&world.exited(&agent(1, "p", 2))), [SessionId(2)]);
     assert_eq!(ended(&world.wait(20 * MINUTE)), [], "it has ended already");
 
+    // The same when it only asked again for its registration.
+    registered(&register(&mut world, &agent(3, "p", 4), 3));
+    registered(&register(&mut world, &agent(3, "p", 5), 3));
+    assert_eq!(ended(&world.exited(&agent(3, "p", 5))), [SessionId(5)]);
+
     registered(&register(&mut world, &agent(2, "p", 3), 2));
-    let id = world.state().agents.keys().next().unwrap().clone();
+    let at = |a: &&std::sync::Arc<alcazar_master::engine::state::Agent>| a.connected;
+    let id = world.state().agents.values().find(at).unwrap().id.clone();
     assert_eq!(ended(&world.operate(OperatorCommand::MarkAgentGone(id))), [SessionId(3)]);
 }

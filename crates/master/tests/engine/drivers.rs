@@ -196,6 +196,12 @@ fn authn_a_driver_that_asks_again_is_greeted_again() {
     let id = subscribe(&mut world, &driver(HERE, "p", 1));
     let done = world.say(&driver(HERE, "p", 1), subscribe_with(info(None), false));
     assert_eq!((greeted(&done), sent_to(&done, HERE)), (id, vec!["FrameworkRegistered".into()]));
+    // It may have authenticated again before it asked: that session ends with its link.
+    world.say(&driver(HERE, "p", 9), subscribe_with(info(None), false));
+    assert_eq!(
+        world.state().frameworks.values().next().unwrap().driver().unwrap().session,
+        Some(SessionId(9))
+    );
     // Nobody else gets in by that.
     world.say(&stranger(), subscribe_with(info(None), false)).is_refused();
     assert_eq!(world.state().frameworks.size(), 1);

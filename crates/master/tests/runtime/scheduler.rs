@@ -207,7 +207,7 @@ async fn a_task_goes_from_the_scheduler_to_the_agent_and_its_update_comes_back()
 }
 
 #[tokio::test]
-async fn a_stream_id_is_worth_something_only_to_its_subscriber() {
+async fn attack_a_stolen_stream_id_is_worth_nothing_to_anybody_else() {
     let cluster = Cluster::start(Trust::certificates()).await;
     let scheduler = Scheduler::new(&cluster, "framework/f1").await;
     let id = scheduler.stream_id.clone();
