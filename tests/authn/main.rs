@@ -10,6 +10,7 @@ mod doctor;
 mod executor_contained;
 mod executor_tokens;
 mod executor_v0;
+mod http_doors;
 #[path = "../compat/instance.rs"]
 mod instance;
 mod master_attacks;

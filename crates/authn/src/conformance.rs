@@ -1,8 +1,10 @@
 //! What every SASL mechanism must hold, to be asked of each implementation by its tests: those of
 //! this crate, and those that come from elsewhere.
 //!
-//! A [`Case`] says what is examined; [`check`] asks everything. The parts are public too, for
+//! Those of HTTP have a suite of their own, [`http`]. A [`Case`] says what is examined; [`check`] asks everything. The parts are public too, for
 //! those who want to know which one fails.
+
+pub mod http;
 
 use std::fmt;
 use std::sync::Arc;

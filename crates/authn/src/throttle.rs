@@ -136,8 +136,12 @@ impl Throttle {
     }
 
     /// Whether a try is worth its computation, where it is known who it says it is.
-    pub fn may_try_as(&self, principal: &str, address: IpAddr, now: Instant) -> Judgement {
-        judged(self.wait(Some(digest(principal)), subscriber(address), now))
+    pub fn may_try_as(&mut self, principal: &str, address: IpAddr, now: Instant) -> Judgement {
+        let judgement = judged(self.wait(Some(digest(principal)), subscriber(address), now));
+        if judgement != Judgement::Answer {
+            self.withheld = self.withheld.saturating_add(1);
+        }
+        judgement
     }
 
     /// Whether `client`, an actor that wants to authenticate, may begin to. One that began again and

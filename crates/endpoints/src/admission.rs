@@ -113,15 +113,17 @@ impl Doorkeeper {
     ) -> Result<Caller, Refusal> {
         let shown = Shown::of(&caller, headers);
         let address = shown.address;
+        // Before anything is computed, and before what was computed is looked up: how long the
+        // answer takes says nothing either.
+        let guesses = self.authentication.guesses();
+        let claimed = authenticator.claimed(&shown.presented());
+        if let Some(Judgement::Withhold(wait)) = claimed.map(|c| guesses.may_try_as(&c, address)) {
+            return Err(self.withheld(authenticator, &caller, realm, wait));
+        }
         let outcome = match authenticator.cost(&shown.presented()) {
             Cost::Light => authenticator.authenticate(&shown.presented()),
             Cost::Blocking => {
-                let guesses = self.authentication.guesses();
-                let judgement = match authenticator.claimed(&shown.presented()) {
-                    Some(claimed) => guesses.may_try_as(&claimed, address),
-                    None => guesses.may_try(address),
-                };
-                if let Judgement::Withhold(wait) = judgement {
+                if let Judgement::Withhold(wait) = guesses.may_try(address) {
                     return Err(self.withheld(authenticator, &caller, realm, wait));
                 }
                 let authenticator = Arc::clone(authenticator);
@@ -141,8 +143,7 @@ impl Doorkeeper {
         };
         // Right or wrong: whoever guesses too often hears neither.
         if let Some((principal, tried)) = outcome.as_ref().ok().and_then(guessed)
-            && let Judgement::Withhold(wait) =
-                self.authentication.guesses().judge(Some(&principal), address, tried)
+            && let Judgement::Withhold(wait) = guesses.judge(Some(&principal), address, tried)
         {
             return Err(self.withheld(authenticator, &caller, realm, wait));
         }

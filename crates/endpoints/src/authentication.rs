@@ -12,6 +12,7 @@ use authn::live::Live;
 use authn::throttle::ThrottleSettings;
 use wire::json;
 
+use crate::access::Caller;
 use crate::audit::Traced;
 use crate::reply::{Answer, Reply};
 
@@ -71,16 +72,19 @@ impl Authentication {
         self
     }
 
-    /// What is open and what is weak, as JSON.
-    pub(crate) fn describe(&self) -> Answer {
+    /// What is open and what is weak, as JSON. Whoever has not proved who it is learns that something
+    /// is, and not about whose account or file.
+    pub(crate) fn describe(&self, caller: &Caller) -> Answer {
+        let known = caller.is_certified() || caller.identity().is_some();
+        let known = known || caller.proved().is_some();
         let diagnosis = self.diagnosis.current();
         let mut out = Vec::new();
         json::object(&mut out, |o| {
             o.field("posture", diagnosis.posture.to_string());
-            findings(o, "holes", &diagnosis.holes);
-            findings(o, "remarks", &diagnosis.remarks);
+            findings(o, "holes", &diagnosis.holes, known);
+            findings(o, "remarks", &diagnosis.remarks, known);
             o.array("notices", |a| {
-                for notice in &diagnosis.notices {
+                for notice in diagnosis.notices.iter().filter(|_| known) {
                     a.push(notice);
                 }
             });
@@ -101,14 +105,52 @@ impl Authentication {
     }
 }
 
-fn findings(o: &mut json::Object<'_>, name: &str, findings: &[Finding]) {
+/// In the place of what names accounts and files.
+const NOT_TOLD: &str = "told to whoever proves who they are";
+
+fn findings(o: &mut json::Object<'_>, name: &str, findings: &[Finding], known: bool) {
     o.array(name, |a| {
         for finding in findings {
             a.object(|o| {
                 o.field("id", finding.id);
-                o.field("what", &finding.what);
-                o.field("closed_by", &finding.closed_by);
+                o.field("what", if known { &finding.what } else { NOT_TOLD });
+                o.field("closed_by", if known { &finding.closed_by } else { NOT_TOLD });
             });
         }
     });
+}
+
+#[cfg(test)]
+mod authn_describe {
+    use authn::proved::{Method, Proved};
+    use libprocess::sender::{ConnectionId, PeerFacts};
+    use model::principal::{Kinds, Principal};
+
+    use super::*;
+
+    #[test]
+    fn attack_strangers_do_not_learn_whose_secret_is_weak() {
+        let finding = Finding {
+            id: "empty-secrets",
+            what: "\"ops\" has none".into(),
+            closed_by: "alcazar credentials rotate /etc/c.json ops".into(),
+        };
+        let notices = vec!["\"ops\": says nothing about kinds".to_owned()];
+        let diagnosis = Diagnosis { holes: vec![finding], notices, ..Diagnosis::default() };
+        let of = Authentication::default().with_diagnosis(Arc::new(Live::new(diagnosis)));
+        let told = |caller: &Caller| match of.describe(caller) {
+            Ok(Reply::Json(json)) => String::from_utf8(json.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let address = "127.0.0.1:40000".parse().unwrap();
+        let stranger = Caller::new(&PeerFacts::plaintext(ConnectionId(0), address));
+        let text = told(&stranger);
+        assert!(text.contains("empty-secrets"), "{text}");
+        assert!(!text.contains("ops") && !text.contains("/etc"), "{text}");
+        let (principal, method) = (Principal::named("me"), Method::BASIC);
+        let known = stranger.with_proof(Proved { principal, kinds: Kinds::ANY, method });
+        let text = told(&known);
+        assert!(text.contains("ops") && text.contains("/etc/c.json"), "{text}");
+        assert!(text.contains("says nothing about kinds"), "{text}");
+    }
 }

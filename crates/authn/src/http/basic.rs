@@ -24,12 +24,11 @@ use crate::proved::{Method, Proved};
 use crate::secret::Secret;
 use recent::Recent;
 
-/// Padding is optional, and so is it what the unused bits of the last character are: as there.
+/// Padding is optional, as there. The unused bits of the last character have to be zero, as every
+/// client writes them: there are no two ways to write one secret.
 const LENIENT: Base64 = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// For how long a success is remembered at most.

@@ -29,7 +29,7 @@ impl Guesses {
     /// computing anything for.
     pub fn may_try_as(&self, principal: &str, address: IpAddr) -> Judgement {
         let now = self.now();
-        let throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle.may_try_as(principal, address, now)
     }
 

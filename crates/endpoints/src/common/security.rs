@@ -13,8 +13,8 @@ pub(super) fn show<S: Daemon>(daemon: &S, _: &Request) -> Answer {
     daemon.tls().describe()
 }
 
-pub(super) fn authentication<S: Daemon>(daemon: &S, _: &Request) -> Answer {
-    daemon.authentication().describe()
+pub(super) fn authentication<S: Daemon>(daemon: &S, request: &Request) -> Answer {
+    daemon.authentication().describe(&request.caller)
 }
 
 pub(super) fn reload<S: Daemon>(daemon: Arc<S>, _: Request) -> Pending {

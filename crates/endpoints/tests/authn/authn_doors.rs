@@ -294,6 +294,29 @@ async fn attack_a9_guessing_over_http_is_slowed() {
     assert_eq!(metrics["alcazar/guesses/withheld"], 2.0);
 }
 
+/// Row A9, where secrets are hashed: a guess that was right and withheld is not told from others by
+/// being quicker the second time, and costs nothing while it is withheld.
+#[tokio::test]
+async fn attack_a9_a_withheld_success_is_not_remembered_for_the_guesser() {
+    let salt = b"sixteen bytes ..";
+    let verifier = authn::accounts::ScramVerifier::derive(&"right".into(), salt, 4096);
+    let account = Account {
+        principal: "ops".into(),
+        kinds: None,
+        secrets: vec![StoredSecret::Scram(verifier)],
+    };
+    let accounts: Accounts = [account].into_iter().collect();
+    let basic = Arc::new(Basic::new("r", Arc::new(Arc::new(accounts)), [1; 32]));
+    let (site, _) = asking(Posture::danger_plaintext(), basic.clone());
+    while with(&site, HERE, "/state", "ops", "wrong").await.header("retry-after").is_none() {}
+    let work = basic.work();
+    for secret in ["right", "right", "wrong"] {
+        let got = with(&site, HERE, "/state", "ops", secret).await;
+        assert!(got.header("retry-after").is_some());
+    }
+    assert_eq!(basic.work(), work, "nothing was computed, and nothing looked up");
+}
+
 #[tokio::test]
 async fn a_routes_own_proof_is_asked_first() {
     let (site, trail) = asking(Posture::danger_plaintext(), basic());

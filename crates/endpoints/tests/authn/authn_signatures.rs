@@ -1,5 +1,11 @@
+use std::sync::Arc;
+
 use alcazar_endpoints::authentication::OpenSsl;
-use authn::jwt::{Algorithm, Jwks, PublicKey, Signatures};
+use authn::conformance::http::{Case, check};
+use authn::http::Bearer;
+use authn::jwt::{Algorithm, Jwks, LEEWAY, PublicKey, Published, Signatures, Verifier};
+use authn::live::Live;
+use model::time::Timestamp;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::ecdsa::EcdsaSig;
 use openssl::hash::MessageDigest;
@@ -23,6 +29,56 @@ const VECTORS: [(&str, &str); 3] = [
         "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
     ),
 ];
+
+fn encode(bytes: &[u8]) -> String {
+    let text = openssl::base64::encode_block(bytes).replace('+', "-").replace('/', "_");
+    text.trim_end_matches('=').to_owned()
+}
+
+fn as_jwk(key: &PublicKey) -> String {
+    match key {
+        PublicKey::Rsa { n, e } => {
+            format!(r#"{{"kty":"RSA","n":"{}","e":"{}"}}"#, encode(n), encode(e))
+        }
+        PublicKey::P256 { x, y } => {
+            format!(r#"{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}"#, encode(x), encode(y))
+        }
+        PublicKey::Ed25519(x) => {
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, encode(x))
+        }
+    }
+}
+
+/// The suite for HTTP authenticators, with tokens of an identity provider.
+#[test]
+fn attack_conformance_of_bearer_with_published_keys() {
+    let claims = encode(br#"{"sub":"ops","exp":1000}"#);
+    for (n, algorithm) in ["RS256", "ES256", "EdDSA"].into_iter().enumerate() {
+        let header = encode(format!(r#"{{"alg":"{algorithm}"}}"#).as_bytes());
+        let message = format!("{header}.{claims}");
+        let (key, signature) = made(message.as_bytes()).swap_remove(n);
+        let (_, another) = made(message.as_bytes()).swap_remove(n);
+        let token =
+            |signature: &[u8]| Some(format!("Bearer {message}.{}", encode(signature)).into_bytes());
+        let set = Jwks::parse(format!("{{\"keys\":[{}]}}", as_jwk(&key)).as_bytes()).unwrap();
+        let published = Published {
+            keys: Arc::new(Live::new(set)),
+            signatures: Arc::new(OpenSsl),
+            audience: None,
+            leeway: LEEWAY,
+        };
+        let case = Case {
+            authenticator: Arc::new(Bearer::new("r", Verifier::new(None, Some(published)))),
+            realm: "r".into(),
+            right: token(&signature),
+            certificate: None,
+            impostor: token(&another),
+            stranger: None,
+            now: Timestamp::default(),
+        };
+        check(&case).unwrap();
+    }
+}
 
 fn decode(text: &str) -> Vec<u8> {
     let padded = format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
@@ -75,10 +131,8 @@ fn attack_what_is_no_signature_is_refused_without_an_error() {
     }
 }
 
-/// What other programs make with keys of their own.
-#[test]
-fn signatures_of_fresh_keys_verify_with_no_other_key() {
-    let message = b"header.payload";
+/// What other programs make of `message`, with keys of their own.
+fn made(message: &[u8]) -> Vec<(PublicKey, Vec<u8>)> {
     let mut made = Vec::new();
 
     let key = Rsa::generate(2048).unwrap();
@@ -104,7 +158,13 @@ fn signatures_of_fresh_keys_verify_with_no_other_key() {
     let public = PublicKey::Ed25519(key.raw_public_key().unwrap().try_into().unwrap());
     let mut signer = Signer::new_without_digest(&key).unwrap();
     made.push((public, signer.sign_oneshot_to_vec(message).unwrap()));
+    made
+}
 
+#[test]
+fn signatures_of_fresh_keys_verify_with_no_other_key() {
+    let message = b"header.payload";
+    let made = made(message);
     let others = vectors();
     for ((public, signature), (other, ..)) in made.iter().zip(&others) {
         assert_eq!(OpenSsl.is_signed(public, message, signature), Ok(true));

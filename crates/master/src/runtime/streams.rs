@@ -60,7 +60,7 @@ pub struct Opened {
 
 impl Streams {
     /// Opens a stream for `owner`; `None` if it has [`MAX_PER_IDENTITY`] open already. Callers
-    /// who have proved nothing cannot be told apart, and are not counted here.
+    /// without an identity (of the original, many frameworks share a principal) cannot be told apart, and are not counted here.
     pub fn open(
         &self,
         owner: Caller,
@@ -72,8 +72,8 @@ impl Streams {
         let (subscriber, records) = channel(Bounds::default(), Some(heartbeat));
         let secret = fresh_secret();
         let mut open = self.lock();
-        let of_the_same = |entry: &&Entry| entry.owner.owner == owner.owner;
-        if !owner.owner.is_nobody()
+        let of_the_same = |entry: &&Entry| entry.owner.identity == owner.identity;
+        if owner.identity.is_some()
             && open.by_id.values().filter(of_the_same).count() >= MAX_PER_IDENTITY
         {
             return None;
