@@ -389,6 +389,7 @@ impl Engine {
             next_token: None,
             token_made: Some(self.now.monotonic),
             libprocess: None,
+            unreachable: false,
             connection: None,
             http_recorded: false,
             queued: Vec::new(),

@@ -149,8 +149,10 @@ impl Engine {
         {
             Some("its framework or the agent is ending")
         } else {
-            match self.executor(framework, id).map(|e| e.phase) {
+            let executor = self.executor(framework, id);
+            match executor.map(|e| e.phase) {
                 Some(ExecutorPhase::Registering) => None,
+                Some(ExecutorPhase::Running) if executor.is_some_and(|e| e.unreachable) => None,
                 Some(ExecutorPhase::Running) => Some("it is registered already"),
                 Some(ExecutorPhase::Terminating | ExecutorPhase::Terminated) | None => {
                     Some("it is ending")
@@ -189,6 +191,7 @@ impl Engine {
     fn executor_is_here(&mut self, framework: &FrameworkId, id: &ExecutorId, from: Upid) {
         let Some(executor) = self.executor_mut(framework, id) else { return };
         executor.phase = ExecutorPhase::Running;
+        executor.unreachable = false;
         let known = executor.libprocess.replace(from.clone());
         let container = executor.container.clone();
         self.timers.cancel(&Timer::Registration(framework.clone(), id.clone(), container));
@@ -270,6 +273,9 @@ impl Engine {
             self.executor(framework, id).is_some_and(|e| e.libprocess.as_ref() == Some(pid))
         });
         if let Some((framework, id)) = holder.cloned() {
+            if let Some(executor) = self.executor_mut(&framework, &id) {
+                executor.unreachable = true;
+            }
             self.info_log(format!(
                 "The link to executor '{id}' of framework {framework} at {pid} broke"
             ));

@@ -102,6 +102,7 @@ impl Engine {
             next_token: run.next_token,
             token_made: None,
             libprocess: run.libprocess.filter(|_| !run.http),
+            unreachable: false,
             connection: None,
             http_recorded: run.http,
             queued: Vec::new(),

@@ -166,6 +166,9 @@ pub struct Executor {
     pub token_made: Option<Instant>,
     /// Where it listens, if it speaks the v0 protocol.
     pub libprocess: Option<Upid>,
+    /// Whether the link to there broke: nothing more is sent, since somebody else may listen there
+    /// by now, until it registers again.
+    pub unreachable: bool,
     /// Its event stream, while it has one.
     pub connection: Option<ConnectionId>,
     /// Whether it ever subscribed, so that this is on record.
@@ -204,7 +207,8 @@ impl Executor {
     #[must_use]
     pub fn line(&self) -> Option<Line> {
         let stream = self.connection.map(Line::Stream);
-        stream.or_else(|| self.libprocess.clone().map(Line::Messages))
+        let pid = self.libprocess.clone().filter(|_| !self.unreachable);
+        stream.or_else(|| pid.map(Line::Messages))
     }
 
     /// Whether this task is its own and not yet acknowledged as ended.

@@ -24,6 +24,10 @@ use super::event::{Record, TokenDigest};
 use super::timers::Timer;
 use crate::containerizer::ExecutorToken;
 
+/// What is kept of a token that expired, so that it is known that there was one: no token has this
+/// digest.
+const NOBODYS: TokenDigest = TokenDigest([0; 32]);
+
 /// What is kept of a token.
 pub(crate) fn digest(bearer: &str) -> TokenDigest {
     TokenDigest(Sha256::digest(bearer.as_bytes()).into())
@@ -93,6 +97,23 @@ impl Engine {
         if let Some(container) = self.state.tokens.remove(&token) {
             self.state.counters.executor_tokens_expired += 1;
             self.warn(format!("A token of container {container} expired"));
+            self.forget_expired(&container, token);
+        }
+    }
+
+    /// What expired does not live again with the next run of the agent.
+    fn forget_expired(&mut self, container: &ContainerId, token: TokenDigest) {
+        let Some((framework, id)) = self.containers.get(container).cloned() else { return };
+        let Some(executor) = self.executor_mut(&framework, &id) else { return };
+        if executor.next_token == Some(token) {
+            executor.next_token = None;
+        }
+        if executor.token == Some(token) {
+            executor.token = Some(NOBODYS);
+        }
+        let (present, next) = (executor.token, executor.next_token);
+        if let Some(present) = present {
+            self.write_tokens(&framework, &id, present, next);
         }
     }
 

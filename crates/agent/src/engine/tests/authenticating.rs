@@ -150,7 +150,7 @@ fn authn_with_a_master_that_does_not_lead_any_more_comes_too_late() {
 }
 
 #[test]
-fn a_broken_link_takes_the_session_with_it_also_before_the_registration() {
+fn authn_a_broken_link_takes_the_session_with_it_also_before_the_registration() {
     let mut agent = detected();
     agent.wait(SECOND);
     let first = session(1, "SCRAM-SHA-256");
@@ -218,7 +218,7 @@ fn authn_by_a_mechanism_without_a_key_takes_the_address_for_the_master() {
 
 /// Where certificates carry identities, that of a master is proof.
 #[test]
-fn a_masters_certificate_is_proof_without_a_session() {
+fn authn_a_masters_certificate_is_proof_without_a_session() {
     let mut agent = detected();
     agent.wait(SECOND);
     authenticated(&mut agent, &session(1, "SCRAM-SHA-256-PLUS"));

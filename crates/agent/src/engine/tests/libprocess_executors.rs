@@ -87,7 +87,7 @@ impl Agent {
 }
 
 #[test]
-fn a_v0_executor_registers_gets_its_task_reports_and_is_acknowledged() {
+fn authn_a_v0_executor_registers_gets_its_task_reports_and_is_acknowledged() {
     let mut agent = Agent::running_with(in_plaintext());
     agent.runs(executor_task("t", "e"), true);
     let container = agent.started("e");
@@ -149,6 +149,26 @@ fn a_v0_executor_registers_gets_its_task_reports_and_is_acknowledged() {
     assert!(matches!(agent.sent().last(), Some(AgentMessage::ExitedExecutor(_))));
 }
 
+/// The attack: the executor's port is free, and somebody else listens there.
+#[test]
+fn attack_b4_nothing_is_sent_to_where_an_executor_was_until_it_registers_again() {
+    let mut agent = Agent::running_with(in_plaintext());
+    let container = agent.v0_at_work("t", "e");
+    agent.handle(Event::ExecutorExited(PID.parse().unwrap()));
+    agent.kills("t");
+    agent.runs(executor_task("u", "e"), false);
+    agent.handle(Event::ContainerUpdated { container: container.id.clone(), result: Ok(()) });
+    assert!(agent.messages().is_empty());
+    // It still speaks for itself, and hears everything when it is back.
+    agent.spoken(&container, PID, reports("e", status("t", TaskState::TaskRunning, 1)));
+    assert_eq!(agent.updates().len(), 1);
+    assert!(agent.messages().is_empty());
+    agent.spoken(&container, PID, register("e"));
+    assert_eq!(agent.told_names(), ["ExecutorRegisteredMessage", "KillTaskMessage"]);
+    agent.handle(Event::ContainerUpdated { container: container.id.clone(), result: Ok(()) });
+    assert_eq!(agent.told_names(), ["RunTaskMessage"]);
+}
+
 /// The attack: an executor, or whoever is in its container, speaks for another one.
 #[test]
 fn attack_b4_a_v0_executor_speaks_for_its_own_container_only() {
@@ -202,7 +222,7 @@ fn attack_b4_an_executor_with_a_token_is_not_heard_without_it() {
 }
 
 #[test]
-fn a_second_v0_registration_and_one_of_an_executor_that_ends_are_told_to_end() {
+fn authn_a_second_v0_registration_and_one_of_an_executor_that_ends_are_told_to_end() {
     let mut agent = Agent::running_with(in_plaintext());
     let container = agent.v0_at_work("t", "e");
     agent.spoken(&container, PID, register("e"));
@@ -216,7 +236,7 @@ fn a_second_v0_registration_and_one_of_an_executor_that_ends_are_told_to_end() {
 }
 
 #[test]
-fn v0_executors_of_an_earlier_run_are_asked_to_come_back_and_lost_tasks_are_given_up() {
+fn authn_v0_executors_of_an_earlier_run_are_asked_to_come_back_and_lost_tasks_are_given_up() {
     let mut info = Agent::running_with(in_plaintext()).engine.info().clone();
     info.id = Some(v1::AgentId { value: AGENT_ID.into() });
     let task = |id: &str| RecoveredTask {

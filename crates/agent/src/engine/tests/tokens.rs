@@ -113,6 +113,10 @@ fn attack_a11_a_token_expires_unless_its_executor_gets_another() {
     assert_eq!(agent.engine.state().counters.executor_tokens_expired, 0);
     agent.handle(Event::ExecutorDisconnected(connection));
     agent.wait(Duration::from_secs(1));
+    // Nor does the next run of the agent know it.
+    let records = agent.records();
+    let [Record::Tokens { present, next: None, .. }] = records[..] else { panic!("{records:?}") };
+    assert_ne!(Some(*present), container.token);
     assert!(is_revoked(&mut agent, &container));
     assert_eq!(agent.engine.state().counters.executor_tokens_expired, 1);
     // It does not come back to life when the stream breaks; one that was good then lasts longer.

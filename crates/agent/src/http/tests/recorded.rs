@@ -100,6 +100,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
         next_token: None,
         token_made: None,
         libprocess: None,
+        unreachable: false,
         connection: None,
         http_recorded: false,
         queued: Vec::new(),
