@@ -12,6 +12,7 @@
 
 mod book;
 mod held;
+mod turns;
 mod wire;
 
 use std::net::{IpAddr, SocketAddrV4};
@@ -125,7 +126,7 @@ struct Shared {
     book: Mutex<Book>,
     /// Steps that may be computed at a time: each has a thread.
     threads: Arc<Semaphore>,
-    /// There is something that will be due.
+    /// There is something that will be due, or somebody's turn.
     begun: Arc<Notify>,
 }
 
@@ -256,45 +257,66 @@ impl Shared {
             self.send(MASTER, from.upid(), expected(from), &message);
             return;
         }
-        let Begun { number, older } = self.book().begin(&client, from.upid(), &facts);
+        let mut book = self.book();
+        let Begun { number, place, older } = book.begin(&client, from.upid(), &facts);
+        let has_turn = number.map(|number| {
+            let attempt = Attempt {
+                number,
+                client: client.clone(),
+                authenticatee: from.upid().clone(),
+                expected: expected(from),
+                facts,
+                link: None,
+                session: None,
+                mechanism: String::new(),
+                held: Vec::new(),
+            };
+            (number, book.enter(attempt, place, Instant::now(), self.parts.timeout))
+        });
+        drop(book);
         for older in older {
             count(&counted.replaced);
             tracing::info!(client = %older.client, "a newer attempt to authenticate began");
-            // A client that begins again and again comes to nothing.
-            let _ = self.came_to_nothing(&older);
+            // A client that begins again and again comes to nothing; but not if it had to wait.
+            if older.link.is_some() {
+                let _ = self.came_to_nothing(&older);
+            }
             self.drop_held(older);
         }
-        let Some(number) = number else {
-            count(&counted.no_room);
-            tracing::warn!(%client, "no room for an attempt to authenticate; it is ignored");
-            return;
-        };
-        let nonce = Nonce(rand::random());
-        let channel = channel(&facts);
-        let mechanisms = self.parts.mechanisms.clone();
-        let mut session = Session::new(mechanisms, channel, nonce, from.upid().to_string());
-        let expected = expected(from);
-        let link = self.parts.messenger.link(from.upid(), expected.clone());
-        let output = session.start();
-        let attempt = Attempt {
-            number,
-            client,
-            authenticatee: from.upid().clone(),
-            expected,
-            facts,
-            link,
-            session: Some(session),
-            mechanism: String::new(),
-            held: Vec::new(),
-        };
-        match output {
-            Output::Send(message) => {
-                let mut book = self.book();
-                // Before the client hears of its actor.
-                let attempt = book.enter(attempt, Instant::now() + self.parts.timeout);
-                self.tell(attempt, &message);
-                self.begun.notify_one();
+        match has_turn {
+            Some((number, true)) => self.open(number),
+            Some((_, false)) => {}
+            None => {
+                count(&counted.no_room);
+                tracing::warn!(%client, "no room for an attempt to authenticate; it is ignored");
             }
+        }
+        self.begun.notify_one();
+    }
+
+    /// The attempt has its turn: its session begins.
+    fn open(&self, number: u64) {
+        let Some(opening) = self.book().opening(number) else { return };
+        let book::Opening { authenticatee, expected, facts } = opening;
+        let nonce = Nonce(rand::random());
+        let mechanisms = self.parts.mechanisms.clone();
+        let mut session =
+            Session::new(mechanisms, channel(&facts), nonce, authenticatee.to_string());
+        let link = self.parts.messenger.link(&authenticatee, expected);
+        let output = session.start();
+        if let Output::Send(message) = output {
+            let mut book = self.book();
+            // Before the client hears of its actor.
+            match book.opened(number, link, session) {
+                Some(attempt) => self.tell(attempt, &message),
+                // Time or a newer attempt was quicker.
+                None => self.parts.messenger.unlink(&authenticatee),
+            }
+            return;
+        }
+        let Some(mut attempt) = self.book().take(number) else { return };
+        attempt.link = Some(link);
+        match output {
             Output::End { send, result } => {
                 if let Some(message) = send {
                     self.tell(&attempt, &message);
@@ -303,7 +325,7 @@ impl Shared {
                 let reason = result.err().map_or_else(String::new, |why| why.to_string());
                 self.failed(attempt, &reason);
             }
-            Output::Stray | Output::Work(_) | Output::Judge(_) => {
+            Output::Send(_) | Output::Stray | Output::Work(_) | Output::Judge(_) => {
                 self.failed(attempt, "the session did not begin");
             }
         }
@@ -422,8 +444,10 @@ impl Shared {
                     if let Some(message) = &send {
                         self.tell(&attempt, message);
                     }
-                    let fresh = (attempt.client.clone(), attempt.link);
-                    self.book().keep_fresh(fresh, Instant::now() + FRESH);
+                    if let Some(link) = attempt.link {
+                        let fresh = (attempt.client.clone(), link);
+                        self.book().keep_fresh(fresh, Instant::now() + FRESH);
+                    }
                     self.begun.notify_one();
                     self.release(attempt).await;
                 }
@@ -492,14 +516,22 @@ impl Shared {
     }
 
     fn drop_held(&self, attempt: Attempt) {
-        self.parts.messenger.unlink(&attempt.authenticatee);
+        self.over(&attempt);
         let dropped = attempt.held.len() as u64;
         self.parts.counted.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 
+    /// An attempt is not in the book any more: somebody else may have a turn.
+    fn over(&self, attempt: &Attempt) {
+        if attempt.link.is_some() {
+            self.parts.messenger.unlink(&attempt.authenticatee);
+        }
+        self.begun.notify_one();
+    }
+
     /// Hands over the registrations that waited, from senders who are now what they have proved.
     async fn release(&self, attempt: Attempt) {
-        self.parts.messenger.unlink(&attempt.authenticatee);
+        self.over(&attempt);
         for held in attempt.held {
             let Parts { sessions, listeners, security, inbox, counted, .. } = &self.parts;
             match held.bound_again(sessions, listeners, security) {
@@ -566,18 +598,34 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Begins with those whose turn it is. Returns when it will be somebody's at the latest.
+    fn give_turns(&self, now: Instant) -> Option<Instant> {
+        loop {
+            let mut book = self.book();
+            let Some(number) = book.next_turn(now) else { return book.next_lapse() };
+            drop(book);
+            self.open(number);
+        }
+    }
+}
+
 /// How long a link over which a client was just talked to counts as fresh.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Ends attempts that take too long, until the desk is gone.
+/// Ends attempts that take too long and gives others their turn, until the desk is gone.
 async fn watch_the_clock(desk: Weak<Shared>) {
     loop {
         let Some(shared) = desk.upgrade() else { return };
-        let next = shared.due(Instant::now());
+        let now = Instant::now();
+        let next = [shared.due(now), shared.give_turns(now)].into_iter().flatten().min();
         let begun = Arc::clone(&shared.begun);
         drop(shared);
         match next {
-            Some(at) => tokio::time::sleep_until(at).await,
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = begun.notified() => {}
+            },
             None => begun.notified().await,
         }
     }

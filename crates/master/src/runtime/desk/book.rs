@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authn::sasl::session::Session;
 use libprocess::sender::{ConnectionId, PeerFacts};
@@ -12,7 +13,8 @@ use transport::messenger::Link;
 use transport::tls::Expected;
 
 use super::held::Held;
-use super::host;
+use super::turns::{Place, Turns};
+use super::{host, host_of};
 
 /// Attempts at a time. All agents of a large cluster come at once when a master changes.
 pub(super) const MOST: usize = 65_536;
@@ -37,9 +39,9 @@ pub(super) struct Attempt {
     pub(super) expected: Expected,
     /// The connection on which it began, and to which it is bound.
     pub(super) facts: Arc<PeerFacts>,
-    /// The link to the authenticatee.
-    pub(super) link: Link,
-    /// `None` while a message is being dealt with.
+    /// The link to the authenticatee; `None` before the attempt has its turn.
+    pub(super) link: Option<Link>,
+    /// `None` before the attempt has its turn, and while a message is being dealt with.
     pub(super) session: Option<Session>,
     /// The mechanism that the client chose; from outside.
     pub(super) mechanism: String,
@@ -63,6 +65,7 @@ pub(super) struct Book {
     /// When they are not fresh any more, in order.
     stale: VecDeque<(Instant, Upid, u64)>,
     next_fresh: u64,
+    turns: Turns,
 }
 
 /// An attempt that is about to begin.
@@ -70,8 +73,18 @@ pub(super) struct Book {
 pub(super) struct Begun {
     /// Its number; `None` if there is no room.
     pub(super) number: Option<u64>,
+    /// The place of the one that it takes the place of, if that was still waiting for its turn.
+    pub(super) place: Option<Place>,
     /// The attempts in whose place it comes.
     pub(super) older: Vec<Attempt>,
+}
+
+/// What a session is begun with.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) authenticatee: Upid,
+    pub(super) expected: Expected,
+    pub(super) facts: Arc<PeerFacts>,
 }
 
 /// A session to be worked with.
@@ -131,6 +144,7 @@ impl Book {
     ) -> Begun {
         let of_client = self.by_client.get(client);
         let same = of_client.and_then(|attempts| attempts.get(&facts.connection)).copied();
+        let place = same.and_then(|number| self.turns.leave(number));
         // The eldest makes room, if none is replaced anyway.
         let eldest = of_client
             .filter(|attempts| same.is_none() && attempts.len() >= MOST_PER_CLIENT)
@@ -147,23 +161,64 @@ impl Book {
             self.last += 1;
             self.last
         });
-        Begun { number, older }
+        Begun { number, place, older }
     }
 
-    /// Enters an attempt that has begun.
-    pub(super) fn enter(&mut self, attempt: Attempt, deadline: Instant) -> &Attempt {
+    /// Enters an attempt, and says whether it has its turn at once. Otherwise it waits, at `place`
+    /// if it may.
+    pub(super) fn enter(
+        &mut self,
+        attempt: Attempt,
+        place: Option<Place>,
+        now: Instant,
+        timeout: Duration,
+    ) -> bool {
         let number = attempt.number;
         let of_client = self.by_client.entry(attempt.client.clone()).or_default();
         of_client.insert(attempt.facts.connection, number);
         self.by_authenticatee.insert(attempt.authenticatee.clone(), number);
         *self.by_host.entry(host(attempt.client.address)).or_default() += 1;
-        self.deadlines.push_back((deadline, number));
-        self.attempts.entry(number).insert_entry(attempt).into_mut()
+        self.deadlines.push_back((now + timeout, number));
+        let origin = host_of(&attempt.facts);
+        self.attempts.insert(number, attempt);
+        match place {
+            Some(place) => {
+                self.turns.stand(number, place);
+                false
+            }
+            None => self.turns.ask(number, origin, now),
+        }
+    }
+
+    /// The next attempt that has its turn now.
+    pub(super) fn next_turn(&mut self, now: Instant) -> Option<u64> {
+        self.turns.next(now)
+    }
+
+    /// When a turn lapses for which somebody waits.
+    pub(super) fn next_lapse(&self) -> Option<Instant> {
+        self.turns.next_lapse()
+    }
+
+    /// What the session of an attempt is begun with.
+    pub(super) fn opening(&self, number: u64) -> Option<Opening> {
+        self.attempts.get(&number).map(|attempt| Opening {
+            authenticatee: attempt.authenticatee.clone(),
+            expected: attempt.expected.clone(),
+            facts: Arc::clone(&attempt.facts),
+        })
+    }
+
+    /// The session of an attempt has begun, if that is still under way.
+    pub(super) fn opened(&mut self, number: u64, link: Link, session: Session) -> Option<&Attempt> {
+        self.attempts.get_mut(&number)?.link = Some(link);
+        self.put_back(number, session)
     }
 
     /// Takes an attempt out of the book.
     pub(super) fn take(&mut self, number: u64) -> Option<Attempt> {
         let attempt = self.attempts.remove(&number)?;
+        self.turns.leave(number);
         if let Some(of_client) = self.by_client.get_mut(&attempt.client) {
             of_client.retain(|_, other| *other != number);
             if of_client.is_empty() {
@@ -230,7 +285,7 @@ impl Book {
     pub(super) fn take_linked(&mut self, authenticatee: &Upid, ended: Link) -> Option<Attempt> {
         let number = *self.by_authenticatee.get(authenticatee)?;
         // The end of a link says nothing about one that was made since.
-        self.attempts.get(&number).filter(|attempt| attempt.link <= ended)?;
+        self.attempts.get(&number).filter(|one| one.link.is_some_and(|link| link <= ended))?;
         self.take(number)
     }
 
