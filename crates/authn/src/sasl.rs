@@ -155,11 +155,16 @@ pub trait Authenticatee: fmt::Debug + Send + Sync {
 
 /// The client's half of one exchange.
 pub trait ClientExchange: fmt::Debug + Send {
-    /// What goes with the start message; may be empty.
-    fn start(&mut self) -> Vec<u8>;
+    /// What goes with the start message; may be empty. Fails if what the server offers does not
+    /// fit the connection, so that somebody must be in between.
+    fn start(&mut self) -> Result<Vec<u8>, ClientError>;
 
     /// Answers what the server sent.
     fn step(&mut self, input: &[u8]) -> Result<Vec<u8>, ClientError>;
+
+    /// Whether the client has said what the server can judge it by. Before that nobody who follows
+    /// the mechanism can say that its credential is wrong, upon which agents end.
+    fn has_shown_its_proof(&self) -> bool;
 
     /// The server says that it is satisfied. Fails if the server owes a proof of its own.
     fn completed(&mut self) -> Result<ServerProof, ClientError>;
@@ -185,6 +190,12 @@ pub enum ClientError {
         /// What was wrong.
         what: String,
     },
+    /// The server offers what this connection does not have.
+    #[error(
+        "the server offers {0}, but this connection has no channel binding: somebody is in \
+             between"
+    )]
+    Downgraded(&'static str),
     /// The server could not prove that it knows the secret: it is somebody else, or somebody is
     /// in between.
     #[error("the server has not proved who it is: {0}")]

@@ -6,6 +6,10 @@
 //! nothing, neither right nor wrong, and what it tries meanwhile is not counted. Whether a
 //! principal exists makes no difference.
 //!
+//! Who asks and proves nothing, right or wrong, is in a book of clients, which has nothing to do
+//! with the others: an honest client may have to begin again many times when thousands do, and its
+//! neighbors are not to wait for that.
+//!
 //! Nobody can lock the owner of a principal out from elsewhere:
 //!
 //! - Guessing from one address fills the book of that principal *and address*, and then waits. It
@@ -18,6 +22,10 @@
 //! - Guessing at many principals from one address makes that address wait, but for the principals
 //!   that have succeeded from there before: on one machine, or behind one translated address, one
 //!   bad neighbour does not keep the others out.
+//! - Guessing at a principal from an address from which it has succeeded cannot be told from its
+//!   owner. There a wait is short, over soon after the guessing is, and the principal's own
+//!   allowance elsewhere is not touched. Whoever goes on guessing without pause still makes the
+//!   owner wait for as long; only a proof that is no guess (a certificate) is free of that.
 //!
 //! An address of IPv6 stands for its /64, which is what one subscriber has.
 
@@ -33,10 +41,14 @@ use sha2::{Digest, Sha256};
 pub struct ThrottleSettings {
     /// For a principal from an address.
     pub pair: Allowance,
+    /// The longest wait of a principal at an address from which it has succeeded.
+    pub longest_of_good: Duration,
     /// For an address.
     pub address: Allowance,
     /// For a principal.
     pub principal: Allowance,
+    /// For a client that asks and proves nothing.
+    pub client: Allowance,
     /// How many entries each book has at most.
     pub most_entries: usize,
 }
@@ -57,8 +69,10 @@ impl Default for ThrottleSettings {
         let seconds = Duration::from_secs;
         Self {
             pair: Allowance { free: 5, fades_in: seconds(600), longest: seconds(900) },
+            longest_of_good: seconds(10),
             address: Allowance { free: 20, fades_in: seconds(120), longest: seconds(900) },
             principal: Allowance { free: 50, fades_in: seconds(30), longest: seconds(60) },
+            client: Allowance { free: 10, fades_in: seconds(30), longest: seconds(30) },
             most_entries: 32_768,
         }
     }
@@ -72,8 +86,9 @@ pub enum Tried {
     /// It is not, or nobody is called that.
     Failed,
     /// It asked and then neither proved nor failed to prove anything: garbage, or a client that
-    /// knows no mechanism that it may use and asks again at once. Counts for the address, and for
-    /// the client, whose name takes the place of the principal's, from there.
+    /// knows no mechanism that it may use and asks again at once. Counts for the client only, whose
+    /// name takes the place of the principal's, and not for its address: from there many may have
+    /// to ask again, through no fault of theirs.
     Nothing,
 }
 
@@ -96,6 +111,7 @@ pub struct Throttle {
     pairs: Book<(Name, Address)>,
     addresses: Book<Address>,
     principals: Book<Name>,
+    clients: Book<(Name, Address)>,
     failures: u64,
     withheld: u64,
 }
@@ -148,8 +164,8 @@ impl Throttle {
     /// again without proving anything waits, also where good neighbors do not: the clients of the
     /// original come back at once if they know none of the mechanisms.
     pub fn may_begin(&self, client: &str, address: IpAddr, now: Instant) -> Judgement {
-        let pair = self.pairs.get(&(digest(client), subscriber(address)));
-        match judged(wait(pair, now)) {
+        let client = self.clients.get(&(digest(client), subscriber(address)));
+        match judged(wait(client, now)) {
             Judgement::Answer => self.may_try(address, now),
             wait @ Judgement::Withhold(_) => wait,
         }
@@ -166,13 +182,23 @@ impl Throttle {
     ) -> Judgement {
         let address = subscriber(address);
         let name = principal.map(digest);
-        let wait = self.wait(name, address, now);
+        let wait = match (tried, name) {
+            (Tried::Nothing, Some(name)) => wait(self.clients.get(&(name, address)), now),
+            (Tried::Nothing, None) => Duration::ZERO,
+            (Tried::Proved | Tried::Failed, name) => self.wait(name, address, now),
+        };
         if wait > Duration::ZERO {
             self.withheld = self.withheld.saturating_add(1);
             return Judgement::Withhold(wait);
         }
-        let ThrottleSettings { pair, address: of_address, principal: of_name, most_entries } =
-            self.settings;
+        let ThrottleSettings {
+            pair,
+            longest_of_good,
+            address: of_address,
+            principal: of_name,
+            client,
+            most_entries,
+        } = self.settings;
         match (tried, name) {
             (Tried::Proved, Some(name)) => {
                 for entry in [
@@ -185,14 +211,24 @@ impl Throttle {
                     entry.points = 0;
                 }
             }
-            (Tried::Proved, None) => {}
-            (Tried::Failed | Tried::Nothing, _) => {
+            (Tried::Nothing, Some(name)) => {
+                entry(&mut self.clients, (name, address), client, most_entries, now)
+                    .count(client, now);
+            }
+            (Tried::Proved | Tried::Nothing, None) => {}
+            (Tried::Failed, _) => {
                 self.failures = self.failures.saturating_add(1);
                 entry(&mut self.addresses, address, of_address, most_entries, now)
                     .count(of_address, now);
                 let Some(name) = name else { return Judgement::Answer };
-                entry(&mut self.pairs, (name, address), pair, most_entries, now).count(pair, now);
-                if tried == Tried::Failed {
+                let of_pair = entry(&mut self.pairs, (name, address), pair, most_entries, now);
+                let (good, mut allowance) = (of_pair.good, pair);
+                if good {
+                    allowance.longest = allowance.longest.min(longest_of_good);
+                }
+                of_pair.count(allowance, now);
+                // With its short waits one address could exhaust it.
+                if !good {
                     entry(&mut self.principals, name, of_name, most_entries, now)
                         .count(of_name, now);
                 }

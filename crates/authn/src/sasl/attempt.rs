@@ -68,7 +68,8 @@ pub enum Ended {
         /// What the client has of it: whether the master has proved itself, and a key.
         proof: ServerProof,
     },
-    /// The master refuses this credential, or there is nothing to prove oneself with: result
+    /// The master with which the exchange was refuses this credential, after the client has shown
+    /// its proof; or there is nothing to prove oneself with: result
     /// false. There is no point in trying again.
     Refused,
     /// Neither; to be tried again, but not at once.
@@ -131,7 +132,7 @@ impl Work {
     pub fn run(mut self) -> Worked {
         let exchange = &mut self.running.exchange;
         let result = match self.input {
-            Input::Begin => Ok(Answer::Start(exchange.start())),
+            Input::Begin => exchange.start().map(Answer::Start),
             Input::Step(input) => exchange.step(&input).map(Answer::Step),
             Input::Completed => exchange.completed().map(Answer::Proof),
         };
@@ -188,7 +189,13 @@ impl Attempt {
                 self.state = state;
                 Output::Stray
             }
-            (_, Message::Failed) => self.end(Ended::Refused),
+            // Before there was anything to judge it comes from a stranger; to be believed by
+            // none of whose words an agent ends.
+            (State::Stepping(running), Message::Failed)
+                if running.exchange.has_shown_its_proof() =>
+            {
+                self.end(Ended::Refused)
+            }
             (_, Message::Error(text)) => {
                 self.end(Ended::Failed(AttemptError::Master(shown(&text))))
             }
@@ -200,9 +207,13 @@ impl Attempt {
                 self.work(running, Input::Step(data))
             }
             (State::Stepping(running), Message::Completed) => self.work(running, Input::Completed),
-            (_, message @ (Message::Mechanisms(_) | Message::Step(_) | Message::Completed)) => {
-                self.end(Ended::Failed(AttemptError::Unexpected(message.word())))
-            }
+            (
+                _,
+                message @ (Message::Mechanisms(_)
+                | Message::Step(_)
+                | Message::Completed
+                | Message::Failed),
+            ) => self.end(Ended::Failed(AttemptError::Unexpected(message.word()))),
             // Clients have no handler for what clients say.
             (state, Message::Authenticate { .. } | Message::Start { .. }) => {
                 self.state = state;

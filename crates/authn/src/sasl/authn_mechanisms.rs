@@ -345,7 +345,7 @@ fn authn_accounts_that_change_count_at_once_even_within_an_exchange() {
         let mut ours = client.begin(&Channel::default(), &[], Nonce([1; 24]));
         let authenticator = server.get(mechanism).unwrap();
         let mut theirs = authenticator.begin(&Channel::default(), &[], Nonce([2; 24]));
-        let ServerStep::Continue(challenge) = theirs.step(&ours.start()) else { panic!() };
+        let ServerStep::Continue(challenge) = theirs.step(&ours.start().unwrap()) else { panic!() };
         live.replace(Accounts::default());
         let step = theirs.step(&ours.step(&challenge).unwrap());
         assert!(matches!(step, ServerStep::Refused(_)), "{mechanism}: {step:?}");

@@ -55,8 +55,9 @@ impl Authenticator for Server {
         NAME
     }
 
-    /// Also where no secret is kept in a form that it could use, unless none is kept at all: who
-    /// is unknown is to hear that from the mechanism that it knows.
+    /// Where some secret is kept in plain, since it can use no other form: were all of them hashed,
+    /// it would refuse, and so end, agents whose secret is right. With no secrets at all it is
+    /// offered: who is unknown is to hear that from the mechanism that it knows.
     fn is_offered(&self, channel: &Channel) -> bool {
         let accounts = self.directory.current();
         let mut secrets = accounts.iter().flat_map(|account| &account.secrets).peekable();
@@ -240,8 +241,12 @@ struct Response {
 }
 
 impl ClientExchange for Response {
-    fn start(&mut self) -> Vec<u8> {
-        Vec::new()
+    fn start(&mut self) -> Result<Vec<u8>, ClientError> {
+        Ok(Vec::new())
+    }
+
+    fn has_shown_its_proof(&self) -> bool {
+        self.answered
     }
 
     fn step(&mut self, input: &[u8]) -> Result<Vec<u8>, ClientError> {

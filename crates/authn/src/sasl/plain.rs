@@ -154,8 +154,12 @@ impl fmt::Debug for Telling {
 }
 
 impl ClientExchange for Telling {
-    fn start(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.message)
+    fn start(&mut self) -> Result<Vec<u8>, ClientError> {
+        Ok(std::mem::take(&mut self.message))
+    }
+
+    fn has_shown_its_proof(&self) -> bool {
+        self.message.is_empty()
     }
 
     fn step(&mut self, _: &[u8]) -> Result<Vec<u8>, ClientError> {

@@ -143,16 +143,55 @@ fn attack_a9_a_success_of_ones_own_does_not_clear_guesses_at_others() {
 }
 
 #[test]
-fn authn_an_address_that_asks_without_proving_anything_waits_before_it_is_computed_for() {
+fn authn_an_address_whose_failures_name_nobody_waits_before_it_is_computed_for() {
     let mut throttle = throttle();
     for _ in 0..21 {
         assert_eq!(throttle.may_try(ATTACKER, at(0)), Judgement::Answer);
-        assert_eq!(throttle.judge(None, ATTACKER, Tried::Nothing, at(0)), Judgement::Answer);
+        assert_eq!(throttle.judge(None, ATTACKER, Tried::Failed, at(0)), Judgement::Answer);
     }
     assert!(matches!(throttle.may_try(ATTACKER, at(0)), Judgement::Withhold(_)));
     assert_eq!(throttle.may_try(OWNER, at(0)), Judgement::Answer);
     // It fades.
     assert_eq!(throttle.may_try(ATTACKER, at(3600)), Judgement::Answer);
+}
+
+#[test]
+fn authn_a_storm_of_retries_behind_one_address_keeps_nobody_out() {
+    let mut throttle = throttle();
+    // A new master, whose books are empty, and whose answers come too late for a while.
+    for round in 0..6 {
+        for n in 0..1000 {
+            let (client, now) = (format!("slave(1)@192.0.2.1:{n}"), at(round * 5));
+            assert_eq!(throttle.may_begin(&client, OWNER, now), Judgement::Answer);
+            let judged = throttle.judge(Some(&client), OWNER, Tried::Nothing, now);
+            assert_eq!(judged, Judgement::Answer, "{client} in round {round}");
+        }
+    }
+    for n in 0..1000 {
+        assert_eq!(throttle.may_try(OWNER, at(30)), Judgement::Answer);
+        let judged = throttle.judge(Some(&format!("agent-{n}")), OWNER, Tried::Proved, at(30));
+        assert_eq!(judged, Judgement::Answer);
+    }
+    assert_eq!(throttle.totals(), (0, 0));
+}
+
+#[test]
+fn attack_a9_a_neighbour_who_guesses_locks_the_owner_out_for_seconds_only() {
+    for minutes in [1, 60, 24 * 60] {
+        let mut throttle = throttle();
+        let owner = throttle.judge(Some("agent"), OWNER, Tried::Proved, at(0));
+        assert_eq!(owner, Judgement::Answer);
+        let end = minutes * 60;
+        let answered = guess(&mut throttle, "agent", OWNER, 0, end);
+        let most = usize::try_from(10 + end / 10).unwrap();
+        assert!(answered <= most, "{answered} in {minutes} min");
+        // As soon as the neighbour pauses.
+        let owner = throttle.judge(Some("agent"), OWNER, Tried::Proved, at(end + 10));
+        assert_eq!(owner, Judgement::Answer, "after {minutes} min");
+        // And from elsewhere at any time, also where it never was.
+        let elsewhere = throttle.judge(Some("agent"), address(1), Tried::Proved, at(end));
+        assert_eq!(elsewhere, Judgement::Answer, "after {minutes} min");
+    }
 }
 
 #[test]
@@ -167,9 +206,13 @@ fn authn_a_client_that_begins_without_end_waits_and_its_good_neighbors_do_not() 
             let _ = throttle.judge(Some(looping), ATTACKER, Tried::Nothing, at(n / 10));
         }
     }
-    assert!((6..20).contains(&begun), "{begun}");
-    assert!(matches!(throttle.may_begin(looping, ATTACKER, at(100)), Judgement::Withhold(_)));
-    assert_eq!(throttle.may_begin(other, ATTACKER, at(100)), Judgement::Answer);
+    assert!((11..25).contains(&begun), "{begun}");
+    assert!(matches!(throttle.may_begin(looping, ATTACKER, at(99)), Judgement::Withhold(_)));
+    assert_eq!(throttle.may_begin(other, ATTACKER, at(99)), Judgement::Answer);
+    // What it says, it says to nobody; and it is never for long.
+    let judged = throttle.judge(Some(looping), ATTACKER, Tried::Nothing, at(99));
+    assert!(matches!(judged, Judgement::Withhold(wait) if wait <= Duration::from_secs(30)));
+    assert_eq!(throttle.may_begin(looping, ATTACKER, at(130)), Judgement::Answer);
     assert_eq!(throttle.may_begin(looping, OWNER, at(100)), Judgement::Answer);
 }
 
@@ -195,7 +238,13 @@ fn attack_a9_books_are_bounded_and_keep_those_who_fail_most() {
     guess(&mut throttle, "ops", ATTACKER, 0, 100);
     for n in 0..10_000 {
         let _ = throttle.judge(Some(&format!("n{n}")), address(n), Tried::Failed, at(100));
-        let lengths = [throttle.pairs.len(), throttle.addresses.len(), throttle.principals.len()];
+        let _ = throttle.judge(Some(&format!("n{n}")), address(n), Tried::Nothing, at(100));
+        let lengths = [
+            throttle.pairs.len(),
+            throttle.addresses.len(),
+            throttle.principals.len(),
+            throttle.clients.len(),
+        ];
         assert!(lengths.into_iter().all(|length| length <= 64), "{lengths:?}");
     }
     let judged = throttle.judge(Some("ops"), ATTACKER, Tried::Failed, at(100));

@@ -128,6 +128,104 @@ fn attack_man_in_the_middle_of_two_channels_with_scram_never_authenticates() {
     }
 }
 
+/// Somebody who gives the client a connection without a binding (TLS 1.2 without extended master
+/// secret, or none at all) and has one with the server that has it.
+#[test]
+fn attack_man_in_the_middle_who_gives_the_client_no_binding_never_authenticates() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let own = [scram::PLUS, scram::NAME];
+    let unbound = Channel { binding: None, ..tls(2) };
+    let unverified = Channel { certificate: None, ..unbound.clone() };
+    for channel in [unbound, unverified, Channel::default()] {
+        for left in [None, Some(&own[..]), Some(&[scram::PLUS]), Some(&[scram::NAME])] {
+            let server = server(&ALL, Arc::clone(&directory));
+            let clients = clients(&own, "agent-principal", "agent-secret");
+            let (mut session, mut attempt) = ends(&server, tls(1), clients, channel.clone());
+            let mut said = Vec::new();
+            let (accepted, ended) = exchange(&mut session, &mut attempt, |message| match message {
+                Message::Mechanisms(all) => {
+                    Some(Message::Mechanisms(left.map_or(all, |left| names(left))))
+                }
+                other => {
+                    said.push(other.name());
+                    Some(other)
+                }
+            });
+            assert!(!matches!(accepted, Some(Ok(_))), "{left:?}: {accepted:?}");
+            let Some(attempt::Ended::Failed(error)) = ended else { panic!("{left:?}: {ended:?}") };
+            if left == Some(&[scram::PLUS]) {
+                assert!(matches!(error, AttemptError::NoMechanism { .. }), "{error}");
+            } else {
+                assert!(error.to_string().contains("somebody is in between"), "{error}");
+            }
+            // Where the client sees it, it says nothing; else the server does, before any proof.
+            let seen_by_client = left != Some(&[scram::NAME]);
+            assert_eq!(said.is_empty(), seen_by_client, "{left:?}: {said:?}");
+            assert!(!said.contains(&"mesos.internal.AuthenticationStepMessage"), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn attack_a12_external_is_not_used_with_a_server_whose_certificate_was_not_verified() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(Accounts::default()));
+    let server = server(&ALL, directory);
+    for (channel, expected) in [
+        (Channel { certificate: None, ..tls(1) }, false),
+        (Channel { encrypted: false, ..tls(1) }, false),
+        (tls(1), true),
+    ] {
+        let clients = clients(&["EXTERNAL"], "", "");
+        let (mut session, mut attempt) = ends(&server, tls(1), clients, channel);
+        let (_, ended) = exchange(&mut session, &mut attempt, Some);
+        match (expected, ended) {
+            (true, Some(attempt::Ended::Authenticated { .. })) => {}
+            (false, Some(attempt::Ended::Failed(AttemptError::NoMechanism { .. }))) => {}
+            (_, ended) => panic!("{ended:?}"),
+        }
+    }
+}
+
+/// Strangers, and masters before they can know, say that the credential is wrong.
+#[test]
+fn attack_a_refusal_is_believed_only_after_the_client_has_shown_its_proof() {
+    let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));
+    let server = server(&ALL, directory);
+    for (mechanism, proof_after) in
+        [(scram::PLUS, 2), (scram::NAME, 2), ("CRAM-MD5", 2), ("PLAIN", 1)]
+    {
+        // Instead of the message of the server with this number.
+        for place in 0..3 {
+            let clients = clients(&[mechanism], "agent-principal", "agent-secret");
+            let (mut session, mut attempt) = ends(&server, tls(1), clients, tls(1));
+            let mut said = 0;
+            let (_, ended) = exchange(&mut session, &mut attempt, |message| {
+                let is_servers = match &message {
+                    Message::Mechanisms(_) | Message::Completed => true,
+                    Message::Start { .. } => false,
+                    // The words of the two alternate.
+                    _ => said % 2 == 0,
+                };
+                said += 1;
+                let now = is_servers && said == 2 * place + 1;
+                Some(if now { Message::Failed } else { message })
+            });
+            match ended {
+                Some(attempt::Ended::Refused) => {
+                    assert!(place >= proof_after, "{mechanism} {place}")
+                }
+                Some(attempt::Ended::Failed(AttemptError::Unexpected("failed"))) => {
+                    assert!(place < proof_after, "{mechanism} {place}");
+                }
+                Some(attempt::Ended::Authenticated { .. }) => {
+                    assert!(mechanism == "PLAIN" && place == 2)
+                }
+                ended => panic!("{mechanism} {place}: {ended:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn attack_a_downgrade_to_what_the_client_does_not_use_is_an_error_and_not_an_attempt() {
     let directory: Arc<dyn Directory> = Arc::new(Arc::new(accounts(vec![plain("agent-secret")])));

@@ -44,16 +44,21 @@ impl Client {
         nonce: String,
     ) -> Exchange {
         let offers_plus = offered.iter().any(|name| name == PLUS);
-        let (header, binding) = match (self.plus, channel.binding) {
-            (true, binding) => (format!("p={BINDING},,"), binding),
-            // Told so that a server that did offer it knows that somebody is in between.
-            (false, Some(_)) if self.plus_known && !offers_plus => ("y,,".to_owned(), None),
-            (false, _) => ("n,,".to_owned(), None),
+        let unbound = !channel.encrypted || channel.binding.is_none();
+        let (header, binding) = match self.plus {
+            true => (format!("p={BINDING},,"), channel.binding),
+            // Told so that a server that did offer it knows that somebody is in between: who has
+            // a binding there and none here, or took -PLUS out of the list.
+            false if self.plus_known && (unbound || !offers_plus) => ("y,,".to_owned(), None),
+            // -PLUS is known and comes after this one in the client's own list.
+            false => ("n,,".to_owned(), None),
         };
         let user = message::escaped(&self.salted.credential.principal);
         Exchange {
             salted: Arc::clone(&self.salted),
             mechanism: name(self.plus),
+            // The bindings of one connection are there at both of its ends, or at none.
+            downgraded: offers_plus && unbound && self.plus_known,
             first: format!("n={user},r={nonce}"),
             header,
             binding,
@@ -128,6 +133,8 @@ impl Authenticatee for Client {
 pub(super) struct Exchange {
     salted: Arc<Salted>,
     mechanism: &'static str,
+    /// The server has a binding that this connection has not.
+    downgraded: bool,
     header: String,
     binding: Option<[u8; 32]>,
     first: String,
@@ -151,8 +158,15 @@ enum State {
 }
 
 impl ClientExchange for Exchange {
-    fn start(&mut self) -> Vec<u8> {
-        format!("{}{}", self.header, self.first).into_bytes()
+    fn start(&mut self) -> Result<Vec<u8>, ClientError> {
+        if self.downgraded {
+            return Err(ClientError::Downgraded(PLUS));
+        }
+        Ok(format!("{}{}", self.header, self.first).into_bytes())
+    }
+
+    fn has_shown_its_proof(&self) -> bool {
+        matches!(self.state, State::Proving { .. } | State::Satisfied { .. })
     }
 
     fn step(&mut self, input: &[u8]) -> Result<Vec<u8>, ClientError> {
