@@ -148,7 +148,7 @@ impl Engine {
     fn recover(&mut self, contents: registry::Contents, out: &mut Out) {
         out.persist(Operation::PutMaster(Box::new(self.config.master.clone())));
         for (id, record) in contents.agents {
-            let owner = record.owner;
+            let owner = record.owner.as_far_as(self.config.provable);
             match record.standing {
                 Standing::Admitted(mut info) => {
                     if let Ok(resources) = read(&info.resources) {

@@ -23,8 +23,10 @@ use endpoints::authentication::Authentication;
 use endpoints::files::Files;
 use endpoints::site::Site;
 use endpoints::tls::Tls;
+use model::principal::Provable;
 use model::time::{Instant, Now, Timestamp};
 use registry::{Registry, RegistryError};
+use tls_policy::{Demand, MESSAGES};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use transport::counters::Counters;
@@ -181,6 +183,10 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     let info = master_info(own, settings.hostname, settings.domain);
 
     let mut config = Config::new(info.clone());
+    config.provable = Provable {
+        certificates: security.client_certificates().at(MESSAGES) != Demand::None,
+        principals: sasl.mechanisms.iter().next().is_some(),
+    };
     (settings.tune)(&mut config);
     let heartbeat_interval = config.heartbeat_interval;
     let (registry, contents) = blocking(move || {

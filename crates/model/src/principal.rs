@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::identity::{IdentityError, Kind};
+use crate::identity::{Identity, IdentityError, Kind};
 
 /// A name, claims, or both; never neither (`authentication.md` §12).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,8 +154,11 @@ impl FromStr for Kinds {
     }
 }
 
-/// To whom an agent id or a framework belongs: what its holder proved when it came, by either of
-/// two factors.
+/// To whom an agent id or a framework belongs: what its holder proved when it came.
+///
+/// Of several proofs the strongest decides. An identity is one component's alone. A principal may
+/// be that of several components, a pair of schedulers for example, each with a certificate of its
+/// own host; and such a certificate alone is worth less than the secret that goes with a principal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
     /// What its certificate said: the URI of an identity, or the principal that the rules make.
@@ -171,28 +174,27 @@ impl Owner {
         self.certificate.is_none() && self.principal.is_none()
     }
 
-    /// Whether `claimant` is the owner: it shows one of the factors that are on record, and
-    /// contradicts none of them. Nobody owns what belongs to nobody, so anybody may have it.
-    ///
-    /// A certificate that carries no identity says from which host somebody comes, and hosts and
-    /// their processes share it: it is no factor beside a principal, which then has to be shown.
+    /// The identity in its certificate.
+    fn identity(&self) -> Option<&String> {
+        self.certificate.as_ref().filter(|text| text.parse::<Identity>().is_ok())
+    }
+
+    /// Whether `claimant` is the owner: it shows the same identity and no other principal; or, of
+    /// an owner without identity, the same principal; or, of one without either, a certificate with
+    /// the same name. Nobody owns what belongs to nobody, so anybody may have it.
     #[must_use]
     pub fn admits(&self, claimant: &Self) -> bool {
-        let names_a_component =
-            |certificate: &String| certificate.parse::<crate::identity::Identity>().is_ok();
-        if self.principal.is_some() && !self.certificate.as_ref().is_some_and(names_a_component) {
-            return self.principal == claimant.principal;
-        }
-        let compare = |own: &Option<String>, shown: &Option<String>| match (own, shown) {
-            (Some(own), Some(shown)) => Some(own == shown),
-            _ => None,
-        };
-        let certificate = compare(&self.certificate, &claimant.certificate);
-        let principal = compare(&self.principal, &claimant.principal);
-        match (certificate, principal) {
-            (Some(false), _) | (_, Some(false)) => false,
-            (Some(true), _) | (_, Some(true)) => true,
-            (None, None) => self.is_nobody(),
+        if let Some(identity) = self.identity() {
+            let shown = claimant.principal.as_ref();
+            let contradicts = |own: &String| shown.is_some_and(|shown| shown != own);
+            claimant.certificate.as_ref() == Some(identity)
+                && !self.principal.as_ref().is_some_and(contradicts)
+        } else if self.principal.is_some() {
+            claimant.principal == self.principal
+        } else if self.certificate.is_some() {
+            claimant.certificate == self.certificate
+        } else {
+            true
         }
     }
 
@@ -205,6 +207,25 @@ impl Owner {
             principal: self.principal.or(claimant.principal),
         }
     }
+
+    /// What is left of the owner where nobody is asked for certificates, or for secrets, any more:
+    /// of what nobody can prove here nothing is demanded.
+    #[must_use]
+    pub fn as_far_as(self, provable: Provable) -> Self {
+        Self {
+            certificate: self.certificate.filter(|_| provable.certificates),
+            principal: self.principal.filter(|_| provable.principals),
+        }
+    }
+}
+
+/// What components can prove to a daemon at all, as it was told to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provable {
+    /// Whether clients are asked for certificates.
+    pub certificates: bool,
+    /// Whether clients can authenticate by SASL.
+    pub principals: bool,
 }
 
 impl fmt::Display for Owner {
@@ -244,35 +265,55 @@ mod tests {
         assert_eq!(kinds.and(Kinds::only(Kind::Agent)), Kinds::only(Kind::Agent));
     }
 
+    fn owner(certificate: &str, principal: &str) -> Owner {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Owner { certificate: some(certificate), principal: some(principal) }
+    }
+
+    const A: &str = "spiffe://d/agent/a";
+    const B: &str = "spiffe://d/agent/b";
+
     #[test]
-    fn authn_who_shows_one_factor_and_contradicts_none_is_the_owner() {
-        const C: &str = "spiffe://a.local/agent/c";
-        const D: &str = "spiffe://a.local/agent/d";
-        let owner = |certificate: &str, principal: &str| {
-            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-            Owner { certificate: some(certificate), principal: some(principal) }
-        };
+    fn authn_the_strongest_proof_on_record_decides_who_is_the_owner() {
         for (of, by, admitted) in [
+            // Nobody's is anybody's.
             (owner("", ""), owner("", ""), true),
-            (owner("", ""), owner(C, "p"), true),
-            (owner(C, ""), owner(C, "p"), true),
-            (owner(C, ""), owner("", "p"), false),
-            (owner(C, ""), owner("", ""), false),
-            (owner(C, "p"), owner(C, ""), true),
-            (owner(C, "p"), owner("", "p"), true),
-            (owner(C, "p"), owner(D, "p"), false),
-            (owner(C, "p"), owner(C, "q"), false),
+            (owner("", ""), owner("c", "p"), true),
+            // An identity decides, and no other principal may come with it.
+            (owner(A, ""), owner(A, ""), true),
+            (owner(A, ""), owner(A, "p"), true),
+            (owner(A, "p"), owner(A, ""), true),
+            (owner(A, "p"), owner(A, "q"), false),
+            (owner(A, "p"), owner(B, "p"), false),
+            (owner(A, "p"), owner("", "p"), false),
+            (owner(A, ""), owner("", ""), false),
+            // Then a principal, whatever host its bearer is on.
+            (owner("c", "p"), owner("d", "p"), true),
+            (owner("c", "p"), owner("", "p"), true),
+            (owner("", "p"), owner("c", "p"), true),
+            (owner("c", "p"), owner("c", ""), false),
+            (owner("c", "p"), owner("c", "q"), false),
             (owner("", "p"), owner("", ""), false),
-            // The certificate of a host: another one with the same principal is welcome, and the
-            // same one without the principal is not.
-            (owner("host-1", ""), owner("host-1", "p"), true),
-            (owner("host-1", ""), owner("host-2", ""), false),
-            (owner("host-1", "p"), owner("host-2", "p"), true),
-            (owner("host-1", "p"), owner("host-1", ""), false),
-            (owner("host-1", "p"), owner("host-1", "q"), false),
+            // Then the name in a certificate.
+            (owner("c", ""), owner("c", ""), true),
+            (owner("c", ""), owner("c", "p"), true),
+            (owner("c", ""), owner("d", ""), false),
+            (owner("c", ""), owner("", "p"), false),
+            (owner("c", ""), owner("", ""), false),
         ] {
-            assert_eq!(of.admits(&by), admitted, "{of} and {by}");
+            assert_eq!(of.admits(&by), admitted, "{of:?} and {by:?}");
         }
-        assert_eq!(owner(C, "").joined(owner(C, "p")), owner(C, "p"));
+        assert_eq!(owner("c", "").joined(owner("c", "p")), owner("c", "p"));
+    }
+
+    #[test]
+    fn authn_nothing_is_demanded_that_nobody_can_prove_any_more() {
+        let left = |certificates, principals| {
+            owner("c", "p").as_far_as(Provable { certificates, principals })
+        };
+        assert_eq!(left(true, true), owner("c", "p"));
+        assert_eq!(left(true, false), owner("c", ""));
+        assert_eq!(left(false, true), owner("", "p"));
+        assert!(left(false, false).is_nobody());
     }
 }

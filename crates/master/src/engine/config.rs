@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use model::principal::Provable;
 use model::resources::MinAllocatable;
 use model::role::Role;
 use wire::v1;
@@ -17,6 +18,8 @@ pub struct Config {
     pub authenticate_agents: bool,
     /// Whether v0 frameworks that have not proved who they are, likewise, are refused.
     pub authenticate_frameworks: bool,
+    /// What agents can prove here: owners in the registry who proved more are not held to it.
+    pub provable: Provable,
     /// How long an agent may take to answer a ping.
     pub agent_ping_timeout: Duration,
     /// How many pings in a row may stay unanswered.
@@ -64,6 +67,7 @@ impl Config {
             master,
             authenticate_agents: false,
             authenticate_frameworks: false,
+            provable: Provable { certificates: true, principals: true },
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(10 * 60),
