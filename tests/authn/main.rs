@@ -17,7 +17,12 @@ mod master_attacks;
 mod master_desk;
 mod master_peers;
 mod master_replay;
+#[path = "../tls/nodes.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS, which need more of it")]
+mod nodes;
+mod relay;
 #[path = "../compat/rewrite.rs"]
 mod rewrite;
 mod sessions;
+mod two_daemons;
 mod workshop;

@@ -112,14 +112,25 @@ impl Node {
 
     /// An agent of `master` that is not running yet.
     pub(crate) fn agent(master: &Self) -> Self {
+        Self::agent_of(master.address())
+    }
+
+    /// The same of a master that is told to be at this address.
+    pub(crate) fn agent_of(master: SocketAddrV4) -> Self {
         let flags = vec![
-            format!("--master={}", master.address()),
+            format!("--master={master}"),
             "--resources=cpus:1;mem:256;disk:256".to_owned(),
             // An executor waits up to two seconds before it comes back, as long as the default
             // here: on a busy machine that would be a matter of chance.
             "--executor_reregistration_timeout=15secs".to_owned(),
         ];
         Self::new("mesos-agent", flags)
+    }
+
+    /// The same with more flags.
+    pub(crate) fn with_flags(mut self, flags: &[String]) -> Self {
+        self.flags.extend_from_slice(flags);
+        self
     }
 
     fn new(name: &'static str, flags: Vec<String>) -> Self {
@@ -153,6 +164,14 @@ impl Node {
         let process = self.process.take().expect("it runs");
         let watched = Watched::new(process.id());
         process.signal(Signal::TERM);
+        watched.wait();
+    }
+
+    /// Ends it as an out-of-memory killer does and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        let process = self.process.take().expect("it runs");
+        let watched = Watched::new(process.id());
+        process.signal(Signal::KILL);
         watched.wait();
     }
 
