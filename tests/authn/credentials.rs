@@ -346,3 +346,101 @@ fn attack_a_master_that_is_not_verified_is_not_told_the_users_secret() {
     }
     assert_eq!(heads.try_iter().count(), 0, "nobody was even dialled");
 }
+
+#[test]
+fn authn_decisions_of_a_running_master_are_written_down_and_follow_a_rotation() {
+    let files = Files::new();
+    let add = ["add", "c.json", "ops", "--kinds", "operator"];
+    files.ended(0, &add, "s3cret\n");
+    let flags = [
+        "--registry=in_memory".to_owned(),
+        "--authenticate_http_readonly".to_owned(),
+        format!("--credentials={}", files.path("c.json")),
+        format!("--audit_log={}", files.path("audit.log")),
+    ];
+    let master = Daemon::start(Path::new(ALCAZAR), "mesos-master", &flags);
+    assert_eq!(files.mode("audit.log"), 0o600);
+    assert_eq!(status(&master, "ops:s3cret"), 200);
+    assert_eq!(status(&master, "ops:other"), 401);
+    let lines = |name: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(files.path(name)).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    eventually("both are written", || (lines("audit.log").len() >= 2).then_some(()));
+    let all = lines("audit.log");
+    let of = |result: &str| all.iter().find(|line| line["result"] == result).expect("a line");
+    for (result, name) in [("granted", "principal"), ("refused", "claimed")] {
+        let line = of(result);
+        assert_eq!(line[name], "ops", "{line}");
+        assert_eq!(line["realm"], "mesos-master-readonly", "{line}");
+        assert_eq!(line["address"], "127.0.0.1", "{line}");
+    }
+    assert!(!files.text("audit.log").contains("s3cret"));
+    std::fs::rename(files.path("audit.log"), files.path("audit.log.1")).expect("our own file");
+    master.process.signal(rustix::process::Signal::HUP);
+    eventually("a new one begins", || {
+        assert_eq!(status(&master, "ops:s3cret"), 200);
+        (!lines("audit.log").is_empty()).then_some(())
+    });
+}
+
+/// A token of somebody who signs with `key` (Ed25519).
+fn token(key: &openssl::pkey::PKey<openssl::pkey::Private>, claims: &str) -> String {
+    use base64::Engine as _;
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let signed =
+        format!("{}.{}", encode(br#"{"alg":"EdDSA","typ":"JWT"}"#), encode(claims.as_bytes()));
+    let mut signer = openssl::sign::Signer::new_without_digest(key).expect("a signer");
+    let signature = signer.sign_oneshot_to_vec(signed.as_bytes()).expect("a signature");
+    format!("{signed}.{}", encode(&signature))
+}
+
+fn published(key: &openssl::pkey::PKey<openssl::pkey::Private>) -> String {
+    use base64::Engine as _;
+    let raw = key.raw_public_key().expect("32 bytes");
+    let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(raw);
+    format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{x}","use":"sig","alg":"EdDSA"}}]}}"#)
+}
+
+#[test]
+fn authn_tokens_of_others_let_operators_in_and_their_keys_are_followed() {
+    let files = Files::new();
+    let [first, second] =
+        [(), ()].map(|()| openssl::pkey::PKey::generate_ed25519().expect("a key"));
+    std::fs::write(files.path("jwks.json"), published(&first)).expect("our own directory");
+    let flags = [
+        "--registry=in_memory".to_owned(),
+        "--authenticate_http_readonly".to_owned(),
+        format!("--jwks={}", files.path("jwks.json")),
+        "--jwt_audience=alcazar".to_owned(),
+    ];
+    let mut master = Daemon::start(Path::new(ALCAZAR), "mesos-master", &flags);
+    let address = master.address;
+    let status = move |token: &str| -> u16 {
+        let output = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H"])
+            .arg(format!("Authorization: Bearer {token}"))
+            .arg(format!("http://{address}/slaves"))
+            .output()
+            .expect("curl starts");
+        String::from_utf8_lossy(&output.stdout).parse().expect("a status")
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now");
+    let claims = |audience: &str, end: i64| {
+        let end = i64::try_from(now.as_secs()).expect("small") + end;
+        format!(r#"{{"sub":"ops","aud":"{audience}","exp":{end}}}"#)
+    };
+    let good = claims("alcazar", 600);
+    assert_eq!(status(&token(&first, &good)), 200);
+    assert_eq!(status(&token(&first, &claims("others", 600))), 401);
+    assert_eq!(status(&token(&first, &claims("alcazar", -600))), 401);
+    assert_eq!(status(&token(&second, &good)), 401);
+    // The issuer has another key.
+    std::fs::write(files.path("jwks.json"), published(&second)).expect("our own file");
+    eventually("it counts", || (status(&token(&second, &good)) == 200).then_some(()));
+    assert_eq!(status(&token(&first, &good)), 401);
+    std::fs::write(files.path("jwks.json"), "{").expect("our own file");
+    master.process.signal(rustix::process::Signal::HUP);
+    master.process.wait_for_line("said before still counts");
+    assert_eq!(status(&token(&second, &good)), 200);
+}

@@ -175,6 +175,51 @@ fn authn_of_a_running_cluster_of_ours_is_that_of_identities() {
 }
 
 #[test]
+fn authn_a_cluster_of_ours_has_no_secret_in_files_arguments_or_environments() {
+    let cluster = Cluster::up(Path::new(ALCAZAR));
+    let directory = cluster.state_dir().to_owned();
+    let mut names = Vec::new();
+    let mut todo = vec![directory.clone()];
+    while let Some(next) = todo.pop() {
+        // What comes and goes meanwhile is a sandbox or a temporary file.
+        for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                todo.push(entry.path());
+            }
+            names.push(entry.path().display().to_string());
+        }
+    }
+    assert!(names.iter().any(|name| name.ends_with("cluster.json")), "{names:?}");
+    let suspicious = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        ["credential", "secret", "salts.key", "jwt", "password"].iter().any(|w| text.contains(w))
+    };
+    let prefix = directory.display().to_string();
+    for name in &names {
+        assert!(!suspicious(name.strip_prefix(&prefix).unwrap()), "{name}");
+    }
+    // Every process that was told about this cluster.
+    let mut daemons = 0;
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| std::fs::read(process.path().join(name)).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&read("cmdline")).into_owned();
+        if !arguments.contains(&prefix) {
+            continue;
+        }
+        daemons += 1;
+        assert!(!suspicious(&arguments.replace(&prefix, "")), "{arguments}");
+        let environment = String::from_utf8_lossy(&read("environ")).into_owned();
+        let of_ours = |variable: &&str| {
+            ["MESOS_", "LIBPROCESS_", "DEFAULT_"].iter().any(|p| variable.starts_with(p))
+        };
+        for variable in environment.split('\0').filter(of_ours) {
+            assert!(!suspicious(variable), "{variable}");
+        }
+    }
+    assert!(daemons >= 2, "a master and an agent: {daemons}");
+}
+
+#[test]
 fn authn_of_a_running_master_of_the_original_is_told_to_whoever_may_read() {
     let master =
         Daemon::start(Path::new(ALCAZAR), "mesos-master", &["--registry=in_memory".to_owned()]);

@@ -156,6 +156,8 @@ pub struct Finding {
     pub what: String,
     /// The line that ends it: a variable to set, or a command.
     pub closed_by: String,
+    /// Whether either names principals or files, which are nothing for strangers.
+    pub names: bool,
 }
 
 /// Says what is open and what is weak. `notices` are those of the start.
@@ -185,6 +187,32 @@ pub fn diagnose(facts: &Facts, notices: Vec<String>) -> Diagnosis {
     diagnosis
 }
 
+impl Diagnosis {
+    /// What of it somebody may read who has not said who they are: what names nobody.
+    #[must_use]
+    pub fn for_strangers(&self) -> Self {
+        let veiled = |all: &[Finding]| {
+            let veil = |finding: &Finding| match finding.names {
+                false => finding.clone(),
+                true => Finding {
+                    what: "It is about principals or files: whoever has authenticated reads more."
+                        .to_owned(),
+                    closed_by: "alcazar credentials check <file>".to_owned(),
+                    ..finding.clone()
+                },
+            };
+            all.iter().map(veil).collect()
+        };
+        Self {
+            posture: self.posture,
+            holes: veiled(&self.holes),
+            remarks: veiled(&self.remarks),
+            // They name principals and files.
+            notices: Vec::new(),
+        }
+    }
+}
+
 /// `MESOS_<FLAG>=<value>`, which works under every name.
 fn set(flag: &str, value: &str) -> String {
     format!("MESOS_{}={value}", flag.to_ascii_uppercase())
@@ -206,11 +234,11 @@ fn several(names: &[String]) -> String {
 
 impl Diagnosis {
     fn hole(&mut self, id: &'static str, what: impl Into<String>, closed_by: String) {
-        self.holes.push(Finding { id, what: what.into(), closed_by });
+        self.holes.push(Finding { id, what: what.into(), closed_by, names: false });
     }
 
     fn remark(&mut self, id: &'static str, what: impl Into<String>, closed_by: String) {
-        self.remarks.push(Finding { id, what: what.into(), closed_by });
+        self.remarks.push(Finding { id, what: what.into(), closed_by, names: false });
     }
 
     fn messages_of_a_master(&mut self, facts: &Facts, agents: bool, frameworks: bool) {
@@ -301,6 +329,9 @@ impl Diagnosis {
                 let closed_by =
                     format!("alcazar credentials rotate {} {}", file.path, name.escape_debug());
                 self.hole("empty-secret", what, closed_by);
+                if let Some(hole) = self.holes.last_mut() {
+                    hole.names = true;
+                }
             }
         }
     }
@@ -340,6 +371,16 @@ impl Diagnosis {
     }
 
     fn at_rest(&mut self, facts: &Facts) {
+        let before = self.remarks.len();
+        self.in_files(facts);
+        for remark in self.remarks.iter_mut().skip(before) {
+            remark.names = true;
+        }
+        self.unnoticed(facts);
+    }
+
+    /// What is wrong with files and what is in them.
+    fn in_files(&mut self, facts: &Facts) {
         for file in &facts.files {
             let path = &file.path;
             if file.open_to_others {
@@ -387,6 +428,9 @@ impl Diagnosis {
                 self.remark("rotating", what, closed_by);
             }
         }
+    }
+
+    fn unnoticed(&mut self, facts: &Facts) {
         if facts.jwt_key {
             let what = "Tokens of executors of frameworks say no end: whoever copies one can act \
                         as that executor while its container runs.";

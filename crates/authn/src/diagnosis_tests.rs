@@ -234,6 +234,30 @@ fn files_are_judged_by_what_is_in_them_and_who_reads_them() {
 }
 
 #[test]
+fn attack_strangers_learn_neither_names_nor_files() {
+    let file = FileFacts {
+        flag: "credentials",
+        path: "/etc/hidden".into(),
+        open_to_others: true,
+        entries: Some(1),
+        empty: vec!["hidden".into()],
+        plaintext: 1,
+        without_kinds: 1,
+        duplicate: vec!["hidden".into()],
+        rotating: vec!["hidden".into()],
+    };
+    let facts = Facts { files: vec![file], accounts: true, ..master() };
+    let full = diagnose(&facts, vec!["about hidden".to_owned()]);
+    assert!(format!("{full:?}").contains("hidden"));
+    let veiled = full.for_strangers();
+    assert!(!format!("{veiled:?}").contains("hidden"), "{veiled:?}");
+    assert_eq!(ids(&veiled.holes), ids(&full.holes));
+    assert_eq!(ids(&veiled.remarks), ids(&full.remarks));
+    let open = |one: &Finding| one.id == "open-agents";
+    assert_eq!(veiled.holes.iter().find(|f| open(f)), full.holes.iter().find(|f| open(f)));
+}
+
+#[test]
 fn many_names_are_cut_short() {
     let names: Vec<String> = (1..=7).map(|n| format!("p{n}")).collect();
     assert_eq!(several(&names[..1]), "\"p1\"");

@@ -18,7 +18,7 @@ use authn::jwt::{Jwks, LEEWAY, Published};
 use authn::live::Live;
 use endpoints::audit::AuditFile;
 use endpoints::authentication::{Authentication, OpenSsl};
-use settings::{HttpScheme, HttpSettings, Naming, SaslMechanism};
+use settings::{HttpScheme, HttpSettings, Naming, SaslMechanism, SaslSettings};
 use transport::tls::Security;
 
 pub(crate) use agent::{OfAgent, of_agent};
@@ -26,6 +26,34 @@ pub(crate) use facts::{agent_facts, master_facts};
 pub(crate) use files::read;
 pub(crate) use master::{OfMaster, of_master};
 pub(crate) use watched::{WatchedFile, WatchedFiles};
+
+/// What is said where somebody could listen.
+const PLAINTEXT_BASIC: &str =
+    "connections are not encrypted: whoever listens can read the secrets of HTTP Basic";
+
+/// What is weak about SASL because nobody said otherwise, under the names of the original. (What
+/// somebody asked for has had its notice.)
+fn weak_sasl(sasl: &SaslSettings, security: &Security) -> Vec<String> {
+    let mut notices = Vec::new();
+    if !sasl.mechanisms.contains(&SaslMechanism::CramMd5) {
+        return notices;
+    }
+    if is_plaintext(security) && sasl.danger_plaintext_secrets {
+        notices.push(
+            "CRAM-MD5 may run without encryption: whoever listens can guess the secrets of those \
+             that use it (--no-danger_plaintext_secrets ends it)"
+                .to_owned(),
+        );
+    }
+    if sasl.danger_same_address_sessions {
+        notices.push(
+            "the session of a component of the original counts on all connections from its \
+             address for a time (--no-danger_same_address_sessions ends it)"
+                .to_owned(),
+        );
+    }
+    notices
+}
 
 /// What a daemon keeps of it: where decisions go, the files that are watched, and what the doctor
 /// says, which follows the files. Writes `notices` to the log.
@@ -217,8 +245,7 @@ fn names(schemes: &[HttpScheme]) -> Option<String> {
 }
 
 fn mechanism_names(mechanisms: &[SaslMechanism]) -> Vec<String> {
-    let known = |name: &&str| authn::sasl::offer::MECHANISMS.contains(name);
-    mechanisms.iter().map(|one| one.name()).filter(known).map(ToOwned::to_owned).collect()
+    mechanisms.iter().map(|one| one.name().to_owned()).collect()
 }
 
 /// Whether certificates carry identities, so that every realm asks for one.
@@ -233,6 +260,24 @@ fn is_plaintext(security: &Security) -> bool {
 #[cfg(test)]
 mod authn_notices {
     use super::*;
+
+    #[test]
+    fn what_is_weak_for_the_sake_of_the_original_is_said() {
+        let all = SaslSettings {
+            mechanisms: SaslMechanism::ALL.to_vec(),
+            is_said: false,
+            danger_plaintext_secrets: true,
+            danger_same_address_sessions: true,
+        };
+        let plain = &Security::DangerPlaintext;
+        assert_eq!(weak_sasl(&all, plain).len(), 2);
+        let strict = SaslSettings { danger_same_address_sessions: false, ..all.clone() };
+        assert!(weak_sasl(&strict, plain)[0].contains("--no-danger_plaintext_secrets"));
+        let strict = SaslSettings { danger_plaintext_secrets: false, ..all.clone() };
+        assert!(weak_sasl(&strict, plain)[0].contains("--no-danger_same_address_sessions"));
+        let strong = SaslSettings { mechanisms: vec![SaslMechanism::ScramSha256], ..all };
+        assert_eq!(weak_sasl(&strong, plain), [""; 0]);
+    }
 
     #[test]
     fn many_entries_make_one_notice_of_a_sort() {

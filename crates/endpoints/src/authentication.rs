@@ -77,14 +77,17 @@ impl Authentication {
     pub(crate) fn describe(&self, caller: &Caller) -> Answer {
         let known = caller.is_certified() || caller.identity().is_some();
         let known = known || caller.proved().is_some();
-        let diagnosis = self.diagnosis.current();
+        let mut diagnosis = self.diagnosis.current();
+        if !known {
+            diagnosis = Arc::new(diagnosis.for_strangers());
+        }
         let mut out = Vec::new();
         json::object(&mut out, |o| {
             o.field("posture", diagnosis.posture.to_string());
-            findings(o, "holes", &diagnosis.holes, known);
-            findings(o, "remarks", &diagnosis.remarks, known);
+            findings(o, "holes", &diagnosis.holes);
+            findings(o, "remarks", &diagnosis.remarks);
             o.array("notices", |a| {
-                for notice in diagnosis.notices.iter().filter(|_| known) {
+                for notice in &diagnosis.notices {
                     a.push(notice);
                 }
             });
@@ -105,16 +108,13 @@ impl Authentication {
     }
 }
 
-/// In the place of what names accounts and files.
-const NOT_TOLD: &str = "told to whoever proves who they are";
-
-fn findings(o: &mut json::Object<'_>, name: &str, findings: &[Finding], known: bool) {
+fn findings(o: &mut json::Object<'_>, name: &str, findings: &[Finding]) {
     o.array(name, |a| {
         for finding in findings {
             a.object(|o| {
                 o.field("id", finding.id);
-                o.field("what", if known { &finding.what } else { NOT_TOLD });
-                o.field("closed_by", if known { &finding.closed_by } else { NOT_TOLD });
+                o.field("what", &finding.what);
+                o.field("closed_by", &finding.closed_by);
             });
         }
     });
@@ -134,6 +134,7 @@ mod authn_describe {
             id: "empty-secrets",
             what: "\"ops\" has none".into(),
             closed_by: "alcazar credentials rotate /etc/c.json ops".into(),
+            names: true,
         };
         let notices = vec!["\"ops\": says nothing about kinds".to_owned()];
         let diagnosis = Diagnosis { holes: vec![finding], notices, ..Diagnosis::default() };

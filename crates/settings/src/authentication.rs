@@ -170,9 +170,8 @@ impl MasterAuthentication {
             if http_frameworks && !identities {
                 r.start(
                     "http_framework_authenticators",
-                    "Missing `--http_framework_authenticators` flag: \
-                     `--authenticate_http_frameworks` says that frameworks authenticate, and not \
-                     how",
+                    "Missing `--http_framework_authenticators` flag. This must be used in \
+                     conjunction with `--authenticate_http_frameworks`",
                 );
             }
             if identities { held.schemes() } else { Vec::new() }
@@ -188,6 +187,10 @@ impl MasterAuthentication {
             let flag = "http_framework_authenticators";
             check.realm(r, "mesos-master-scheduler", flag, &http_framework_schemes);
         }
+        // A certificate without an identity says nothing about what its holder may be: it stands
+        // for a secret only if somebody says so.
+        let without = |one: &SaslMechanism| identities || *one != SaslMechanism::External;
+        let usual: Vec<_> = SaslMechanism::ALL.into_iter().filter(without).collect();
         let timeout = r.duration("authentication_v0_timeout");
         if timeout.is_zero() {
             r.invalid("authentication_v0_timeout", "is not longer than zero");
@@ -197,7 +200,7 @@ impl MasterAuthentication {
             agents: r.flag("authenticate_agents"),
             timeout,
             credentials,
-            sasl: SaslSettings::read(r, &SaslMechanism::ALL),
+            sasl: SaslSettings::read(r, &usual),
             http: HttpSettings { readonly, readwrite, schemes, jwks, jwt_audience },
             http_frameworks,
             http_framework_schemes,

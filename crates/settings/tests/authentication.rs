@@ -59,8 +59,26 @@ fn authn_settings_of_a_silent_master_are_the_originals() {
     assert_eq!(told.timeout, Duration::from_secs(15));
     assert_eq!((told.credentials, told.audit_log), (None, None));
     assert_eq!(told.http.schemes, [HttpScheme::Basic]);
-    assert_eq!(told.sasl.mechanisms, SaslMechanism::ALL);
+    let external = SaslMechanism::External;
+    assert!(!told.sasl.mechanisms.contains(&external));
+    assert_eq!(told.sasl.mechanisms.len(), SaslMechanism::ALL.len() - 1);
     assert!(told.sasl.danger_plaintext_secrets && told.sasl.danger_same_address_sessions);
+}
+
+#[test]
+fn attack_any_certificate_is_no_credential_unless_somebody_says_so() {
+    let external = SaslMechanism::External;
+    let offered = |settings: MasterSettings| settings.authentication.sasl.mechanisms;
+    // As the original, with or without its TLS (which is in the environment).
+    assert!(
+        !offered(master_of(&["--authenticate_agents", "--credentials=/c"])).contains(&external)
+    );
+    // Ours, with the original's kind of TLS.
+    let given = ["--tls-enabled", "--tls-cert-file=/c", "--tls-key-file=/k"];
+    assert!(!offered(own_master(&given).unwrap().0).contains(&external));
+    // Certificates with identities say what their holder may be.
+    assert!(offered(own_master(&IDENTITY).unwrap().0).contains(&external));
+    assert!(offered(master_of(&["--sasl_mechanisms=EXTERNAL"])).contains(&external));
 }
 
 #[test]

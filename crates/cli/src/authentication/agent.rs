@@ -16,8 +16,8 @@ use transport::tls::Security;
 
 use super::facts::agent_facts;
 use super::{
-    WatchedFile, WatchedFiles, accounts, has_identities, is_plaintext, kept, mechanism_names,
-    names, read, rules,
+    PLAINTEXT_BASIC, WatchedFile, WatchedFiles, accounts, has_identities, is_plaintext, kept,
+    mechanism_names, names, read, rules, weak_sasl,
 };
 
 /// What an agent is started with.
@@ -75,10 +75,7 @@ pub(crate) fn of_agent(
     };
     let http = Authentication::new(Realms::agent(&flags, &known)?);
     if is_plaintext(security) && naming == Naming::Mesos && told.http_credentials.is_some() {
-        notices.push(
-            "connections are not encrypted: whoever listens can read the secrets of HTTP Basic"
-                .to_owned(),
-        );
+        notices.push(PLAINTEXT_BASIC.to_owned());
     }
     let (of, held) = (settings.clone(), security.clone());
     let facts = move || agent_facts(&of, &held);
@@ -145,6 +142,9 @@ fn to_master(
              (--sasl_mechanisms=SCRAM-SHA-256-PLUS,SCRAM-SHA-256 ends it)"
                 .to_owned(),
         );
+    }
+    if naming == Naming::Mesos {
+        notices.extend(weak_sasl(&told.sasl, security));
     }
     Ok(Some(all))
 }

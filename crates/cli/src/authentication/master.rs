@@ -14,7 +14,10 @@ use settings::{MasterSettings, Naming, SaslMechanism};
 use transport::tls::Security;
 
 use super::facts::master_facts;
-use super::{WatchedFiles, accounts, has_identities, is_plaintext, kept, mechanism_names, names};
+use super::{
+    PLAINTEXT_BASIC, WatchedFiles, accounts, has_identities, is_plaintext, kept, mechanism_names,
+    names, weak_sasl,
+};
 
 /// What a master is started with.
 #[derive(Debug)]
@@ -94,6 +97,8 @@ fn mechanisms(
 ) -> anyhow::Result<Authenticators> {
     let told = &settings.authentication;
     let mut offered = told.sasl.mechanisms.clone();
+    // Where nobody has a secret there is nothing to keep about salts.
+    let keeps_salts = directory.is_some();
     let directory = match directory {
         Some(directory) => directory,
         None => {
@@ -115,7 +120,7 @@ fn mechanisms(
         mechanisms: mechanism_names(&offered),
         danger_plaintext_secrets: told.sasl.danger_plaintext_secrets,
         host: host.to_owned(),
-        salt_key: salt_key(settings.work_dir.as_deref())?,
+        salt_key: salt_key(settings.work_dir.as_deref().filter(|_| keeps_salts))?,
         iterations: derive::ITERATIONS,
     };
     let all = Authenticators::from_settings(&settings, &directory)?;
@@ -154,26 +159,9 @@ fn weak(settings: &MasterSettings, naming: Naming, security: &Security) -> Vec<S
         return notices;
     }
     if is_plaintext(security) {
-        notices.push(
-            "connections are not encrypted: whoever listens can read the secrets of HTTP Basic"
-                .to_owned(),
-        );
-        let cram = told.sasl.mechanisms.contains(&SaslMechanism::CramMd5);
-        if cram && told.sasl.danger_plaintext_secrets {
-            notices.push(
-                "CRAM-MD5 is offered without encryption: whoever listens can guess the secrets of \
-                 those that use it (--no-danger_plaintext_secrets ends it)"
-                    .to_owned(),
-            );
-        }
+        notices.push(PLAINTEXT_BASIC.to_owned());
     }
-    if told.sasl.danger_same_address_sessions {
-        notices.push(
-            "the session of an agent or framework of the original counts on all connections from \
-             its address for a time (--no-danger_same_address_sessions ends it)"
-                .to_owned(),
-        );
-    }
+    notices.extend(weak_sasl(&told.sasl, security));
     notices
 }
 

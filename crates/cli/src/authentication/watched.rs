@@ -18,6 +18,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 
 /// The content, what there is to say about it, and what puts it in the place of the old.
 type Reread = (Secret, Vec<String>, Box<dyn FnOnce()>);
+/// What reads a file into its place.
+type Rereading = dyn Fn(&Path) -> anyhow::Result<Reread> + Send + Sync;
 
 /// A file, and what it is read into.
 pub(crate) struct WatchedFile {
@@ -25,7 +27,7 @@ pub(crate) struct WatchedFile {
     /// What is in use; what is the same is not read into anything.
     used: Mutex<Secret>,
     seen: Mutex<Option<Stamp>>,
-    reread: Box<dyn Fn(&Path) -> anyhow::Result<Reread> + Send + Sync>,
+    reread: Box<Rereading>,
 }
 
 impl fmt::Debug for WatchedFile {

@@ -68,8 +68,8 @@ pub(super) const AUTHENTICATION: Section = Section {
             "sasl_mechanisms",
             List,
             Computed(
-                "on masters all; on agents those that do not send the secret: SCRAM-SHA-256-PLUS, \
-                 SCRAM-SHA-256, CRAM-MD5",
+                "on masters all, but EXTERNAL only where certificates carry identities; on agents \
+                 those that do not send the secret: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, CRAM-MD5",
             ),
             Honoured,
             "What frameworks and agents authenticate with: some of `SCRAM-SHA-256-PLUS`, \
