@@ -75,6 +75,25 @@ fn attack_a3_an_attempt_is_not_continued_from_another_connection() {
 }
 
 #[test]
+fn attack_one_connection_does_not_have_the_master_dial_many_addresses() {
+    let master = Strict::start(&[]);
+    let mut first = Client::agent(&master);
+    first.begin();
+    // Over the connection of the first, in the name of somebody at another port of the same host.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let std::net::SocketAddr::V4(other) = other.local_addr().unwrap() else { panic!("IPv4") };
+    let from = Upid::new("crammd5-authenticatee(1)", other);
+    let pid = Upid::new("slave(1)", other).to_string();
+    first.say_as(&from, &internal::AuthenticateMessage { pid });
+    master.wait_for("alcazar/authentication/no_room", 1.0);
+    // Another actor of its own is welcome.
+    let pid = Upid::new("slave(2)", first.upid().address).to_string();
+    let from = Upid::new("crammd5-authenticatee(2)", first.upid().address);
+    first.say_as(&from, &internal::AuthenticateMessage { pid });
+    first.hear::<internal::AuthenticationMechanismsMessage>();
+}
+
+#[test]
 fn attack_a4_who_takes_over_the_address_takes_nothing_else_over() {
     let master = Strict::start(&["--no-danger_same_address_sessions"]);
     let mut victim = Client::agent(&master);

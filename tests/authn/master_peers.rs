@@ -122,6 +122,12 @@ impl Client {
         self.instance.send(self.name, &self.master, M::NAME, &wire::encode(message));
     }
 
+    /// Says something over its connection in the name of anybody.
+    pub(crate) fn say_as<M: Described>(&mut self, from: &Upid, message: &M) {
+        let body = wire::encode(message);
+        self.instance.send_as(from, &self.master, M::NAME, &body);
+    }
+
     /// The next message, which is not a ping.
     #[track_caller]
     pub(crate) fn hear<M: Described>(&mut self) -> (Incoming, M) {

@@ -56,8 +56,13 @@ impl Instance {
 
     /// Sends a message over the one connection out, which is opened by the first message.
     pub(crate) fn send(&mut self, from: &str, to: &Upid, name: &str, body: &[u8]) {
+        self.send_as(&self.actor(from), to, name, body);
+    }
+
+    /// The same in the name of anybody.
+    pub(crate) fn send_as(&mut self, from: &Upid, to: &Upid, name: &str, body: &[u8]) {
         let mut bytes = BytesMut::new();
-        encode_message(&mut bytes, &self.actor(from), to, name, body).expect("encodes");
+        encode_message(&mut bytes, from, to, name, body).expect("encodes");
         let stream = self.outgoing.get_or_insert_with(|| {
             let stream = TcpStream::connect(to.address).expect("the peer listens");
             let mut answers = stream.try_clone().expect("a second handle");

@@ -9,6 +9,7 @@ mod desk;
 mod door;
 mod driver;
 mod inbox;
+mod refusals;
 mod streams;
 
 use std::future::Future;
@@ -238,7 +239,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     let desk = desk::Desk::new(desk::Parts {
         mechanisms: sasl.mechanisms,
         timeout: sasl.timeout,
-        audit: Arc::clone(settings.authentication.audit()),
+        audit: Arc::new(refusals::Bounded::new(Arc::clone(settings.authentication.audit()))),
         guesses: Arc::clone(settings.authentication.guesses()),
         sessions: Arc::clone(&sessions),
         listeners: Arc::clone(&listeners),

@@ -53,6 +53,7 @@ pub(super) fn may_subscribe(
 
 /// A message from a driver, in the terms of calls.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives for one message only")]
 enum Request {
     /// SUBSCRIBE, and whether the scheduler takes the place of another.
     Subscribe(call::Subscribe, bool),

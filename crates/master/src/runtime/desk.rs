@@ -35,6 +35,7 @@ use model::time::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use transport::messenger::{Exited, Link, Listeners, Messenger};
+use transport::seldom;
 use transport::server::Receipt;
 use transport::sessions::{Established, Peer, Sessions};
 use transport::tls::{Expected, Security};
@@ -232,18 +233,23 @@ impl Shared {
             Ok(client) if client.address == from.upid().address && client != *from.upid() => client,
             _ => {
                 count(&counted.foreign);
-                tracing::warn!(
+                seldom!(
+                    warn,
                     from = %from.upid(), pid = ?quoted(pid),
                     "a request to authenticate somebody who is not at its sender's address"
                 );
-                return;
+                let reason = "it asked for a client that is not at its own address";
+                return self.write_refusal(&facts, "", None, reason.to_owned());
             }
         };
         // Silence: an answer of any kind would have stock clients try again at once, or give up.
-        if let Judgement::Withhold(wait) = self.parts.guesses.may_try(host_of(&facts)) {
+        if let Judgement::Withhold(wait) =
+            self.parts.guesses.may_begin(&client.to_string(), host_of(&facts))
+        {
             count(&counted.withheld);
-            tracing::info!(%client, ?wait, "too many failures before: a request is not answered");
-            return;
+            seldom!(info, %client, ?wait, "too many failures before: a request is not answered");
+            let reason = "too many failures before".to_owned();
+            return self.write_refusal(&facts, "", None, reason);
         }
         // Only who owns a session can end it before another takes its place; coming from the same
         // address is not owning it.
@@ -265,13 +271,14 @@ impl Shared {
                 client: client.clone(),
                 authenticatee: from.upid().clone(),
                 expected: expected(from),
-                facts,
+                facts: Arc::clone(&facts),
                 link: None,
+                deadline: Instant::now() + self.parts.timeout,
                 session: None,
                 mechanism: String::new(),
                 held: Vec::new(),
             };
-            (number, book.enter(attempt, place, Instant::now(), self.parts.timeout))
+            (number, book.enter(attempt, place, Instant::now()))
         });
         drop(book);
         for older in older {
@@ -288,7 +295,8 @@ impl Shared {
             Some((_, false)) => {}
             None => {
                 count(&counted.no_room);
-                tracing::warn!(%client, "no room for an attempt to authenticate; it is ignored");
+                seldom!(warn, %client, "no room for an attempt to authenticate; it is ignored");
+                self.write_refusal(&facts, "", None, "there was no room".to_owned());
             }
         }
         self.begun.notify_one();
@@ -345,7 +353,7 @@ impl Shared {
             Taken::NoSuchAttempt => return Receipt::NoSuchActor,
             Taken::Stray => {
                 count(&self.parts.counted.stray);
-                tracing::warn!(from = %from.upid(), number, "a stray message to a session");
+                seldom!(warn, from = %from.upid(), number, "a stray message to a session");
                 return Receipt::Accepted;
             }
         };
@@ -510,7 +518,7 @@ impl Shared {
     /// client tries again.
     fn failed(&self, attempt: Attempt, reason: &str) {
         count(&self.parts.counted.failed);
-        tracing::warn!(client = %attempt.client, reason = quoted(reason), "authentication failed");
+        seldom!(warn, client = %attempt.client, reason = quoted(reason), "authentication failed");
         self.write_down(&attempt, None, Err(reason.to_owned()));
         self.drop_held(attempt);
     }
@@ -565,17 +573,40 @@ impl Shared {
         principal: Option<String>,
         decided: Result<String, String>,
     ) {
+        match decided {
+            Ok(mechanism) => {
+                let reason = "authenticated".to_owned();
+                self.write(&attempt.facts, (&mechanism, principal), true, reason);
+            }
+            Err(reason) => {
+                self.write_refusal(&attempt.facts, &attempt.mechanism, principal, reason);
+            }
+        }
+    }
+
+    fn write_refusal(
+        &self,
+        facts: &PeerFacts,
+        mechanism: &str,
+        principal: Option<String>,
+        reason: String,
+    ) {
+        self.write(facts, (mechanism, principal), false, reason);
+    }
+
+    fn write(
+        &self,
+        facts: &PeerFacts,
+        (mechanism, principal): (&str, Option<String>),
+        granted: bool,
+        reason: String,
+    ) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let granted = decided.is_ok();
-        let (method, reason) = match decided {
-            Ok(mechanism) => (mechanism, "authenticated".to_owned()),
-            Err(reason) => (attempt.mechanism.clone(), reason),
-        };
         self.parts.audit.append(&Decision {
             time: Timestamp::new(now),
             principal,
-            address: host_of(&attempt.facts),
-            method,
+            address: host_of(facts),
+            method: mechanism.to_owned(),
             realm: "mesos.internal.AuthenticateMessage".to_owned(),
             granted,
             reason,

@@ -1,9 +1,8 @@
 //! The attempts that are under way. Everything is found by its key, and everything is bounded.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
-use std::time::Duration;
 
 use authn::sasl::session::Session;
 use libprocess::sender::{ConnectionId, PeerFacts};
@@ -25,8 +24,8 @@ pub(super) const MOST_PER_HOST: usize = 16_384;
 pub(super) const MOST_PER_CLIENT: usize = 4;
 /// Registrations that wait for one attempt: one, and what was sent again meanwhile.
 pub(super) const MOST_HELD: usize = 4;
-/// Deadlines that are remembered, those of ended attempts included.
-const MOST_DEADLINES: usize = 4 * MOST;
+/// Fresh links that are remembered.
+const MOST_FRESH: usize = MOST;
 
 /// One attempt.
 #[derive(Debug)]
@@ -41,6 +40,8 @@ pub(super) struct Attempt {
     pub(super) facts: Arc<PeerFacts>,
     /// The link to the authenticatee; `None` before the attempt has its turn.
     pub(super) link: Option<Link>,
+    /// When it takes too long.
+    pub(super) deadline: Instant,
     /// `None` before the attempt has its turn, and while a message is being dealt with.
     pub(super) session: Option<Session>,
     /// The mechanism that the client chose; from outside.
@@ -58,8 +59,9 @@ pub(super) struct Book {
     by_client: HashMap<Upid, BTreeMap<ConnectionId, u64>>,
     by_authenticatee: HashMap<Upid, u64>,
     by_host: HashMap<Ipv4Addr, usize>,
-    /// In order: all attempts may take equally long.
-    deadlines: VecDeque<(Instant, u64)>,
+    /// The address of the clients for which each connection has begun attempts, and how many.
+    by_connection: HashMap<ConnectionId, (SocketAddrV4, usize)>,
+    deadlines: BTreeSet<(Instant, u64)>,
     /// Links over which clients were talked to just now.
     fresh: HashMap<Upid, (Link, u64)>,
     /// When they are not fresh any more, in order.
@@ -89,6 +91,7 @@ pub(super) struct Opening {
 
 /// A session to be worked with.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives for one message only")]
 pub(super) enum Taken {
     /// To be put back.
     Session(Session),
@@ -145,16 +148,21 @@ impl Book {
         let of_client = self.by_client.get(client);
         let same = of_client.and_then(|attempts| attempts.get(&facts.connection)).copied();
         let place = same.and_then(|number| self.turns.leave(number));
-        // The eldest makes room, if none is replaced anyway.
+        // The eldest of those that have not answered makes room, if none is replaced anyway.
         let eldest = of_client
             .filter(|attempts| same.is_none() && attempts.len() >= MOST_PER_CLIENT)
-            .and_then(|attempts| attempts.values().min())
+            .and_then(|attempts| attempts.values().min_by_key(|number| self.worth(**number)))
             .copied();
         let older = same.or(eldest).and_then(|number| self.take(number)).into_iter().collect();
         let of_host = self.by_host.get(&host(client.address)).copied().unwrap_or(0);
         let room = self.attempts.len() < MOST
             && of_host < MOST_PER_HOST
-            && self.deadlines.len() < MOST_DEADLINES
+            // A connection authenticates the clients of one address only: otherwise it would have
+            // us dial as many as it likes, before anything is proved.
+            && self
+                .by_connection
+                .get(&facts.connection)
+                .is_none_or(|(address, _)| *address == client.address)
             // One session per authenticatee: the original does not answer a second request.
             && !self.by_authenticatee.contains_key(authenticatee);
         let number = room.then(|| {
@@ -164,21 +172,23 @@ impl Book {
         Begun { number, place, older }
     }
 
+    /// What makes an attempt worth keeping: that its client has answered, then that it is young.
+    fn worth(&self, number: u64) -> (bool, u64) {
+        let answered = |attempt: &Attempt| !attempt.mechanism.is_empty();
+        (self.attempts.get(&number).is_some_and(answered), number)
+    }
+
     /// Enters an attempt, and says whether it has its turn at once. Otherwise it waits, at `place`
     /// if it may.
-    pub(super) fn enter(
-        &mut self,
-        attempt: Attempt,
-        place: Option<Place>,
-        now: Instant,
-        timeout: Duration,
-    ) -> bool {
+    pub(super) fn enter(&mut self, attempt: Attempt, place: Option<Place>, now: Instant) -> bool {
         let number = attempt.number;
         let of_client = self.by_client.entry(attempt.client.clone()).or_default();
         of_client.insert(attempt.facts.connection, number);
         self.by_authenticatee.insert(attempt.authenticatee.clone(), number);
         *self.by_host.entry(host(attempt.client.address)).or_default() += 1;
-        self.deadlines.push_back((now + timeout, number));
+        let dialled = self.by_connection.entry(attempt.facts.connection);
+        dialled.or_insert((attempt.client.address, 0)).1 += 1;
+        self.deadlines.insert((attempt.deadline, number));
         let origin = host_of(&attempt.facts);
         self.attempts.insert(number, attempt);
         match place {
@@ -219,6 +229,13 @@ impl Book {
     pub(super) fn take(&mut self, number: u64) -> Option<Attempt> {
         let attempt = self.attempts.remove(&number)?;
         self.turns.leave(number);
+        self.deadlines.remove(&(attempt.deadline, number));
+        if let Some((_, count)) = self.by_connection.get_mut(&attempt.facts.connection) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_connection.remove(&attempt.facts.connection);
+            }
+        }
         if let Some(of_client) = self.by_client.get_mut(&attempt.client) {
             of_client.retain(|_, other| *other != number);
             if of_client.is_empty() {
@@ -315,23 +332,22 @@ impl Book {
                 self.fresh.remove(&client);
             }
         }
-        while let Some((at, number)) = self.deadlines.front().copied() {
-            if at > now && self.attempts.contains_key(&number) {
-                break;
-            }
-            self.deadlines.pop_front();
+        if let Some((at, number)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            self.deadlines.remove(&(at, number));
             if let Some(attempt) = self.take(number) {
                 return Due::Overdue(Box::new(attempt));
             }
         }
-        let attempts = self.deadlines.front().map(|(at, _)| *at);
+        let attempts = self.deadlines.first().map(|(at, _)| *at);
         let stale = self.stale.front().map(|(at, ..)| *at);
         attempts.into_iter().chain(stale).min().map_or(Due::Never, Due::At)
     }
 
     /// Remembers a link over which a client was just talked to.
     pub(super) fn keep_fresh(&mut self, (client, link): (Upid, Link), until: Instant) {
-        if self.stale.len() >= MOST_DEADLINES {
+        if self.stale.len() >= MOST_FRESH {
             return;
         }
         self.next_fresh += 1;
