@@ -72,7 +72,8 @@ fn authn_messages_out_of_turn_end_the_attempt_in_the_words_of_the_original() {
     agent.whisper(&session, &step);
     let (_, error) = agent.hear::<internal::AuthenticationErrorMessage>();
     assert_eq!(error.error(), "Unexpected authentication 'step' received");
-    // A second start.
+    // A second start. By another client each time: who comes to nothing again and again waits.
+    let mut agent = Client::agent(&master);
     let session = agent.begin();
     agent.choose(&session);
     agent.whisper(&session, &start("CRAM-MD5"));
@@ -80,6 +81,7 @@ fn authn_messages_out_of_turn_end_the_attempt_in_the_words_of_the_original() {
     assert_eq!(error.error(), "Unexpected authentication 'start' received");
     // Mechanisms that were not offered.
     for mechanism in ["PLAIN", "ANONYMOUS", "", "cram-md5"] {
+        let mut agent = Client::agent(&master);
         let session = agent.begin();
         agent.whisper(&session, &start(mechanism));
         agent.hear::<internal::AuthenticationErrorMessage>();
@@ -91,6 +93,30 @@ fn authn_messages_out_of_turn_end_the_attempt_in_the_words_of_the_original() {
     }
     agent.authenticate(A);
     agent.register();
+}
+
+#[test]
+fn attack_a_client_that_comes_to_nothing_again_and_again_is_not_answered_any_more() {
+    let master = Strict::start(&[]);
+    let mut agent = Client::agent(&master);
+    let step = internal::AuthenticationStepMessage { data: b"x".to_vec().into() };
+    // As a driver of the original that knows none of the mechanisms would, without a pause.
+    let mut answered = 0;
+    while master.metric("alcazar/authentication/withheld") == 0.0 {
+        assert!(answered < 50, "it goes on and on");
+        agent.ask();
+        if let Some(session) = agent.session_unless(|| {
+            master.metric("alcazar/authentication/withheld") > 0.0
+        }) {
+            agent.whisper(&session, &step);
+            agent.hear::<internal::AuthenticationErrorMessage>();
+            answered += 1;
+        }
+    }
+    // Others at its address are not concerned.
+    let mut other = Client::agent(&master);
+    other.authenticate(A);
+    other.register();
 }
 
 #[test]

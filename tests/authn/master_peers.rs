@@ -139,15 +139,32 @@ impl Client {
 
     /// Begins an attempt; returns the session's actor once it has offered its mechanisms.
     pub(crate) fn begin(&mut self) -> Upid {
-        self.attempts += 1;
-        let pid = self.upid().to_string();
-        let message = internal::AuthenticateMessage { pid };
-        self.whisper(&self.master.clone(), &message);
+        self.ask();
         let (got, mechanisms) = self.hear::<internal::AuthenticationMechanismsMessage>();
         assert_eq!(got.to, self.authenticatee());
         assert!(mechanisms.mechanisms.contains(&"CRAM-MD5".to_owned()), "{mechanisms:?}");
         assert!(got.from.id.starts_with("crammd5-authenticator-session("), "{}", got.from);
         got.from
+    }
+
+    /// Asks for an attempt.
+    pub(crate) fn ask(&mut self) {
+        self.attempts += 1;
+        let pid = self.upid().to_string();
+        let message = internal::AuthenticateMessage { pid };
+        self.whisper(&self.master.clone(), &message);
+    }
+
+    /// The session's actor when it offers its mechanisms, unless that becomes true before.
+    pub(crate) fn session_unless(&mut self, given_up: impl Fn() -> bool) -> Option<Upid> {
+        loop {
+            if let Some(got) = self.instance.receive_within(Duration::from_millis(50)) {
+                return Some(got.from);
+            }
+            if given_up() {
+                return None;
+            }
+        }
     }
 
     /// Says something as the authenticatee.

@@ -81,6 +81,11 @@ impl Instance {
         self.incoming.recv_timeout(PATIENCE).expect("a message in time")
     }
 
+    /// The next message, if one arrives within that time.
+    pub(crate) fn receive_within(&self, time: std::time::Duration) -> Option<Incoming> {
+        self.incoming.recv_timeout(time).ok()
+    }
+
     /// The next message that is not a ping; pings are answered.
     #[track_caller]
     pub(crate) fn receive_no_ping(&mut self, me: &str) -> Incoming {
