@@ -15,6 +15,7 @@ mod http_doors;
 mod instance;
 mod master_attacks;
 mod master_desk;
+mod master_guesses;
 mod master_peers;
 mod master_replay;
 #[path = "../tls/nodes.rs"]

@@ -143,9 +143,7 @@ fn attack_man_in_the_middle_who_gives_the_client_no_binding_never_authenticates(
             let (mut session, mut attempt) = ends(&server, tls(1), clients, channel.clone());
             let mut said = Vec::new();
             let (accepted, ended) = exchange(&mut session, &mut attempt, |message| match message {
-                Message::Mechanisms(all) => {
-                    Some(Message::Mechanisms(left.map_or(all, |left| names(left))))
-                }
+                Message::Mechanisms(all) => Some(Message::Mechanisms(left.map_or(all, names))),
                 other => {
                     said.push(other.name());
                     Some(other)
