@@ -128,6 +128,7 @@ impl Node {
     }
 
     /// The same with more flags.
+    #[allow(dead_code, reason = "only the tests of authentication need it")]
     pub(crate) fn with_flags(mut self, flags: &[String]) -> Self {
         self.flags.extend_from_slice(flags);
         self
@@ -168,6 +169,7 @@ impl Node {
     }
 
     /// Ends it as an out-of-memory killer does and waits until it is gone.
+    #[allow(dead_code, reason = "only the tests of authentication need it")]
     pub(crate) fn kill(&mut self) {
         let process = self.process.take().expect("it runs");
         let watched = Watched::new(process.id());
