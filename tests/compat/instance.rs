@@ -82,6 +82,7 @@ impl Instance {
     }
 
     /// The next message, if one arrives within that time.
+    #[allow(dead_code, reason = "of the binaries that share this file not all need it")]
     pub(crate) fn receive_within(&self, time: std::time::Duration) -> Option<Incoming> {
         self.incoming.recv_timeout(time).ok()
     }
