@@ -105,9 +105,9 @@ fn attack_a_client_that_comes_to_nothing_again_and_again_is_not_answered_any_mor
     while master.metric("alcazar/authentication/withheld") == 0.0 {
         assert!(answered < 50, "it goes on and on");
         agent.ask();
-        if let Some(session) = agent.session_unless(|| {
-            master.metric("alcazar/authentication/withheld") > 0.0
-        }) {
+        if let Some(session) =
+            agent.session_unless(|| master.metric("alcazar/authentication/withheld") > 0.0)
+        {
             agent.whisper(&session, &step);
             agent.hear::<internal::AuthenticationErrorMessage>();
             answered += 1;
