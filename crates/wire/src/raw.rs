@@ -145,7 +145,10 @@ impl<'a> Iterator for Records<'a> {
 pub(crate) fn varint(bytes: &[u8]) -> Result<(u64, usize), Malformed> {
     let mut value = 0_u64;
     for (i, byte) in bytes.iter().take(10).enumerate() {
-        // The tenth byte has one bit of room; more is dropped, as every protobuf library does.
+        // The tenth byte has one bit of room. What has more is no number, and no encoder writes it.
+        if i == 9 && *byte > 1 {
+            return Err(Malformed::Varint);
+        }
         value |= u64::from(byte & 0x7f).wrapping_shl(7 * u32::try_from(i).unwrap_or(0));
         if byte & 0x80 == 0 {
             return Ok((value, i + 1));
