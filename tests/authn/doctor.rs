@@ -171,7 +171,12 @@ fn authn_of_a_running_cluster_of_ours_is_that_of_identities() {
     for component in components {
         assert_eq!(component["posture"], "identities", "{component:#}");
         assert_eq!(ids(component, "holes"), [""; 0]);
+        assert_eq!(ids(component, "remarks"), [""; 0], "{component:#}");
     }
+    // The doctor asked, and that stands in the master's trail.
+    let trail = cluster.state_dir().join("logs/master.audit.log");
+    let trail = std::fs::read_to_string(trail).expect("an audit trail");
+    assert!(trail.contains("\"method\":\"certificate\""), "{trail}");
 }
 
 #[test]

@@ -75,6 +75,11 @@ impl StateDir {
         self.0.join("logs").join(format!("{daemon}.log"))
     }
 
+    /// Where a daemon writes down who came in and who was refused.
+    pub(crate) fn audit_file(&self, daemon: &str) -> PathBuf {
+        self.0.join("logs").join(format!("{daemon}.audit.log"))
+    }
+
     /// The `work_dir` of a daemon.
     pub(crate) fn work_dir(&self, daemon: &str) -> PathBuf {
         self.0.join(daemon)

@@ -194,6 +194,7 @@ impl Up<'_> {
             flag("tls_trust_bundle", self.trust.ca()),
             flag("tls_certificate", &paths.certificate),
             flag("tls_key", &paths.key),
+            flag("audit_log", self.dir.audit_file(name)),
         ];
         args.extend(more);
         Spec {
@@ -201,6 +202,7 @@ impl Up<'_> {
             program: self.program.clone(),
             args,
             log: self.dir.log_file(name),
+            audit: self.dir.audit_file(name),
         }
     }
 

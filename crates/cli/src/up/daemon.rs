@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 /// How long a daemon may take to end after its lifeline has: agents finish their writes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A log that is larger than this is put aside when its daemon starts.
+/// A log or audit trail that is larger than this is put aside when its daemon starts.
 const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// What to start.
@@ -28,6 +28,8 @@ pub(crate) struct Spec {
     pub(crate) args: Vec<OsString>,
     /// Where stderr goes.
     pub(crate) log: PathBuf,
+    /// Its audit trail, which it writes itself.
+    pub(crate) audit: PathBuf,
 }
 
 /// A daemon that was started.
@@ -45,6 +47,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it, in a process group of its own: Ctrl-C on the terminal is for `up` alone.
     pub(crate) fn start(spec: &Spec) -> anyhow::Result<Self> {
+        put_aside(&spec.audit)?;
         let (log, log_start) = open_log(&spec.log)?;
         let mut child = Command::new(&spec.program)
             .args(&spec.args)
@@ -120,12 +123,19 @@ impl Daemon {
 /// Opens the log for appending and says where this run's part of it begins.
 fn open_log(path: &std::path::Path) -> anyhow::Result<(File, u64)> {
     let cannot = || format!("cannot write {}", path.display());
-    if std::fs::metadata(path).is_ok_and(|m| m.len() > LOG_LIMIT) {
-        std::fs::rename(path, path.with_extension("log.1")).with_context(cannot)?;
-    }
+    put_aside(path)?;
     let file = OpenOptions::new().create(true).append(true).open(path).with_context(cannot)?;
     let start = file.metadata().with_context(cannot)?.len();
     Ok((file, start))
+}
+
+/// Gives a file that has grown large another name, in the place of the last one.
+fn put_aside(path: &std::path::Path) -> anyhow::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|m| m.len() > LOG_LIMIT) {
+        std::fs::rename(path, path.with_extension("log.1"))
+            .with_context(|| format!("cannot rename {}", path.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -138,6 +148,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             log: dir.join("d.log"),
+            audit: dir.join("d.audit.log"),
         }
     }
 

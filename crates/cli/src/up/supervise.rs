@@ -110,6 +110,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), "echo ready u; cat >/dev/null".into()],
             log: temp.path().join("d.log"),
+            audit: temp.path().join("audit.log"),
         };
         let mut daemon = Daemon::start(&spec).unwrap();
         daemon.ready().await.unwrap();
