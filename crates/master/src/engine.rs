@@ -122,6 +122,7 @@ impl Engine {
                 frameworks: Map::default(),
                 completed_frameworks: History::default(),
                 offers: Map::default(),
+                operations: Map::default(),
                 counters: Counters::default(),
             },
             allocator: Allocator::new(rules, seed),

@@ -362,6 +362,8 @@ impl Engine {
             executors: Map::default(),
             used: Map::default(),
             offers: Set::default(),
+            operations: Set::default(),
+            operation_names: Map::default(),
             counters: FrameworkCounters::default(),
         };
         let event = allocator::Event::FrameworkAdded {

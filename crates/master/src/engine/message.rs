@@ -170,6 +170,12 @@ macro_rules! outbound {
 }
 
 outbound! {
+    /// The framework has seen this status of an operation, or nobody needs to.
+    AcknowledgeOperationStatus(AcknowledgeOperationStatusMessage);
+    /// Do this to your resources.
+    ApplyOperation(ApplyOperationMessage);
+    /// All your reservations and volumes are these; for agents that know no operations.
+    CheckpointResources(CheckpointResourcesMessage);
     /// An executor's message for its scheduler.
     ExecutorToFramework(ExecutorToFrameworkMessage);
     /// An executor ended.
@@ -196,8 +202,12 @@ outbound! {
     RescindResourceOffer(RescindResourceOfferMessage);
     /// Offers for a scheduler.
     ResourceOffers(ResourceOffersMessage);
+    /// How are these operations?
+    ReconcileOperations(ReconcileOperationsMessage);
     /// Start a task.
     RunTask(RunTaskMessage);
+    /// Start several tasks, or none of them.
+    RunTaskGroup(RunTaskGroupMessage);
     /// End all executors, then yourself.
     Shutdown(ShutdownMessage);
     /// End an executor.

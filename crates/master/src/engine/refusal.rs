@@ -40,6 +40,16 @@ pub enum Refusal {
     /// A literal UNKNOWN, or a call that this master does not know.
     #[error("501 Not Implemented.")]
     NotImplemented,
+    /// The operator names an agent that is not registered.
+    #[error("No agent found with specified ID")]
+    NoAgent,
+    /// An operator's operation is wrong in itself; the text says in what.
+    #[error("{0}")]
+    OperationInvalid(String),
+    /// An operator's operation needs what is in use or does not exist, also after taking back
+    /// all offers.
+    #[error("{0}")]
+    OperationConflict(String),
     /// The `Mesos-Stream-Id` names another stream than the framework's current one. The driver
     /// knows the header's text and puts it into the quotes.
     #[error(
@@ -62,11 +72,14 @@ impl Refusal {
         match self {
             Self::FrameworkNotSubscribed | Self::FrameworkNotHttp => 403,
             Self::AgentNotFound(_) | Self::TaskToKillNotFound => 404,
+            Self::OperationConflict(_) => 409,
             Self::NotImplemented => 501,
             Self::FrameworkNotFound
             | Self::FrameworkToTearDownNotFound
             | Self::FrameworkUpdate(_)
             | Self::InvalidCall(_)
+            | Self::NoAgent
+            | Self::OperationInvalid(_)
             | Self::OtherPrincipal { .. }
             | Self::OtherStream(_)
             | Self::StreamMissing => 400,

@@ -146,6 +146,8 @@ impl Engine {
             executors: Map::default(),
             tasks: Set::default(),
             offers: Set::default(),
+            operations: Set::default(),
+            providers: Map::default(),
             observer,
         };
         self.by_peer.insert(peer.clone(), id.clone());

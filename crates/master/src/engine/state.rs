@@ -1,6 +1,8 @@
 //! What the master knows. A clone is a snapshot: all collections are persistent, all entities
 //! shared, so that it costs a few pointers and never changes again.
 
+pub mod operation;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use super::collections::{History, Map, Set};
 use super::counters::{Counters, FrameworkCounters};
 use super::effect::Peer;
 use super::event::SubscriptionId;
+
+pub use operation::{Operation, OperationUuid, Provider};
 
 /// An immutable view of the whole master, for readers on other threads.
 pub type Snapshot = State;
@@ -45,6 +49,8 @@ pub struct State {
     pub completed_frameworks: History<Framework>,
     /// Outstanding offers.
     pub offers: Map<OfferId, Arc<Offer>>,
+    /// Operations on registered agents' resources, until their endings are acknowledged.
+    pub operations: Map<OperationUuid, Arc<Operation>>,
     /// What has been counted.
     pub counters: Counters,
 }
@@ -90,6 +96,10 @@ pub struct Agent {
     pub tasks: Set<(FrameworkId, TaskId)>,
     /// Outstanding offers of its resources.
     pub offers: Set<OfferId>,
+    /// Operations on its resources, its providers' included.
+    pub operations: Set<OperationUuid>,
+    /// Its resource providers, by their ids.
+    pub providers: Map<Arc<str>, Arc<Provider>>,
     /// The number of its observer: pings come from `slave-observer(<number>)`.
     pub observer: u64,
 }
@@ -224,6 +234,10 @@ pub struct Framework {
     pub used: Map<AgentId, Resources>,
     /// Outstanding offers to it.
     pub offers: Set<OfferId>,
+    /// Its operations.
+    pub operations: Set<OperationUuid>,
+    /// Those of them that it has named, by its names; of several of one name the last.
+    pub operation_names: Map<String, OperationUuid>,
     /// What has been counted for it.
     pub counters: FrameworkCounters,
 }

@@ -181,6 +181,8 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 executors: Map::default(),
                 tasks: on_agent,
                 offers: Set::default(),
+                operations: Set::default(),
+                providers: Map::default(),
                 observer: n as u64 + 1,
             }),
         );
@@ -220,6 +222,8 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 executors: Map::default(),
                 used: used_on,
                 offers: Set::default(),
+                operations: Set::default(),
+                operation_names: Map::default(),
                 counters: FrameworkCounters::default(),
             }),
         );
@@ -235,6 +239,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
         frameworks: all_frameworks,
         completed_frameworks: History::default(),
         offers: Map::default(),
+        operations: Map::default(),
         counters: Counters::default(),
     }
 }
