@@ -20,6 +20,7 @@ mod calls;
 pub mod collections;
 pub mod config;
 pub mod counters;
+mod drain;
 mod driver;
 pub mod effect;
 pub mod event;
@@ -39,7 +40,7 @@ mod timers;
 mod updates;
 pub mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use allocator::{Allocator, Rules};
@@ -81,6 +82,8 @@ pub struct Engine {
     subscriptions: BTreeMap<SubscriptionId, FrameworkId>,
     /// Drivers that are subscribed, by their addresses.
     by_driver: BTreeMap<Upid, FrameworkId>,
+    /// Agents that drain and on which something has ended since the last event.
+    maybe_drained: BTreeSet<AgentId>,
     /// Tasks to be killed, until they end.
     kills: BTreeMap<(FrameworkId, TaskId), Option<v1::KillPolicy>>,
     timers: Timers,
@@ -132,6 +135,7 @@ impl Engine {
             away: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             by_driver: BTreeMap::new(),
+            maybe_drained: BTreeSet::new(),
             kills: BTreeMap::new(),
             timers: Timers::default(),
             recovered_at_start: 0,
@@ -150,19 +154,22 @@ impl Engine {
         out.persist(Operation::PutMaster(Box::new(self.config.master.clone())));
         for (id, record) in contents.agents {
             let owner = record.owner.as_far_as(self.config.provable);
+            let orders = record.orders;
             match record.standing {
                 Standing::Admitted(mut info) => {
                     if let Ok(resources) = read(&info.resources) {
                         info.resources = write(&resources, Form::PostRefinement);
                     }
-                    let agent = RecoveredAgent { info: Arc::new(*info), owner };
+                    let agent = RecoveredAgent { info: Arc::new(*info), owner, orders };
                     self.state.recovered_agents.insert_mut(id, Arc::new(agent));
                 }
                 Standing::Gone { since } => {
-                    self.state.gone_agents.insert_mut(id, DepartedAgent { since, owner });
+                    let agent = DepartedAgent { since, owner, orders };
+                    self.state.gone_agents.insert_mut(id, agent);
                 }
                 Standing::Unreachable { since } => {
-                    self.state.unreachable_agents.insert_mut(id, DepartedAgent { since, owner });
+                    let agent = DepartedAgent { since, owner, orders };
+                    self.state.unreachable_agents.insert_mut(id, agent);
                 }
             }
         }
@@ -196,6 +203,7 @@ impl Engine {
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             self.due(timer, &mut out);
         }
+        self.finish_draining(&mut out);
         self.make_offers(&mut out);
         debug_assert_eq!(
             self.check_invariants(),

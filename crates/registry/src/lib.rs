@@ -30,6 +30,18 @@ pub struct AgentRecord {
     pub owner: Owner,
     /// Its standing in the cluster.
     pub standing: Standing,
+    /// What operators have ordered for it.
+    pub orders: Orders,
+}
+
+/// What operators have ordered for an agent: it binds the agent while it is admitted, and when it
+/// comes back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Orders {
+    /// Its tasks are to end, or have ended.
+    pub drain: Option<v1::DrainInfo>,
+    /// Nothing of it is offered.
+    pub deactivated: bool,
 }
 
 /// An agent's standing in the cluster.

@@ -8,7 +8,7 @@ use model::time::Timestamp;
 use prost::Message;
 use wire::v1;
 
-use crate::{AgentRecord, RegistryError, Standing};
+use crate::{AgentRecord, Orders, RegistryError, Standing};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredAgent {
@@ -20,6 +20,10 @@ struct StoredAgent {
     /// The owner's principal.
     #[prost(string, optional, tag = "5")]
     principal: Option<String>,
+    #[prost(message, optional, tag = "6")]
+    drain: Option<v1::DrainInfo>,
+    #[prost(bool, tag = "7")]
+    deactivated: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -49,11 +53,13 @@ pub(crate) fn encode_agent(record: &AgentRecord) -> Vec<u8> {
         Standing::Gone { since } => StoredStanding::GoneSince(nanoseconds(*since)),
     };
     let Owner { certificate, principal } = record.owner.clone();
+    let Orders { drain, deactivated } = record.orders.clone();
     #[expect(
         clippy::disallowed_methods,
         reason = "our own file: prost fills in again what it leaves out"
     )]
-    StoredAgent { certificate, standing: Some(standing), principal }.encode_to_vec()
+    StoredAgent { certificate, standing: Some(standing), principal, drain, deactivated }
+        .encode_to_vec()
 }
 
 pub(crate) fn decode_agent(id: &str, bytes: &[u8]) -> Result<AgentRecord, RegistryError> {
@@ -70,7 +76,8 @@ pub(crate) fn decode_agent(id: &str, bytes: &[u8]) -> Result<AgentRecord, Regist
         None => return Err(damaged("it states no standing".to_owned())),
     };
     let id = AgentId::new(id).map_err(|e| damaged(e.to_string()))?;
-    Ok(AgentRecord { id, owner, standing })
+    let orders = Orders { drain: stored.drain, deactivated: stored.deactivated };
+    Ok(AgentRecord { id, owner, standing, orders })
 }
 
 pub(crate) fn encode_master(master: &v1::MasterInfo) -> Vec<u8> {
@@ -102,10 +109,17 @@ mod tests {
     }
 
     #[test]
-    fn authn_the_principal_that_owns_an_agent_is_on_record() {
+    fn authn_the_principal_that_owns_an_agent_and_its_orders_are_on_record() {
         let owner = Owner { certificate: None, principal: Some("agent-principal".to_owned()) };
         let standing = Standing::Gone { since: timestamp(1) };
-        let record = AgentRecord { id: AgentId::new("m-S0").unwrap(), owner, standing };
+        let orders = Orders {
+            drain: Some(v1::DrainInfo {
+                state: v1::DrainState::Draining.into(),
+                config: v1::DrainConfig { mark_gone: Some(true), ..Default::default() },
+            }),
+            deactivated: true,
+        };
+        let record = AgentRecord { id: AgentId::new("m-S0").unwrap(), owner, standing, orders };
         assert_eq!(decode_agent("m-S0", &encode_agent(&record)).unwrap(), record);
     }
 }

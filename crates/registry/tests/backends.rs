@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use alcazar_registry::{
-    AgentRecord, Contents, MemoryRegistry, Operation, RedbRegistry, Registry, RegistryError,
-    Standing,
+    AgentRecord, Contents, MemoryRegistry, Operation, Orders, RedbRegistry, Registry,
+    RegistryError, Standing,
 };
 use model::id::AgentId;
 use model::principal::Owner;
@@ -23,7 +23,7 @@ fn record(n: u8, standing: Standing) -> AgentRecord {
         certificate: (!n.is_multiple_of(3)).then(|| format!("spiffe://a.local/agent/host-{n}")),
         principal: n.is_multiple_of(2).then(|| format!("p{n}")),
     };
-    AgentRecord { id: id(n), owner, standing }
+    AgentRecord { id: id(n), owner, standing, orders: Orders::default() }
 }
 
 fn admitted(n: u8, hostname: &str) -> Operation {
@@ -137,7 +137,8 @@ fn writer_for_the_kill_test() {
         let agent = AgentId::new(&format!("S{n}")).unwrap();
         let since = Timestamp::default();
         let standing = Standing::Unreachable { since };
-        let record = AgentRecord { id: agent, owner: Owner::default(), standing };
+        let orders = Orders::default();
+        let record = AgentRecord { id: agent, owner: Owner::default(), standing, orders };
         registry.commit(&[Operation::PutAgent(record)]).unwrap();
         println!("committed {n}");
     }

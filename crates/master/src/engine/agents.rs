@@ -8,7 +8,7 @@ use model::id::{AgentId, FrameworkId};
 use model::identity::Identity;
 use model::principal::Owner;
 use model::time::Instant;
-use registry::{AgentRecord, Operation, Standing};
+use registry::{AgentRecord, Operation, Orders, Standing};
 use wire::resources::{Form, read, write};
 use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
@@ -55,14 +55,20 @@ fn observer_actor(number: u64) -> String {
 }
 
 /// The description as the registry keeps it.
-pub(super) fn record(id: &AgentId, owner: &Owner, info: &v1::AgentInfo) -> Operation {
+pub(super) fn record(
+    id: &AgentId,
+    owner: &Owner,
+    orders: &Orders,
+    info: &v1::AgentInfo,
+) -> Operation {
     let mut info = info.clone();
     // What is not resources was refused when the agent registered.
     if let Ok(resources) = read(&info.resources) {
         info.resources = write(&resources, Form::PreRefinement);
     }
     let standing = Standing::Admitted(Box::new(info));
-    Operation::PutAgent(AgentRecord { id: id.clone(), owner: owner.clone(), standing })
+    let (id, owner, orders) = (id.clone(), owner.clone(), orders.clone());
+    Operation::PutAgent(AgentRecord { id, owner, standing, orders })
 }
 
 impl Engine {
@@ -236,7 +242,7 @@ impl Engine {
             Departure::Unreachable => format!("Agent {hostname} is unreachable: {cause}"),
         };
         out.warn(format!("{message} (agent {id})"));
-        self.record_departure(id, agent.owner.clone(), how, out);
+        self.record_departure(id, agent.owner.clone(), agent.orders.clone(), how, out);
         self.rescind_offers_of(id, out);
         for (framework_id, task_id) in agent.tasks.iter().cloned().collect::<Vec<_>>() {
             self.lose_task(&framework_id, &task_id, how, &message, out);
@@ -263,13 +269,17 @@ impl Engine {
         &mut self,
         id: &AgentId,
         owner: Owner,
+        orders: Orders,
         how: Departure,
         out: &mut Out,
     ) {
         let since = out.now.wall;
-        let departed = DepartedAgent { since, owner: owner.clone() };
+        // Who is gone has no more use for orders.
+        let orders = if how == Departure::Unreachable { orders } else { Orders::default() };
+        let departed = DepartedAgent { since, owner: owner.clone(), orders: orders.clone() };
         let put = |standing| {
-            Operation::PutAgent(AgentRecord { id: id.clone(), owner: owner.clone(), standing })
+            let (id, owner) = (id.clone(), owner.clone());
+            Operation::PutAgent(AgentRecord { id, owner, standing, orders: orders.clone() })
         };
         self.state.unreachable_agents.remove_mut(id);
         match how {
@@ -400,7 +410,7 @@ impl Engine {
             .state
             .recovered_agents
             .iter()
-            .map(|(id, agent)| (id.clone(), agent.owner.clone()))
+            .map(|(id, agent)| (id.clone(), agent.owner.clone(), agent.orders.clone()))
             .collect();
         let share = missing.len() as f64 / self.recovered_at_start.max(1) as f64;
         if share > self.config.recovery_agent_removal_limit {
@@ -415,10 +425,10 @@ impl Engine {
             });
             return;
         }
-        for (id, owner) in missing {
+        for (id, owner, orders) in missing {
             out.warn(format!("Agent {id} has not come back since this master leads"));
             self.state.recovered_agents.remove_mut(&id);
-            self.record_departure(&id, owner, Departure::Unreachable, out);
+            self.record_departure(&id, owner, orders, Departure::Unreachable, out);
             self.state.counters.count(Counter::RecoverySlaveRemovals);
             self.tell_agent_lost(&id, out);
         }

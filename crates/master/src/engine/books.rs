@@ -111,6 +111,7 @@ impl Engine {
         if let Some(agent) = edit(&mut self.state.agents, &task.agent_id) {
             agent.tasks.remove_mut(&key);
         }
+        self.maybe_drained(&task.agent_id);
         if !is_terminal(task.state()) {
             self.stop_using(framework_id, &task.agent_id, &task.resources, out);
         }

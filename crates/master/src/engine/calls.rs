@@ -4,7 +4,6 @@ use model::id::FrameworkId;
 use wire::v1::scheduler::{Call, call};
 
 use super::Engine;
-use super::agents::Departure;
 use super::collections::edit;
 use super::counters::{Counter, count_in};
 use super::effect::Accepted;
@@ -147,24 +146,12 @@ impl Engine {
                 out.info(format!("An operator ends framework {id}"));
                 self.remove_framework(&id, out);
             }
-            OperatorCommand::MarkAgentGone(id) => {
-                let owner = if self.state.agents.contains_key(&id) {
-                    self.depart(&id, Departure::Gone, "by an operator", out);
-                    return Ok(Accepted::Done);
-                } else if let Some(agent) = self.state.recovered_agents.get(&id) {
-                    agent.owner.clone()
-                } else if let Some(agent) = self.state.unreachable_agents.get(&id) {
-                    agent.owner.clone()
-                } else if self.state.gone_agents.contains_key(&id) {
-                    return Ok(Accepted::Done);
-                } else {
-                    return Err(Refusal::AgentNotFound(id.to_string()));
-                };
-                out.info(format!("An operator marks agent {} gone", quoted(id.as_str())));
-                self.state.recovered_agents.remove_mut(&id);
-                self.record_departure(&id, owner, Departure::Gone, out);
-                self.tell_agent_lost(&id, out);
+            OperatorCommand::DeactivateAgent(id) => return self.deactivate_agent(&id, out),
+            OperatorCommand::DrainAgent { agent_id, config } => {
+                return self.drain_agent(&agent_id, config, out);
             }
+            OperatorCommand::ReactivateAgent(id) => return self.reactivate_agent(&id, out),
+            OperatorCommand::MarkAgentGone(id) => return self.mark_agent_gone(&id, out),
         }
         Ok(Accepted::Done)
     }

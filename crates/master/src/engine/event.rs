@@ -52,6 +52,15 @@ pub enum Stream {
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorCommand {
+    /// Nothing of the agent is offered until it is reactivated.
+    DeactivateAgent(AgentId),
+    /// The agent's tasks are to end, and nothing of it is offered until it is reactivated.
+    DrainAgent {
+        /// Which agent.
+        agent_id: AgentId,
+        /// How gently, and what then.
+        config: wire::v1::DrainConfig,
+    },
     /// Kills a task that has not ended, as its framework could.
     KillTask {
         /// Whose task.
@@ -63,6 +72,8 @@ pub enum OperatorCommand {
     },
     /// The agent is lost for good: its tasks are gone and its id may never come back.
     MarkAgentGone(AgentId),
+    /// The agent is offered again.
+    ReactivateAgent(AgentId),
     /// Ends the framework and all its tasks.
     Teardown(FrameworkId),
 }

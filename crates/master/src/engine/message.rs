@@ -190,6 +190,8 @@ outbound! {
     FrameworkToExecutor(FrameworkToExecutorMessage);
     /// End a task.
     KillTask(KillTaskMessage);
+    /// End what runs there, and start nothing more.
+    DrainAgent(DrainSlaveMessage);
     /// Are you there?
     Ping(PingSlaveMessage);
     /// You are registered under this id.

@@ -1,10 +1,19 @@
 //! Why a request is refused, and the status and words that say so.
 
-use model::id::FrameworkId;
+use model::id::{AgentId, FrameworkId};
 
 /// Why a request is refused. [`std::fmt::Display`] is the body of the response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The agent does not know how to drain.
+    #[error("Agent {0} is not capable of draining")]
+    AgentCannotDrain(AgentId),
+    /// The agent has to drain before it can be reactivated.
+    #[error("Agent is still in the DRAINING state")]
+    AgentDrains,
+    /// There is nothing to reactivate.
+    #[error("Agent is not deactivated")]
+    AgentNotDeactivated,
     /// No agent has this id.
     #[error("Agent '{0}' not found")]
     AgentNotFound(String),
@@ -60,6 +69,9 @@ pub enum Refusal {
     /// The operator names a task that does not exist, or has ended.
     #[error("No task found with specified ID")]
     TaskToKillNotFound,
+    /// No agent that is there or may come back has this id.
+    #[error("Unknown agent")]
+    UnknownAgent,
     /// A call without `Mesos-Stream-Id`.
     #[error("All non-subscribe calls should include the 'Mesos-Stream-Id' header")]
     StreamMissing,
@@ -74,7 +86,11 @@ impl Refusal {
             Self::AgentNotFound(_) | Self::TaskToKillNotFound => 404,
             Self::OperationConflict(_) => 409,
             Self::NotImplemented => 501,
-            Self::FrameworkNotFound
+            Self::AgentCannotDrain(_)
+            | Self::AgentDrains
+            | Self::AgentNotDeactivated
+            | Self::UnknownAgent
+            | Self::FrameworkNotFound
             | Self::FrameworkToTearDownNotFound
             | Self::FrameworkUpdate(_)
             | Self::InvalidCall(_)

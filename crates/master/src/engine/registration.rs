@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libprocess::sender::BoundPid;
 use model::id::{AgentId, FrameworkId};
 use model::principal::Owner;
+use registry::Orders;
 use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
 use wire::{internal, v1};
@@ -85,7 +86,8 @@ impl Engine {
         self.vacate_identity(from, None, out)?;
         let id = self.fresh_agent_id()?;
         out.info(format!("Registered agent {id} at {} with {}", sender(from), registration.total));
-        self.admit(id.clone(), (from, from.owner()), registration, false, out);
+        let orders = Orders::default();
+        self.admit(id.clone(), (from, from.owner()), orders, registration, false, out);
         self.send_registered(&peer, &id, out);
         self.state.counters.count(Counter::SlaveRegistrations);
         Ok(())
@@ -116,6 +118,7 @@ impl Engine {
         &mut self,
         id: AgentId,
         (from, owner): (&BoundPid, Owner),
+        orders: Orders,
         registration: Registration,
         again: bool,
         out: &mut Out,
@@ -123,7 +126,7 @@ impl Engine {
         let peer = peer_of(from);
         let mut info = registration.info;
         info.id = Some(v1::AgentId { value: id.to_string() });
-        out.persist(record(&id, &owner, &info));
+        out.persist(record(&id, &owner, &orders, &info));
         authentication::admitted(from, out);
         let observer = self.start_observing(&id, out);
         let agent = Agent {
@@ -137,8 +140,9 @@ impl Engine {
             registered: out.now.wall,
             reregistered: again.then_some(out.now.wall),
             connected: true,
-            active: true,
-            deactivated: false,
+            active: !orders.deactivated,
+            orders,
+            estimated_drain_start: None,
             total: registration.total,
             used: Map::default(),
             offered: model::resources::Resources::new(),
@@ -326,7 +330,7 @@ impl Engine {
         let mut info = registration.info;
         info.id = Some(v1::AgentId { value: id.to_string() });
         if info != *old.info || old.owner != owner {
-            out.persist(record(id, &owner, &info));
+            out.persist(record(id, &owner, &old.orders, &info));
         }
         authentication::admitted(from, out);
         if old.peer != peer {
@@ -358,7 +362,7 @@ impl Engine {
             agent.total = registration.total;
             agent.reregistered = Some(out.now.wall);
             agent.connected = true;
-            agent.active = !agent.deactivated;
+            agent.active = !agent.orders.deactivated;
         }
         if let Some(observer) = self.observers.get_mut(&old.observer) {
             observer.awaiting = false;
@@ -441,11 +445,14 @@ impl Engine {
         out: &mut Out,
     ) {
         let id = message.id;
+        let recovered = self.state.recovered_agents.get(&id).map(|agent| &agent.orders);
+        let unreachable = || self.state.unreachable_agents.get(&id).map(|agent| &agent.orders);
+        let orders = recovered.or_else(unreachable).cloned().unwrap_or_default();
         self.state.recovered_agents.remove_mut(&id);
         self.state.unreachable_agents.remove_mut(&id);
         self.state.counters.count(Counter::SlaveReregistrations);
         out.info(format!("Agent {id} came back at {}", sender(from)));
-        self.admit(id.clone(), (from, owner), message.registration, true, out);
+        self.admit(id.clone(), (from, owner), orders, message.registration, true, out);
         let completed = self.completed_among(message.frameworks.keys());
         for (framework_id, framework) in &message.frameworks {
             self.recover_framework(framework_id, framework, out);
@@ -518,6 +525,8 @@ impl Engine {
         out: &mut Out,
     ) {
         let Some(agent) = self.state.agents.get(id).cloned() else { return };
+        self.send_drain(id, out);
+        self.maybe_drained(id);
         let message = internal::SlaveReregisteredMessage {
             slave_id: v1::AgentId { value: id.to_string() },
             reconciliations,

@@ -14,6 +14,7 @@ use model::principal::Owner;
 use model::resources::Resources;
 use model::role::Role;
 use model::time::{Instant, Timestamp};
+use registry::Orders;
 use wire::v1;
 
 use super::collections::{History, Map, Set};
@@ -80,8 +81,10 @@ pub struct Agent {
     pub connected: bool,
     /// Whether it gets offered: it is connected and not deactivated.
     pub active: bool,
-    /// Whether an operator has deactivated it.
-    pub deactivated: bool,
+    /// What operators have ordered for it.
+    pub orders: Orders,
+    /// When it was told last to drain.
+    pub estimated_drain_start: Option<Timestamp>,
     /// All that it has, unallocated.
     pub total: Resources,
     /// What tasks that have not ended and executors use, allocated to roles.
@@ -111,6 +114,24 @@ impl Agent {
         self.used.values().fold(Resources::new(), |sum, used| sum.plus(used))
     }
 
+    /// Whether an operator has deactivated it.
+    #[must_use]
+    pub fn is_deactivated(&self) -> bool {
+        self.orders.deactivated
+    }
+
+    /// Whether it drains; not whether it has drained.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.orders.drain.is_some_and(|drain| drain.state() == v1::DrainState::Draining)
+    }
+
+    /// Whether nothing is there that an agent which drains waits for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// Whether it has `capability`.
     #[must_use]
     pub fn has(&self, capability: v1::agent_info::capability::Type) -> bool {
@@ -125,6 +146,8 @@ pub struct RecoveredAgent {
     pub info: Arc<v1::AgentInfo>,
     /// Who owns its id.
     pub owner: Owner,
+    /// What operators have ordered for it.
+    pub orders: Orders,
 }
 
 /// An agent that left without being forgotten.
@@ -134,6 +157,8 @@ pub struct DepartedAgent {
     pub since: Timestamp,
     /// Who owns its id.
     pub owner: Owner,
+    /// What operators have ordered for it, should it come back.
+    pub orders: Orders,
 }
 
 /// How a subscribed scheduler is reached.

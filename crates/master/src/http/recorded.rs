@@ -173,7 +173,11 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 reregistered: agent.reregistered_time.as_ref().map(|t| time(Some(t))),
                 connected: true,
                 active: agent.active,
-                deactivated: agent.deactivated.unwrap(),
+                orders: registry::Orders {
+                    deactivated: agent.deactivated.unwrap(),
+                    ..Default::default()
+                },
+                estimated_drain_start: None,
                 total: resources(&agent.total_resources),
                 used: used_by,
                 offered: resources(&agent.offered_resources),

@@ -46,7 +46,7 @@ impl View<'_> {
         get_agents::Agent {
             agent_info: (*agent.info).clone(),
             active: agent.active,
-            deactivated: Some(agent.deactivated),
+            deactivated: Some(agent.is_deactivated()),
             version: agent.version.clone(),
             pid: Some(agent.peer.pid.to_string()),
             registered_time: Some(time_info(agent.registered)),
@@ -60,8 +60,8 @@ impl View<'_> {
                 .map(|c| v1::agent_info::Capability { r#type: Some(*c as i32) })
                 .collect(),
             resource_providers: Vec::new(),
-            drain_info: None,
-            estimated_drain_start_time: None,
+            drain_info: agent.orders.drain,
+            estimated_drain_start_time: agent.estimated_drain_start.map(time_info),
         }
     }
 

@@ -62,7 +62,7 @@ impl View<'_> {
         });
         object_of(o, "unreserved_resources", &total.filter(Resource::is_unreserved));
         o.field("active", agent.active);
-        o.field("deactivated", agent.deactivated);
+        o.field("deactivated", agent.is_deactivated());
         o.field("version", &agent.version);
         o.array("capabilities", |a| {
             for capability in &agent.capabilities {

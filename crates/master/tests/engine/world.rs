@@ -556,6 +556,14 @@ impl World {
 }
 
 impl Done {
+    /// Why the one request was refused, if it was.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.0.iter().find_map(|effect| match effect {
+            Effect::Answer { answer: Err(refusal), .. } => Some(refusal.clone()),
+            _ => None,
+        })
+    }
+
     /// The messages, with who speaks and to whom.
     pub(crate) fn sent(&self) -> Vec<(String, Peer, &Outbound)> {
         self.0
