@@ -4,77 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId};
-use model::resources::{MinAllocatable, Resources};
+use model::quota::Quota;
+use model::resources::Resources;
 use model::role::Role;
+use model::time::Timestamp;
+use model::weight::Weight;
 
-/// The longest that a refusal lasts: 365 days.
-const MAX_REFUSAL: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// How long a refusal lasts that states no usable time.
-const DEFAULT_REFUSAL: Duration = Duration::from_secs(5);
-
-/// What matters about an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentFacts {
-    /// All that it has, unallocated.
-    pub total: Resources,
-    /// Whether it can run tasks of frameworks with several roles.
-    pub multi_role: bool,
-    /// Whether it knows roles that are paths.
-    pub hierarchical_role: bool,
-    /// Its region, if it states one.
-    pub region: Option<String>,
-    /// A text that changes when its attributes do: refusals made before then count no more.
-    pub attributes: String,
-}
-
-/// What matters about a framework.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FrameworkFacts {
-    /// The roles it wants offers for.
-    pub roles: BTreeSet<Role>,
-    /// Those for which it wants none now.
-    pub suppressed: BTreeSet<Role>,
-    /// What an offer must hold at the least, by role, where it differs from the rule.
-    pub min_allocatable: BTreeMap<Role, MinAllocatable>,
-    /// Whether it knows of GPUs.
-    pub gpu_resources: bool,
-    /// Whether it has several roles.
-    pub multi_role: bool,
-    /// Whether it knows of regions.
-    pub region_aware: bool,
-    /// Whether it knows stacks of reservations.
-    pub reservation_refinement: bool,
-    /// Whether it takes what can be taken back.
-    pub revocable_resources: bool,
-}
-
-/// Whether a framework that gives something back would rather not see it again soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It did not say so, and there is no filter. Offered again with the next run of the timer,
-    /// lest a scheduler that declines everything keep the master busy.
-    Brief,
-    /// It does not want as much or less of this agent for so long.
-    For(Duration),
-    /// It was not asked: a task ended, an offer was taken back.
-    None,
-}
-
-impl Refusal {
-    /// Reads `Filters.refuse_seconds`: zero is no filter, more than 365 days counts as 365 days,
-    /// what is no time at all (negative, NaN) as 5 seconds.
-    #[must_use]
-    pub fn from_seconds(seconds: f64) -> Self {
-        if seconds == 0.0 {
-            Self::Brief
-        } else if seconds >= MAX_REFUSAL.as_secs_f64() {
-            Self::For(MAX_REFUSAL)
-        } else {
-            Self::For(Duration::try_from_secs_f64(seconds).unwrap_or(DEFAULT_REFUSAL))
-        }
-    }
-}
+use crate::facts::{AgentFacts, FrameworkFacts, Held, Refusal, Unavailability};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,6 +75,8 @@ pub enum Event {
         agent_id: AgentId,
         /// What, allocated to one role.
         resources: Resources,
+        /// Whether that was only offered or in use.
+        held: Held,
         /// Whether it wants it again.
         refusal: Refusal,
     },
@@ -165,6 +103,60 @@ pub enum Event {
         /// What, allocated to one role.
         resources: Resources,
     },
+    /// Tasks or executors use what their framework was offered.
+    Launched {
+        /// Which framework.
+        framework_id: FrameworkId,
+        /// On which agent.
+        agent_id: AgentId,
+        /// What, allocated to one role.
+        resources: Resources,
+    },
+    /// A role has another quota.
+    QuotaSet {
+        /// Which role; quota is enforced for roles that are no paths.
+        role: Role,
+        /// Its quota; the default takes it away.
+        quota: Quota,
+    },
+    /// Roles have other weights; those that are not named keep theirs.
+    WeightsSet(BTreeMap<Role, Weight>),
+    /// An agent's planned maintenance changed: what frameworks said about the old is forgotten.
+    UnavailabilitySet {
+        /// Which agent.
+        agent_id: AgentId,
+        /// When it will be out of service, if so.
+        unavailability: Option<Unavailability>,
+    },
+    /// A framework said whether it can leave an agent in time.
+    InverseOfferAnswered {
+        /// Which framework.
+        framework_id: FrameworkId,
+        /// About which agent.
+        agent_id: AgentId,
+        /// Whether it agrees.
+        accepted: bool,
+        /// When it said so.
+        at: Timestamp,
+        /// For how long it does not want to be asked again.
+        refusal: Refusal,
+    },
+    /// An inverse offer was taken back unanswered.
+    InverseOfferWithdrawn {
+        /// To which framework.
+        framework_id: FrameworkId,
+        /// About which agent.
+        agent_id: AgentId,
+    },
+    /// Only agents on these hosts are offered; `None` lifts the restriction.
+    Whitelisted(Option<BTreeSet<String>>),
+    /// Nothing is offered until so many agents have been added, or the time is over.
+    Paused {
+        /// How many agents.
+        expected_agents: usize,
+        /// The longest time.
+        at_most: Duration,
+    },
 }
 
 /// An offer to make. The resources count as the framework's from now on, until they are recovered.
@@ -179,3 +171,75 @@ pub struct Offer {
     /// What, allocated to `role`.
     pub resources: Resources,
 }
+
+/// A question to make: whether the framework can leave the agent in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InverseOffer {
+    /// To whom.
+    pub framework_id: FrameworkId,
+    /// About which agent.
+    pub agent_id: AgentId,
+    /// When the agent will be out of service.
+    pub unavailability: Unavailability,
+}
+
+/// What one run decided, in the order in which it was decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allocations {
+    /// Offers to make.
+    pub offers: Vec<Offer>,
+    /// Questions to make.
+    pub inverse_offers: Vec<InverseOffer>,
+}
+
+/// What a framework said about planned maintenance of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaintenanceAnswer {
+    /// Whether it agrees.
+    pub accepted: bool,
+    /// When it said so.
+    pub at: Timestamp,
+}
+
+/// Why a conversion did not happen. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// No such agent.
+    #[error("unknown agent {0}")]
+    UnknownAgent(AgentId),
+    /// What is to be converted is not all there: free if an operator converts it, offered to or
+    /// used by the framework otherwise.
+    #[error("{missing} is not available on agent {agent_id}")]
+    NotThere {
+        /// On which agent.
+        agent_id: AgentId,
+        /// What is to be converted.
+        missing: Resources,
+    },
+    /// What a framework converts is allocated to no role, or to several.
+    #[error("what is converted is not allocated to one role")]
+    NotOneRole,
+}
+
+/// What a role and all beneath it have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleFacts {
+    /// The role's weight.
+    pub weight: Weight,
+    /// The role's quota.
+    pub quota: Quota,
+    /// Frameworks that want offers in exactly this role, or hold something in it.
+    pub frameworks: BTreeSet<FrameworkId>,
+    /// What counts against the quota: reservations, used or not, and unreserved resources in use,
+    /// none of them revocable.
+    pub consumed: model::resources::Quantities,
+    /// Scalars offered, whoever they are reserved to.
+    pub offered: model::resources::Quantities,
+    /// Scalars in use, whoever they are reserved to.
+    pub allocated: model::resources::Quantities,
+    /// Scalars reserved, whether used or not.
+    pub reserved: model::resources::Quantities,
+}
+
+/// Roles with what they have. Cloning costs a pointer, and a clone never changes.
+pub type RoleView = rpds::RedBlackTreeMapSync<Role, std::sync::Arc<RoleFacts>>;

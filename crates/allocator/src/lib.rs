@@ -9,7 +9,9 @@
 //! the original leaves to its timer (declines without a filter, updates) waits for the timer here
 //! too, so that no scheduler can make the master spin.
 
+pub mod constraints;
 mod event;
+mod facts;
 mod filters;
 mod random;
 mod shares;
@@ -18,11 +20,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId};
+use model::quota::Quota;
 use model::resources::{MinAllocatable, Resources, Scalar};
 use model::role::Role;
 use model::time::Instant;
+use model::weight::Weight;
 
-pub use event::{AgentFacts, Event, FrameworkFacts, Offer, Refusal};
+pub use constraints::Constraints;
+pub use event::{
+    Allocations, ConvertError, Event, InverseOffer, MaintenanceAnswer, Offer, RoleFacts, RoleView,
+};
+pub use facts::{
+    AgentFacts, Attribute, AttributeValue, FrameworkFacts, Held, Refusal, Unavailability,
+};
 
 use filters::Filters;
 use random::Random;
@@ -39,6 +49,22 @@ pub struct Rules {
     pub allocation_interval: Duration,
     /// The region of the master; agents in another are for frameworks that know of regions.
     pub region: Option<String>,
+    /// In which order roles are served.
+    pub role_sorter: Sorter,
+    /// In which order frameworks of one role are served.
+    pub framework_sorter: Sorter,
+    /// Names that do not count when shares are compared.
+    pub fair_sharing_excluded_resource_names: BTreeSet<String>,
+}
+
+/// In which order who wants offers gets them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sorter {
+    /// Whoever has the smallest dominant share first.
+    #[default]
+    Drf,
+    /// By chance, the heavier the earlier.
+    Random,
 }
 
 impl Default for Rules {
@@ -48,6 +74,9 @@ impl Default for Rules {
             filter_gpu_resources: true,
             allocation_interval: Duration::from_secs(1),
             region: None,
+            role_sorter: Sorter::Drf,
+            framework_sorter: Sorter::Drf,
+            fair_sharing_excluded_resource_names: BTreeSet::new(),
         }
     }
 }
@@ -85,6 +114,8 @@ pub struct Allocator {
     random: Random,
     agents: BTreeMap<AgentId, Agent>,
     frameworks: BTreeMap<FrameworkId, Framework>,
+    quotas: BTreeMap<Role, Quota>,
+    weights: BTreeMap<Role, Weight>,
     shares: Shares,
     filters: Filters,
     /// Agents to look at in the next run.
@@ -104,6 +135,8 @@ impl Allocator {
             random: Random::new(seed),
             agents: BTreeMap::new(),
             frameworks: BTreeMap::new(),
+            quotas: BTreeMap::new(),
+            weights: BTreeMap::new(),
             shares: Shares::default(),
             filters: Filters::default(),
             candidates: BTreeSet::new(),
@@ -148,7 +181,7 @@ impl Allocator {
                 }
             }
             Event::FrameworkUpdated { id, facts } => self.update_framework(&id, facts, now),
-            Event::Recovered { framework_id, agent_id, resources, refusal } => {
+            Event::Recovered { framework_id, agent_id, resources, refusal, held: _ } => {
                 self.recover(&framework_id, &agent_id, &resources, refusal, now);
             }
             Event::Revived { framework_id, roles } => {
@@ -168,7 +201,65 @@ impl Allocator {
             Event::Used { framework_id, agent_id, resources } => {
                 self.book(&framework_id, &agent_id, &resources);
             }
+            Event::QuotaSet { role, quota } => {
+                self.quotas.insert(role, quota);
+            }
+            Event::WeightsSet(weights) => self.weights.extend(weights),
+            Event::Launched { .. }
+            | Event::UnavailabilitySet { .. }
+            | Event::InverseOfferAnswered { .. }
+            | Event::InverseOfferWithdrawn { .. }
+            | Event::Whitelisted(_)
+            | Event::Paused { .. } => {}
         }
+    }
+
+    /// Replaces resources of an agent by others that an operation makes of them: an operator's
+    /// if `framework_id` is `None`, else what the framework has been offered or uses.
+    ///
+    /// Either list may be allocated or not; what a framework converts belongs to one role.
+    /// Fails if what is consumed is not there; nothing changes then.
+    pub fn convert(
+        &mut self,
+        agent_id: &AgentId,
+        framework_id: Option<&FrameworkId>,
+        consumed: &Resources,
+        converted: &Resources,
+    ) -> Result<(), ConvertError> {
+        let Some(agent) = self.agents.get_mut(agent_id) else {
+            return Err(ConvertError::UnknownAgent(agent_id.clone()));
+        };
+        let missing =
+            || ConvertError::NotThere { agent_id: agent_id.clone(), missing: consumed.clone() };
+        let bare = consumed.unallocated();
+        let left = agent.facts.total.checked_minus(&bare).ok_or_else(missing)?;
+        let total = left.plus(&converted.unallocated());
+        match framework_id {
+            None if agent.available.contains(&bare) => {}
+            None => return Err(missing()),
+            Some(id) => {
+                let roles = roles_of(consumed);
+                let mut roles = roles.iter();
+                let (Some(role), None) = (roles.next(), roles.next()) else {
+                    return Err(ConvertError::NotOneRole);
+                };
+                let consumed = bare.allocated_to(role);
+                let converted = converted.unallocated().allocated_to(role);
+                let held = agent.allocated.get(id).ok_or_else(missing)?;
+                let left = held.checked_minus(&consumed).ok_or_else(missing)?;
+                let held = left.plus(&converted);
+                self.shares.give_back(id, &consumed);
+                self.shares.take(id, &converted);
+                agent.allocated.insert(id.clone(), held);
+                agent.allocated.retain(|_, held| !held.is_empty());
+            }
+        }
+        self.shares.shrink(&agent.facts.total);
+        self.shares.grow(&total);
+        agent.facts.total = total;
+        agent.refresh();
+        self.candidates.insert(agent_id.clone());
+        Ok(())
     }
 
     /// When [`Allocator::allocate`] is due, if no event comes before.
@@ -178,7 +269,7 @@ impl Allocator {
     }
 
     /// Offers what can be offered on the agents about which something changed.
-    pub fn allocate(&mut self, now: Instant) -> Vec<Offer> {
+    pub fn allocate(&mut self, now: Instant) -> Allocations {
         for agent_id in self.filters.expire(now) {
             self.candidates.insert(agent_id);
         }
@@ -188,7 +279,7 @@ impl Allocator {
         }
         let mut agents: Vec<_> = std::mem::take(&mut self.candidates).into_iter().collect();
         if agents.is_empty() {
-            return Vec::new();
+            return Allocations::default();
         }
         self.runs += 1;
         self.random.shuffle(&mut agents);
@@ -196,7 +287,22 @@ impl Allocator {
         for agent_id in &agents {
             self.allocate_agent(agent_id, &mut offers);
         }
-        offers
+        Allocations { offers, inverse_offers: Vec::new() }
+    }
+
+    /// What frameworks said about the agent's planned maintenance.
+    #[must_use]
+    pub fn maintenance_answers(
+        &self,
+        _agent_id: &AgentId,
+    ) -> &BTreeMap<FrameworkId, MaintenanceAnswer> {
+        const NONE: &BTreeMap<FrameworkId, MaintenanceAnswer> = &BTreeMap::new();
+        NONE
+    }
+
+    /// The roles with a weight, a quota, frameworks or reservations, and those above them.
+    pub fn role_view(&mut self) -> RoleView {
+        RoleView::default()
     }
 
     /// How many runs there were.

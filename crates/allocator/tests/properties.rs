@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use alcazar_allocator::{AgentFacts, Allocator, Event, FrameworkFacts, Offer, Refusal, Rules};
+use alcazar_allocator::{
+    AgentFacts, Allocator, Event, FrameworkFacts, Held, Offer, Refusal, Rules,
+};
 use model::id::{AgentId, FrameworkId};
 use model::resources::{Resources, parse};
 use model::role::Role;
@@ -82,8 +84,10 @@ fn play(steps: &[Step], seed: u64) -> Vec<Offer> {
                     total,
                     multi_role: true,
                     hierarchical_role: n % 2 == 0,
+                    hostname: "host".to_owned(),
+                    attributes: Vec::new(),
                     region: None,
-                    attributes: String::new(),
+                    zone: None,
                 };
                 let used = BTreeMap::new();
                 Some(Event::AgentAdded { id: agent(*a), facts, used, active: true })
@@ -115,6 +119,7 @@ fn play(steps: &[Step], seed: u64) -> Vec<Offer> {
                     framework_id: offer.framework_id,
                     agent_id: offer.agent_id,
                     resources: offer.resources,
+                    held: Held::Offered,
                     refusal: match r {
                         0 => Refusal::None,
                         1 => Refusal::Brief,
@@ -135,7 +140,7 @@ fn play(steps: &[Step], seed: u64) -> Vec<Offer> {
         if let Some(event) = event {
             allocator.handle(event, now);
         }
-        let offers = allocator.allocate(now);
+        let offers = allocator.allocate(now).offers;
         assert_eq!(allocator.check_invariants(), Ok(()), "after {step:?}");
         model.offers.extend(offers.iter().cloned());
         made.extend(offers);

@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use alcazar_allocator::{AgentFacts, Allocator, Event, FrameworkFacts, Offer, Refusal, Rules};
+use alcazar_allocator::{
+    AgentFacts, Allocator, Attribute, AttributeValue, Event, FrameworkFacts, Held, Offer, Refusal,
+    Rules,
+};
 use model::id::{AgentId, FrameworkId};
 use model::resources::{Resources, parse};
 use model::role::Role;
@@ -37,8 +40,10 @@ fn agent_facts(total: &str) -> AgentFacts {
         total: resources(total),
         multi_role: true,
         hierarchical_role: true,
+        hostname: "host".to_owned(),
         region: None,
-        attributes: String::new(),
+        zone: None,
+        attributes: Vec::new(),
     }
 }
 
@@ -62,7 +67,7 @@ impl Cluster {
     }
 
     fn offers(&mut self) -> Vec<String> {
-        let offers = self.allocator.allocate(self.now);
+        let offers = self.allocator.allocate(self.now).offers;
         assert_eq!(self.allocator.check_invariants(), Ok(()));
         let mut texts: Vec<_> = offers.iter().map(text_of).collect();
         texts.sort();
@@ -94,6 +99,7 @@ impl Cluster {
             framework_id: framework(f),
             agent_id: agent(a),
             resources: resources(what).allocated_to(&role(r)),
+            held: Held::Offered,
             refusal,
         })
     }
@@ -300,12 +306,15 @@ fn changed_attributes_make_old_refusals_void() {
     cluster.add_framework("f", wants(&["*"]));
     let long = Refusal::For(Duration::from_secs(1000));
     assert!(cluster.give_back("f", "a", "*", "cpus:4", long).is_empty());
-    let update = |attributes: &str| Event::AgentUpdated {
-        id: agent("a"),
-        facts: AgentFacts { attributes: attributes.into(), ..agent_facts("cpus:4") },
+    let update = |rack: &str| {
+        let value = AttributeValue::Text(rack.to_owned());
+        let attributes = vec![Attribute { name: "rack".to_owned(), value }];
+        let attributes = if rack.is_empty() { Vec::new() } else { attributes };
+        let facts = AgentFacts { attributes, ..agent_facts("cpus:4") };
+        Event::AgentUpdated { id: agent("a"), facts }
     };
     assert!(cluster.offers_after(update("")).is_empty());
-    assert_eq!(cluster.offers_after(update("rack:1")), ["f/*/a: cpus:4"]);
+    assert_eq!(cluster.offers_after(update("1")), ["f/*/a: cpus:4"]);
 }
 
 #[test]

@@ -112,6 +112,7 @@ impl Engine {
             filter_gpu_resources: config.filter_gpu_resources,
             allocation_interval: config.allocation_interval,
             region: domain.map(|domain| domain.region.name.clone()),
+            ..Rules::default()
         };
         let mut engine = Self {
             state: State {

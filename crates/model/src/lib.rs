@@ -8,6 +8,8 @@
 pub mod id;
 pub mod identity;
 pub mod principal;
+pub mod quota;
 pub mod resources;
 pub mod role;
 pub mod time;
+pub mod weight;

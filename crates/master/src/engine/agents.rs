@@ -470,12 +470,25 @@ pub(super) fn shut_down(peer: &Peer, message: String, out: &mut Out) {
 pub(super) fn allocator_facts(agent: &Agent) -> allocator::AgentFacts {
     use v1::agent_info::capability::Type;
     let domain = agent.info.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
-    let attributes = agent.info.attributes.iter();
     allocator::AgentFacts {
         total: agent.total.clone(),
+        hostname: agent.info.hostname.clone(),
+        attributes: agent.info.attributes.iter().map(allocator_attribute).collect(),
+        region: domain.map(|domain| domain.region.name.clone()),
+        zone: domain.map(|domain| domain.zone.name.clone()),
         multi_role: agent.has(Type::MultiRole),
         hierarchical_role: agent.has(Type::HierarchicalRole),
-        region: domain.map(|domain| domain.region.name.clone()),
-        attributes: attributes.map(|attribute| format!("{attribute:?};")).collect(),
+    }
+}
+
+fn allocator_attribute(attribute: &v1::Attribute) -> allocator::Attribute {
+    use allocator::AttributeValue;
+    let text = attribute.text.as_ref().filter(|_| attribute.r#type() == v1::value::Type::Text);
+    allocator::Attribute {
+        name: attribute.name.clone(),
+        value: text.map_or_else(
+            || AttributeValue::Other(format!("{attribute:?}")),
+            |text| AttributeValue::Text(text.value.clone()),
+        ),
     }
 }

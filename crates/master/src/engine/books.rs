@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use allocator::Refusal as Declined;
+use allocator::{Held, Refusal as Declined};
 use model::id::{AgentId, ExecutorId, FrameworkId, TaskId};
 use model::resources::Resources;
 use wire::v1;
@@ -60,15 +60,26 @@ impl Engine {
         if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
             take_from(&mut framework.used, agent_id, r);
         }
-        self.recover_resources(framework_id, agent_id, r, Declined::None, out);
+        self.freed((framework_id, agent_id), r, (Held::InUse, Declined::None), out);
     }
 
+    /// What was offered and is not used is free again.
     pub(super) fn recover_resources(
         &mut self,
         framework_id: &FrameworkId,
         agent_id: &AgentId,
         resources: &Resources,
         refusal: Declined,
+        out: &Out,
+    ) {
+        self.freed((framework_id, agent_id), resources, (Held::Offered, refusal), out);
+    }
+
+    fn freed(
+        &mut self,
+        (framework_id, agent_id): (&FrameworkId, &AgentId),
+        resources: &Resources,
+        (held, refusal): (Held, Declined),
         out: &Out,
     ) {
         if resources.is_empty() {
@@ -78,7 +89,24 @@ impl Engine {
             framework_id: framework_id.clone(),
             agent_id: agent_id.clone(),
             resources: resources.clone(),
+            held,
             refusal,
+        };
+        self.allocator.handle(event, out.now.monotonic);
+    }
+
+    /// What was offered is in use from now on.
+    pub(super) fn launched(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        resources: &Resources,
+        out: &Out,
+    ) {
+        let event = allocator::Event::Launched {
+            framework_id: framework_id.clone(),
+            agent_id: agent_id.clone(),
+            resources: resources.clone(),
         };
         self.allocator.handle(event, out.now.monotonic);
     }

@@ -97,6 +97,8 @@ fn allocator_facts(framework: &Framework) -> allocator::FrameworkFacts {
         region_aware: capabilities.region_aware,
         reservation_refinement: capabilities.reservation_refinement,
         revocable_resources: capabilities.revocable_resources,
+        shared_resources: capabilities.shared_resources,
+        constraints: None,
     }
 }
 

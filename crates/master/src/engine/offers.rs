@@ -65,7 +65,7 @@ impl Engine {
     /// Runs the allocator and sends what it offers, one event per framework.
     pub(super) fn make_offers(&mut self, out: &mut Out) {
         let mut events: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
-        for offer in self.allocator.allocate(out.now.monotonic) {
+        for offer in self.allocator.allocate(out.now.monotonic).offers {
             let (framework_id, agent_id) = (offer.framework_id.clone(), offer.agent_id.clone());
             match self.make_offer(offer, out) {
                 Ok(message) => events.entry(framework_id).or_default().push(message),

@@ -42,7 +42,9 @@ impl Engine {
         let place = Place { framework: &framework, agent: &agent, role, left: &left };
         match validate::launch(&task, place) {
             Ok(launch) => {
-                let rest = left.minus(&launch.consumed());
+                let consumed = launch.consumed();
+                let rest = left.minus(&consumed);
+                self.launched(framework_id, agent_id, &consumed, out);
                 self.run(&framework, &agent, task, launch, out);
                 rest
             }
