@@ -1,11 +1,15 @@
 //! The master's decisions: events and the time go in, effects come out.
 //!
 //! No sockets, no files, no clock and no randomness in here. The driver (the `runtime` module)
-//! owns the one [`Engine`], hands it one event at a time, executes the effects in their order
-//! and publishes a snapshot after each batch:
+//! owns the one [`Engine`], hands it the events of a batch one by one, executes the effects in
+//! their order and publishes a snapshot after each batch:
 //!
 //! ```text
-//! let effects = engine.handle(event, now);     // one mutation
+//! let mut effects = Vec::new();
+//! for event in batch {
+//!     effects.extend(engine.handle(event, now)); // one mutation
+//! }
+//! effects.extend(engine.settle(now));           // offers, once for all of it
 //! // group the Effect::Persist of the batch, make them durable, then execute the rest in order
 //! snapshots.store(engine.snapshot());           // after the writes: nobody reads what may be lost
 //! // wait for the next event, at the longest until engine.next_deadline()
@@ -14,6 +18,7 @@
 //! Historic words: the wire says *slave* where we say *agent*.
 
 mod agents;
+pub mod announcement;
 mod authentication;
 mod books;
 mod calls;
@@ -54,6 +59,7 @@ use wire::resources::{Form, read, write};
 use wire::v1;
 
 use agents::Observer;
+use announcement::Announcement;
 use collections::{History, Map};
 use config::Config;
 use counters::{Counter, Counters};
@@ -87,6 +93,8 @@ pub struct Engine {
     /// Tasks to be killed, until they end.
     kills: BTreeMap<(FrameworkId, TaskId), Option<v1::KillPolicy>>,
     timers: Timers,
+    /// What the operators' streams are told of the event at hand.
+    announced: Vec<Announcement>,
     /// How many agents the registry knew at start.
     recovered_at_start: usize,
     next_agent: u64,
@@ -139,6 +147,7 @@ impl Engine {
             maybe_drained: BTreeSet::new(),
             kills: BTreeMap::new(),
             timers: Timers::default(),
+            announced: Vec::new(),
             recovered_at_start: 0,
             next_agent: 0,
             next_framework: 0,
@@ -181,7 +190,8 @@ impl Engine {
         self.timers.set(now + self.config.registry_gc_interval, Timer::RecordsAge);
     }
 
-    /// Takes one event and says what to do about it.
+    /// Takes one event and says what to do about it. After the last event of a batch comes
+    /// [`Engine::settle`].
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut out = Out::new(now);
         match event {
@@ -204,13 +214,27 @@ impl Engine {
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             self.due(timer, &mut out);
         }
+        self.finish(out)
+    }
+
+    /// Ends a batch of events: offers what they have freed, once for all of them.
+    pub fn settle(&mut self, now: Now) -> Vec<Effect> {
+        let mut out = Out::new(now);
         self.finish_draining(&mut out);
         self.make_offers(&mut out);
+        let effects = self.finish(out);
         debug_assert_eq!(
             self.check_invariants(),
             Ok(()),
             "the engine's books contradict each other"
         );
+        effects
+    }
+
+    fn finish(&mut self, mut out: Out) -> Vec<Effect> {
+        for announcement in self.announced.drain(..) {
+            out.push(Effect::Announce(announcement));
+        }
         out.into_effects()
     }
 

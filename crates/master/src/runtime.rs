@@ -1,16 +1,18 @@
-//! The master as a running program: sockets, the registry, the clock, and the one task that owns
+//! The master as a running program: sockets, the registry, the clock, and the one thread that owns
 //! the engine.
 //!
-//! Everything that happens becomes an event in one bounded queue. The driver takes what is there,
+//! Everything that happens becomes an event in a bounded queue. The driver takes what is there,
 //! lets the engine decide, makes all changes of the registry durable in one write, publishes the
-//! snapshot, and only then carries out the rest in order.
+//! snapshot, and only then carries out the rest in order. While it writes, the engine decides on.
 
 mod desk;
 mod door;
 mod driver;
 mod inbox;
+mod queue;
 mod refusals;
 mod streams;
+mod waiting;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -28,8 +30,7 @@ use model::principal::Provable;
 use model::time::{Instant, Now, Timestamp};
 use registry::{Registry, RegistryError};
 use tls_policy::{Demand, MESSAGES};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 use transport::counters::Counters;
 use transport::messenger::{Listeners, Messenger, MessengerParts};
 use transport::server::{Server, ServerParts};
@@ -144,6 +145,9 @@ pub enum MasterError {
     /// The engine says that this master cannot go on.
     #[error("{0}")]
     Stopped(String),
+    /// There is no thread for the engine.
+    #[error("cannot start a thread for the engine: {0}")]
+    Thread(std::io::Error),
     /// A task of ours panicked: a defect, on which a supervisor should restart us.
     #[error("the master's engine ended unexpectedly: {0}")]
     Panicked(String),
@@ -158,7 +162,7 @@ pub struct Running {
     server: Server,
     messenger: Messenger,
     stop: tokio::sync::watch::Sender<bool>,
-    driver: JoinHandle<Result<(), MasterError>>,
+    driver: oneshot::Receiver<Result<(), MasterError>>,
 }
 
 /// The version that we say we are: that of the original whose protocols we speak.
@@ -265,7 +269,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         exited,
         stopped,
     });
-    let driver = tokio::spawn(driver.run(effects));
+    let driver = driver.start(effects).map_err(MasterError::Thread)?;
     let server = Server::start(
         listener,
         ServerParts { security, handler, settings: settings.server, counters, listeners, sessions },
@@ -328,9 +332,10 @@ impl Running {
 }
 
 fn joined(
-    driver: Result<Result<(), MasterError>, tokio::task::JoinError>,
+    driver: Result<Result<(), MasterError>, oneshot::error::RecvError>,
 ) -> Result<(), MasterError> {
-    driver.unwrap_or_else(|error| Err(MasterError::Panicked(error.to_string())))
+    let panicked = |_| Err(MasterError::Panicked("its thread panicked".to_owned()));
+    driver.unwrap_or_else(panicked)
 }
 
 /// How many ended links wait for the driver.

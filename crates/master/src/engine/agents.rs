@@ -15,6 +15,7 @@ use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
 use super::Engine;
+use super::announcement::Announcement;
 use super::authentication::NOT_AUTHENTICATED;
 use super::collections::edit;
 use super::counters::Counter;
@@ -254,6 +255,9 @@ impl Engine {
         self.allocator.handle(allocator::Event::AgentRemoved(id.clone()), out.now.monotonic);
         self.forget_place(&agent);
         self.state.agents.remove_mut(id);
+        if how == Departure::Removed {
+            self.announce(Announcement::AgentRemoved(id.clone()));
+        }
         if how == Departure::Gone {
             let message = "Agent has been marked gone".to_owned();
             shut_down(&agent.peer, message, out);

@@ -11,6 +11,7 @@ use wire::v1::TaskState;
 use wire::v1::task_status::{Reason, Source};
 
 use super::Engine;
+use super::announcement::Announcement;
 use super::collections::{Map, edit};
 use super::counters::{Counter, Ending, count_in};
 use super::out::Out;
@@ -20,6 +21,11 @@ use super::status::is_terminal;
 /// The most statuses kept of one task, the last ones. One per change of state is kept, so only
 /// an executor that goes back and forth has more.
 const MAX_STATUSES: usize = 64;
+
+/// Whether a status is about a check's result: operators hear of each.
+fn is_check_result(status: &v1::TaskStatus) -> bool {
+    matches!(status.reason(), Reason::TaskCheckStatusUpdated | Reason::TaskHealthCheckStatusUpdated)
+}
 
 fn add_to<K: Ord + Clone>(map: &mut Map<K, Resources>, key: &K, resources: &Resources) {
     let sum = map.get(key).map_or_else(|| resources.clone(), |held| held.plus(resources));
@@ -120,7 +126,10 @@ impl Engine {
             agent.tasks.insert_mut((framework_id.clone(), task.id.clone()));
         }
         if let Some(framework) = edit(&mut self.state.frameworks, &framework_id) {
-            framework.tasks.insert_mut(task.id.clone(), Arc::new(task));
+            let task = Arc::new(task);
+            framework.tasks.insert_mut(task.id.clone(), Arc::clone(&task));
+            let framework = Arc::clone(&framework.info);
+            self.announce(Announcement::TaskAdded { task, framework });
         }
     }
 
@@ -194,16 +203,33 @@ impl Engine {
         if task.info.statuses.len() > MAX_STATUSES {
             task.info.statuses.remove(0);
         }
-        if ended_before {
-            return;
+        let changed = !ended_before && task.state() != latest;
+        if !ended_before {
+            task.info.set_state(latest);
         }
-        task.info.set_state(latest);
-        if is_terminal(latest) {
-            let (agent_id, resources) = (task.agent_id.clone(), task.resources.clone());
+        let ended = !ended_before && is_terminal(latest);
+        let freed = ended.then(|| (task.agent_id.clone(), task.resources.clone()));
+        if changed || is_check_result(status) {
+            self.announce_update(framework_id, task_id, status);
+        }
+        if let Some((agent_id, resources)) = freed {
             self.stop_using(framework_id, &agent_id, &resources, out);
             let reason = (status.state() == latest).then_some(status.reason).flatten();
             self.count_ending(Some(framework_id), latest, status.source(), reason);
         }
+    }
+
+    fn announce_update(
+        &mut self,
+        framework_id: &FrameworkId,
+        task_id: &TaskId,
+        status: &v1::TaskStatus,
+    ) {
+        let Some(framework) = self.state.frameworks.get(framework_id) else { return };
+        let Some(task) = framework.tasks.get(task_id).cloned() else { return };
+        let framework = Arc::clone(&framework.info);
+        let status = Box::new(v1::TaskStatus { data: None, ..status.clone() });
+        self.announce(Announcement::TaskUpdated { task, framework, status });
     }
 
     /// Counts a task that ended.

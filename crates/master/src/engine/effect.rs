@@ -6,6 +6,7 @@ use libprocess::upid::Upid;
 use model::identity::Identity;
 use wire::v1::scheduler;
 
+use super::announcement::Announcement;
 use super::event::{RequestId, SubscriptionId};
 use super::message::Outbound;
 use super::refusal::Refusal;
@@ -43,6 +44,8 @@ pub enum Accepted {
 /// [`Effect::Persist`] happens only after the write is durable.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// Tell the operators' streams.
+    Announce(Announcement),
     /// Answer the request.
     Answer {
         /// Which request.

@@ -12,6 +12,7 @@ use wire::v1::scheduler::{self, call, event};
 use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
+use super::announcement::Announcement;
 use super::collections::{History, Map, Set, edit};
 use super::counters::{Counter, FrameworkCounters, count_in};
 use super::driver::{self, Greeting};
@@ -396,6 +397,7 @@ impl Engine {
         let Ok(checked) = validate::info(info) else { return };
         out.info(format!("Framework {id} is known from agents; waiting for its scheduler"));
         self.add_framework(id, info, &checked, out);
+        self.announce_framework(id, false);
         if let Some(Connection::Recovered { deadline }) =
             self.state.frameworks.get(id).map(|framework| framework.connection.clone())
         {
@@ -446,6 +448,7 @@ impl Engine {
         if again {
             self.tell_agents(Outbound::UpdateFramework(update_message(&framework)), out);
         }
+        self.announce_framework(id, again);
     }
 
     /// Sends a message to all connected agents.
@@ -523,6 +526,7 @@ impl Engine {
         framework.connection = Connection::Disconnected { deadline: out.now.monotonic, pid };
         framework.active = false;
         framework.unregistered = Some(out.now.wall);
+        self.announce(Announcement::FrameworkRemoved(Arc::clone(&framework.info)));
         let limit = self.config.max_completed_frameworks;
         self.state.completed_frameworks.push(Arc::new(framework), limit);
     }
@@ -551,12 +555,19 @@ impl Engine {
         out: &Out,
     ) {
         let Some(framework) = edit(&mut self.state.frameworks, id) else { return };
+        let info = Arc::clone(&framework.info);
         for task in framework.unreachable_tasks.extract(|_| true) {
             let mut task = task.as_ref().clone();
             let update = status::about(&task, state, reason, message, out.now.wall);
-            task.info.statuses.push(update);
+            task.info.statuses.push(update.clone());
             task.info.set_state(state);
-            self.archive(Arc::new(task));
+            let task = Arc::new(task);
+            self.announce(Announcement::TaskUpdated {
+                task: Arc::clone(&task),
+                framework: Arc::clone(&info),
+                status: Box::new(update),
+            });
+            self.archive(task);
         }
     }
 
@@ -605,6 +616,7 @@ impl Engine {
             let event = allocator::Event::FrameworkUpdated { id: id.clone(), facts };
             self.allocator.handle(event, out.now.monotonic);
             self.tell_agents(Outbound::UpdateFramework(update_message(&framework)), out);
+            self.announce_framework(id, true);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
 use super::agents::{Departure, allocator_facts, peer_of, record, shut_down};
+use super::announcement::Announcement;
 use super::collections::{Map, Set, edit};
 use super::counters::Counter;
 use super::effect::{Effect, Peer};
@@ -158,7 +159,9 @@ impl Engine {
         if let Some(identity) = &peer.identity {
             self.by_identity.insert(identity.clone(), id.clone());
         }
-        self.state.agents.insert_mut(id.clone(), Arc::new(agent));
+        let agent = Arc::new(agent);
+        self.state.agents.insert_mut(id.clone(), Arc::clone(&agent));
+        self.announce(Announcement::AgentAdded(agent));
         out.push(Effect::Link { peer });
         self.ping(observer, out);
         if !again {

@@ -281,7 +281,8 @@ fn master(all: &[Exchange]) -> Arc<Master> {
     );
     tokio::spawn(async move {
         while let Some((event, answer)) = inputs_of(&mut inputs).await {
-            let effects = engine.handle(event, Now::default());
+            let mut effects = engine.handle(event, Now::default());
+            effects.extend(engine.settle(Now::default()));
             let given = effects.into_iter().find_map(|effect| match effect {
                 Effect::Answer { answer, .. } => Some(answer),
                 _ => None,

@@ -544,7 +544,7 @@ impl Shared {
             let Parts { sessions, listeners, security, inbox, counted, .. } = &self.parts;
             match held.bound_again(sessions, listeners, security) {
                 // If the engine is gone, so is the master.
-                Ok((event, memory)) => drop(inbox.put_with(event, Some(memory)).await),
+                Ok((event, memory)) => drop(inbox.put_message(event, memory).await),
                 Err(error) => {
                     count(&counted.dropped);
                     tracing::warn!(%error, "a registration that waited was dropped");

@@ -91,7 +91,7 @@ impl Handler for Door {
             (Event::Message { from, to, message }, memory)
         };
         // The engine is gone when the master stops; the sender sends again elsewhere.
-        match self.master.inbox.put_with(event, Some(memory)).await {
+        match self.master.inbox.put_message(event, memory).await {
             Ok(()) => Receipt::Accepted,
             Err(_) => Receipt::NoSuchActor,
         }

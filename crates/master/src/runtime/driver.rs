@@ -1,28 +1,32 @@
-//! The one task that owns the engine.
+//! The one thread that owns the engine.
+//!
+//! It is no thread of the runtime: whatever keeps the engine busy, connections are served and
+//! `/health` is answered meanwhile; and whatever keeps the connections busy, the engine decides.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use endpoints::stream::Ended;
 use libprocess::upid::Upid;
 use model::identity::Identity;
 use registry::{Operation, Registry};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
 use transport::messenger::{Exited, Link, Messenger};
 use transport::tls::Expected;
 
 use super::desk::Desk;
-use super::inbox::{Answer, Input};
-use super::{Clock, MasterError, blocking};
+use super::inbox::{Answer, Input, Inputs};
+use super::queue::{Decided, Queue, Turn};
+use super::waiting::wait_until;
+use super::{Clock, MasterError};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Level, Peer};
 use crate::engine::event::{Event, RequestId};
 use crate::http::Master;
-
-/// How many events are decided upon before their effects are carried out: a write to the registry
-/// costs a flush to the disk, whether it holds one change or hundreds.
-const BATCH: usize = 1024;
 
 /// What the driver is made of.
 pub(super) struct Parts {
@@ -32,7 +36,7 @@ pub(super) struct Parts {
     pub(super) messenger: Messenger,
     pub(super) desk: Desk,
     pub(super) clock: Clock,
-    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) inputs: Inputs,
     pub(super) exited: mpsc::Receiver<Exited>,
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -44,44 +48,121 @@ pub(super) struct Driver {
     pending: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// Who was expected at the other end of each link, and over which connection.
     links: HashMap<Upid, (Option<Identity>, Link)>,
+    queue: Queue,
+    /// The write that is under way; the registry comes back with its end.
+    writing: Option<JoinHandle<Written>>,
+    /// Connections that ended, and whose turn it is.
+    ended: Vec<Exited>,
+}
+
+type Written = (Box<dyn Registry>, Result<(), registry::RegistryError>);
+
+/// What the driver waits for.
+enum Next {
+    Exited(Exited),
+    Inputs,
+    Stop,
+    Written(Result<Written, tokio::task::JoinError>),
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, pending: HashMap::new(), links: HashMap::new() }
+        Self {
+            parts,
+            pending: HashMap::new(),
+            links: HashMap::new(),
+            queue: Queue::default(),
+            writing: None,
+            ended: Vec::new(),
+        }
     }
 
-    /// Runs until told to stop or unable to go on. `first` is what the engine wants done at once.
-    pub(super) async fn run(mut self, first: Vec<Effect>) -> Result<(), MasterError> {
-        self.carry_out(first).await?;
+    /// Runs on a thread of its own until told to stop or unable to go on; then what is returned
+    /// says why, or is closed if it panicked. `first` is what the engine wants done at once.
+    pub(super) fn start(
+        self,
+        first: Vec<Effect>,
+    ) -> std::io::Result<oneshot::Receiver<Result<(), MasterError>>> {
+        let (sender, ended) = oneshot::channel();
+        let runtime = Handle::current();
+        thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            // For the tasks of connections that are begun here.
+            let _entered = runtime.enter();
+            // Nobody may be interested any more.
+            let _ = sender.send(self.run(first));
+        })?;
+        Ok(ended)
+    }
+
+    fn run(mut self, first: Vec<Effect>) -> Result<(), MasterError> {
+        self.carry_out(first)?;
         let mut batch = Vec::new();
         loop {
-            let deadline = self.parts.engine.next_deadline();
-            let due = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(self.parts.clock.deadline(at)).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let mut effects = Vec::new();
-            tokio::select! {
-                () = told_to_stop(&mut self.parts.stopped) => return Ok(()),
-                Some(exited) = self.parts.exited.recv() => self.exited(&exited, &mut effects),
-                received = self.parts.inputs.recv_many(&mut batch, BATCH) => {
-                    if received == 0 {
-                        return Ok(());
+            if !self.ended.is_empty() {
+                let ended = std::mem::take(&mut self.ended);
+                self.decide(|driver, effects| {
+                    for exited in &ended {
+                        driver.exited(exited, effects);
                     }
-                    for input in batch.drain(..) {
-                        self.input(input, &mut effects);
-                    }
-                }
-                () = due => {
-                    let now = self.parts.clock.now();
-                    effects.extend(self.parts.engine.handle(Event::Deadline, now));
-                }
+                })?;
             }
-            self.carry_out(effects).await?;
+            let deadline = self.parts.engine.next_deadline();
+            let deadline = deadline.map(|at| self.parts.clock.deadline(at).into_std());
+            match self.wait(&mut batch, deadline) {
+                None => self.decide(|driver, effects| driver.handle(Event::Deadline, effects))?,
+                Some(Next::Inputs) if batch.is_empty() => return self.finish(),
+                Some(Next::Inputs) => self.decide(|driver, effects| {
+                    for input in batch.drain(..) {
+                        driver.input(input, effects);
+                    }
+                })?,
+                Some(Next::Exited(exited)) => {
+                    self.parts.desk.exited(&exited);
+                    if self.queue.is_empty() {
+                        self.ended.push(exited);
+                    } else {
+                        self.queue.push(Turn::Exited(exited));
+                    }
+                }
+                Some(Next::Written(written)) => self.written(written)?,
+                Some(Next::Stop) => return self.finish(),
+            }
         }
+    }
+
+    /// What happens next, or `None` at the deadline.
+    fn wait(
+        &mut self,
+        batch: &mut Vec<Input>,
+        deadline: Option<std::time::Instant>,
+    ) -> Option<Next> {
+        let (parts, writing) = (&mut self.parts, &mut self.writing);
+        let full = self.queue.is_full();
+        let next = async {
+            tokio::select! {
+                biased;
+                () = told_to_stop(&mut parts.stopped) => Next::Stop,
+                written = finished(writing) => Next::Written(written),
+                Some(exited) = parts.exited.recv() => Next::Exited(exited),
+                () = parts.inputs.take(batch), if !full => Next::Inputs,
+            }
+        };
+        wait_until(next, deadline)
+    }
+
+    /// Lets the engine decide about some events, then about offers.
+    fn decide(
+        &mut self,
+        events: impl FnOnce(&mut Self, &mut Vec<Effect>),
+    ) -> Result<(), MasterError> {
+        let mut effects = Vec::new();
+        events(self, &mut effects);
+        effects.extend(self.parts.engine.settle(self.parts.clock.now()));
+        self.carry_out(effects)
+    }
+
+    fn handle(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        effects.extend(self.parts.engine.handle(event, self.parts.clock.now()));
     }
 
     fn input(&mut self, input: Input, effects: &mut Vec<Effect>) {
@@ -89,61 +170,93 @@ impl Driver {
         if let Some((request, sender)) = answer {
             self.pending.insert(request, sender);
         }
-        effects.extend(self.parts.engine.handle(event, self.parts.clock.now()));
+        self.handle(event, effects);
         // The message is in the engine's state, or gone.
         drop(memory);
     }
 
     fn exited(&mut self, exited: &Exited, effects: &mut Vec<Effect>) {
-        self.parts.desk.exited(exited);
         for pid in &exited.upids {
             // A link that the engine has given up is nobody's news, and the end of a connection
-            // that was replaced meanwhile does not end the link over the new one.
-            if self.links.get(pid).is_none_or(|(_, link)| exited.link < *link) {
+            // that was or will be replaced does not end the link over the new one.
+            if self.queue.will_link(pid)
+                || self.links.get(pid).is_none_or(|(_, link)| exited.link < *link)
+            {
                 continue;
             }
             let Some((identity, _)) = self.links.remove(pid) else { continue };
             tracing::info!(%pid, reason = exited.reason, "a link ended");
-            let event = Event::Exited { pid: pid.clone(), identity };
-            effects.extend(self.parts.engine.handle(event, self.parts.clock.now()));
+            self.handle(Event::Exited { pid: pid.clone(), identity }, effects);
         }
     }
 
-    /// Writes what has to be durable, shows the new state, then does the rest in order.
-    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), MasterError> {
-        let mut operations = Vec::new();
-        let mut rest = Vec::with_capacity(effects.len());
-        for effect in effects {
-            match effect {
-                Effect::Persist(operation) => operations.push(operation),
-                effect => rest.push(effect),
-            }
-        }
-        self.persist(operations).await?;
-        self.parts.master.snapshots.store(Arc::new(self.parts.engine.snapshot()));
-        for effect in rest {
-            self.execute(effect)?;
+    /// Writes what has to be durable, shows the new state, then does the rest in order: at once
+    /// if nothing has to be waited for.
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), MasterError> {
+        let decided = Decided::new(effects, self.parts.engine.snapshot());
+        self.queue.push(Turn::Decided(decided));
+        if self.writing.is_none() { self.advance() } else { Ok(()) }
+    }
+
+    /// Does what rests on no write and begins the next one.
+    fn advance(&mut self) -> Result<(), MasterError> {
+        self.queue.release();
+        self.take_turns()?;
+        let operations = self.queue.write();
+        let gauge = &self.parts.master.counted.queued_operations;
+        gauge.store(operations.len() as u64, Ordering::Relaxed);
+        if !operations.is_empty() {
+            self.writing = Some(self.begin_write(operations));
         }
         Ok(())
     }
 
-    /// A failed write is the end of this master: nobody knows what the registry holds now.
-    async fn persist(&mut self, operations: Vec<Operation>) -> Result<(), MasterError> {
-        if operations.is_empty() {
-            return Ok(());
-        }
-        let gauge = &self.parts.master.counted.queued_operations;
-        gauge.store(operations.len() as u64, Ordering::Relaxed);
+    fn begin_write(&mut self, operations: Vec<Operation>) -> JoinHandle<Written> {
         let broken: Box<dyn Registry> = Box::new(InUse);
         let mut registry = std::mem::replace(&mut self.parts.registry, broken);
-        let (registry, written) = blocking(move || {
+        spawn_blocking(move || {
             let written = registry.commit(&operations);
             (registry, written)
         })
-        .await?;
+    }
+
+    /// A failed write is the end of this master: nobody knows what the registry holds now.
+    fn written(
+        &mut self,
+        written: Result<Written, tokio::task::JoinError>,
+    ) -> Result<(), MasterError> {
+        self.writing = None;
+        let panicked = |error: tokio::task::JoinError| MasterError::Panicked(error.to_string());
+        let (registry, written) = written.map_err(panicked)?;
         self.parts.registry = registry;
-        self.parts.master.counted.queued_operations.store(0, Ordering::Relaxed);
-        written.map_err(MasterError::Registry)
+        written.map_err(MasterError::Registry)?;
+        self.take_turns()?;
+        self.advance()
+    }
+
+    fn take_turns(&mut self) -> Result<(), MasterError> {
+        while let Some(turn) = self.queue.next() {
+            match turn {
+                Turn::Exited(exited) => self.ended.push(exited),
+                Turn::Decided(Decided { effects, snapshot, .. }) => {
+                    self.parts.master.snapshots.store(snapshot);
+                    for effect in effects {
+                        self.execute(effect)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was decided is carried out before the end.
+    fn finish(mut self) -> Result<(), MasterError> {
+        while let Some(writing) = self.writing.take() {
+            if let Some(written) = wait_until(writing, None) {
+                self.written(written)?;
+            }
+        }
+        Ok(())
     }
 
     /// Links to a peer over a new connection, because an open one may be stale: unless the peer has
@@ -161,6 +274,8 @@ impl Driver {
 
     fn execute(&mut self, effect: Effect) -> Result<(), MasterError> {
         match effect {
+            // The streams take these from the whole batch, before its other effects.
+            Effect::Announce(_) => {}
             Effect::Answer { request, answer } => match self.pending.remove(&request) {
                 // If nobody waits any more the caller has hung up; what was decided stands.
                 Some(sender) => drop(sender.send(answer)),
@@ -212,6 +327,16 @@ impl Driver {
             }
         }
         Ok(())
+    }
+}
+
+/// The end of the write that is under way; never, if there is none.
+async fn finished(
+    writing: &mut Option<JoinHandle<Written>>,
+) -> Result<Written, tokio::task::JoinError> {
+    match writing {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,8 @@
-//! The way to the engine: one bounded queue, whoever asks.
+//! The way to the engine: two bounded queues, one for calls and one for messages, so that calls do
+//! not wait behind a storm of agents.
+//!
+//! What comes over one connection is in one queue, so its order is kept. Between connections there
+//! is none to keep.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,8 +14,12 @@ use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, RequestId};
 use crate::engine::refusal::Refusal;
 
-/// How many events wait for the engine before those who bring more have to wait themselves.
+/// How many events of a kind wait for the engine before those who bring more have to wait
+/// themselves.
 pub(super) const CAPACITY: usize = 64 * 1024;
+
+/// How many events of a kind are decided upon in one go.
+const BATCH: usize = 256;
 
 /// What a request is answered with.
 pub type Answer = Result<Accepted, Refusal>;
@@ -30,9 +38,36 @@ pub(crate) struct Input {
 /// The sending end. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Inbox {
-    inputs: mpsc::Sender<Input>,
+    calls: mpsc::Sender<Input>,
+    messages: mpsc::Sender<Input>,
     next_request: Arc<AtomicU64>,
     waiting: Arc<AtomicUsize>,
+}
+
+/// The engine's end.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    calls: mpsc::Receiver<Input>,
+    messages: mpsc::Receiver<Input>,
+}
+
+impl Inputs {
+    /// Waits for events and takes what is there, of both kinds. Takes none only if there is
+    /// nobody left who could bring any. Nothing is lost if the waiting is broken off.
+    pub(super) async fn take(&mut self, batch: &mut Vec<Input>) {
+        let first = tokio::select! {
+            Some(input) = self.calls.recv() => input,
+            Some(input) = self.messages.recv() => input,
+            else => return,
+        };
+        batch.push(first);
+        for queue in [&mut self.calls, &mut self.messages] {
+            for _ in 0..BATCH {
+                let Ok(input) = queue.try_recv() else { break };
+                batch.push(input);
+            }
+        }
+    }
 }
 
 /// The engine is gone: this master is going down.
@@ -41,23 +76,28 @@ pub struct Inbox {
 pub struct Stopping;
 
 impl Inbox {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Input>) {
-        let (inputs, receiver) = mpsc::channel(CAPACITY);
+    pub(crate) fn new() -> (Self, Inputs) {
+        let (calls, taken_calls) = mpsc::channel(CAPACITY);
+        let (messages, taken_messages) = mpsc::channel(CAPACITY);
         let next_request = Arc::new(AtomicU64::new(0));
-        (Self { inputs, next_request, waiting: Arc::default() }, receiver)
+        let inputs = Inputs { calls: taken_calls, messages: taken_messages };
+        (Self { calls, messages, next_request, waiting: Arc::default() }, inputs)
     }
 
-    /// Queues an event that is not answered. Waits while the queue is full.
+    /// Queues a call that is not answered. Waits while the queue is full.
     pub async fn put(&self, event: Event) -> Result<(), Stopping> {
-        self.put_with(event, None).await
+        let input = Input { event, answer: None, memory: None };
+        self.calls.send(input).await.map_err(|_| Stopping)
     }
 
-    pub(super) async fn put_with(
+    /// Queues a message. Waits while the queue is full.
+    pub(super) async fn put_message(
         &self,
         event: Event,
-        memory: Option<MemoryShare>,
+        memory: MemoryShare,
     ) -> Result<(), Stopping> {
-        self.inputs.send(Input { event, answer: None, memory }).await.map_err(|_| Stopping)
+        let input = Input { event, answer: None, memory: Some(memory) };
+        self.messages.send(input).await.map_err(|_| Stopping)
     }
 
     /// Asks the engine and waits for its answer.
@@ -66,7 +106,7 @@ impl Inbox {
         let (sender, receiver) = oneshot::channel();
         let waiting = Waiting::new(&self.waiting);
         let input = Input { event: event(request), answer: Some((request, sender)), memory: None };
-        self.inputs.send(input).await.map_err(|_| Stopping)?;
+        self.calls.send(input).await.map_err(|_| Stopping)?;
         let answer = receiver.await.map_err(|_| Stopping);
         drop(waiting);
         answer
@@ -75,7 +115,10 @@ impl Inbox {
     /// How many events wait.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.inputs.max_capacity() - self.inputs.capacity()
+        [&self.calls, &self.messages]
+            .map(|queue| queue.max_capacity() - queue.capacity())
+            .iter()
+            .sum()
     }
 
     /// How many requests wait for their answer.
@@ -104,8 +147,8 @@ impl Drop for Waiting {
 /// The next event and who waits for its answer, for tests that stand in for the driver.
 #[cfg(test)]
 pub(crate) async fn inputs_of(
-    inputs: &mut mpsc::Receiver<Input>,
+    inputs: &mut Inputs,
 ) -> Option<(Event, Option<oneshot::Sender<Answer>>)> {
-    let Input { event, answer, .. } = inputs.recv().await?;
+    let Input { event, answer, .. } = inputs.calls.recv().await?;
     Some((event, answer.map(|(_, sender)| sender)))
 }

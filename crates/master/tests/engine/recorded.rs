@@ -73,6 +73,7 @@ fn play(story: &[Recorded], ping_timeout: Duration, hangs_up_before: Option<&str
         {
             let now = at(deadline.since_start().as_secs_f64());
             effects.extend(engine.handle(Event::Deadline, now));
+            effects.extend(engine.settle(now));
         }
         if recorded.to != MASTER || recorded.file.is_none() {
             continue;
@@ -103,7 +104,8 @@ fn play(story: &[Recorded], ping_timeout: Duration, hangs_up_before: Option<&str
             }
             Kind::Response => continue,
         };
-        let done = engine.handle(event, at(recorded.seconds));
+        let mut done = engine.handle(event, at(recorded.seconds));
+        done.extend(engine.settle(at(recorded.seconds)));
         for effect in &done {
             if let Effect::Answer { answer, .. } = effect {
                 assert!(answer.is_ok(), "{:?}: {answer:?}", recorded.file);

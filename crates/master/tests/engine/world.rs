@@ -268,7 +268,8 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self, event: Event) -> Done {
-        let effects = self.engine.handle(event, self.now);
+        let mut effects = self.engine.handle(event, self.now);
+        effects.extend(self.engine.settle(self.now));
         self.execute(effects)
     }
 
@@ -592,7 +593,10 @@ impl Done {
         self.0
             .iter()
             .filter_map(|effect| match effect {
-                Effect::Answer { .. } | Effect::Audit(_) | Effect::Log { .. } => None,
+                Effect::Announce(_)
+                | Effect::Answer { .. }
+                | Effect::Audit(_)
+                | Effect::Log { .. } => None,
                 Effect::EndSession { .. } => Some("EndSession".to_owned()),
                 Effect::CloseStream { .. } => Some("CloseStream".to_owned()),
                 Effect::Link { .. } => Some("Link".to_owned()),
