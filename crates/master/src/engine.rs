@@ -35,12 +35,15 @@ mod invariants;
 pub mod message;
 mod offers;
 mod out;
+mod pace;
 mod reconcile;
 pub mod refusal;
 mod registration;
+mod removals;
 pub mod state;
 mod status;
 mod tasks;
+pub mod throttle;
 mod timers;
 mod updates;
 pub mod validate;
@@ -67,7 +70,10 @@ use effect::{Effect, Peer};
 use event::{Event, SubscriptionId};
 use message::{Inbound, Sender};
 use out::{MASTER, Out, quoted};
+use pace::Paced;
+use removals::Removal;
 use state::{DepartedAgent, RecoveredAgent, Snapshot, State};
+use throttle::Throttle;
 use timers::{Timer, Timers};
 
 /// The master's decisions.
@@ -92,6 +98,9 @@ pub struct Engine {
     maybe_drained: BTreeSet<AgentId>,
     /// Tasks to be killed, until they end.
     kills: BTreeMap<(FrameworkId, TaskId), Option<v1::KillPolicy>>,
+    /// Agents that are to become unreachable, if that is limited.
+    removals: Option<Paced<Removal>>,
+    throttle: Throttle,
     timers: Timers,
     /// What the operators' streams are told of the event at hand.
     announced: Vec<Announcement>,
@@ -134,6 +143,7 @@ impl Engine {
                 frameworks: Map::default(),
                 completed_frameworks: History::default(),
                 offers: Map::default(),
+                principals: Map::default(),
                 operations: Map::default(),
                 counters: Counters::default(),
             },
@@ -146,6 +156,8 @@ impl Engine {
             by_driver: BTreeMap::new(),
             maybe_drained: BTreeSet::new(),
             kills: BTreeMap::new(),
+            removals: Self::removals(config.agent_removal_interval),
+            throttle: Throttle::new(&config.rate_limits),
             timers: Timers::default(),
             announced: Vec::new(),
             recovered_at_start: 0,
@@ -200,8 +212,10 @@ impl Engine {
                 out.answer(request, answer);
             }
             Event::Deadline => {}
-            Event::Exited { pid, identity } => self.exited(pid, identity, &mut out),
-            Event::Message { from, to, message } => self.message(&from, &to, *message, &mut out),
+            Event::Exited { pid, identity } => self.take_exit(pid, identity, &mut out),
+            Event::Message { from, to, message } => {
+                self.take_message(from, to, message, &mut out);
+            }
             Event::Operator { request, command } => {
                 let answer = self.command(command, &mut out);
                 out.answer(request, answer);
@@ -259,10 +273,12 @@ impl Engine {
     fn due(&mut self, timer: Timer, out: &mut Out) {
         match timer {
             Timer::Failover(id) => self.failover_timed_out(&id, out),
+            Timer::Held(limit) => self.held_due(&limit, out),
             Timer::Offer(id) => self.rescind(&id, out),
             Timer::Ping(number) => self.ping(number, out),
             Timer::RecordsAge => self.prune_records(out),
             Timer::Recovery => self.recovery_over(out),
+            Timer::Removal => self.removal_due(out),
             Timer::Reregistration(id) => self.reregistration_timed_out(&id, out),
         }
     }
@@ -299,7 +315,7 @@ impl Engine {
         match message {
             Inbound::ExitedExecutor(message) => self.exited_executor(from, &message, out),
             Inbound::ExecutorToFramework(message) => self.executor_to_framework(from, message, out),
-            Inbound::Pong(_) => self.pong(from, to),
+            Inbound::Pong(_) => self.pong(from, to, out),
             Inbound::RegisterAgent(message) => self.register(from, message, out),
             Inbound::ReregisterAgent(message) => self.reregister(from, message, out),
             Inbound::StatusUpdate(message) => self.status_update(from, message, out),

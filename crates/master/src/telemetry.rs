@@ -150,6 +150,10 @@ fn counters(all: &mut Metrics, snapshot: &Snapshot) {
         let prefix = if name.starts_with("alcazar/") { "" } else { "master/" };
         all.gauge(format!("{prefix}{name}"), count as f64);
     }
+    for (principal, counts) in snapshot.principals.iter() {
+        all.gauge(format!("frameworks/{principal}/messages_received"), counts.received as f64);
+        all.gauge(format!("frameworks/{principal}/messages_processed"), counts.processed as f64);
+    }
     for (ending, count) in snapshot.counters.endings() {
         let state = ending.state.as_str_name().to_lowercase();
         let mut name = format!("master/{state}/{}", v0_name("source", ending.source as i32));

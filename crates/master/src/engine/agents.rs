@@ -22,6 +22,7 @@ use super::counters::Counter;
 use super::effect::{Effect, Peer};
 use super::message::Outbound;
 use super::out::{Out, quoted, sender};
+use super::removals::{self, Removal};
 use super::state::{Agent, DepartedAgent};
 use super::timers::Timer;
 use super::validate::agent as validate;
@@ -35,6 +36,8 @@ pub(super) struct Observer {
     pub(super) awaiting: bool,
     /// How many pings in a row are unanswered.
     pub(super) missed: u32,
+    /// Whether it is to become unreachable, unless it answers before its turn.
+    pub(super) leaving: bool,
     /// When the next ping is due.
     pub(super) next: Instant,
 }
@@ -124,6 +127,7 @@ impl Engine {
             agent_id: agent_id.clone(),
             awaiting: false,
             missed: 0,
+            leaving: false,
             next: out.now.monotonic,
         };
         self.observers.insert(number, observer);
@@ -137,14 +141,13 @@ impl Engine {
         let agent_id = observer.agent_id.clone();
         if observer.awaiting {
             observer.missed += 1;
-            if observer.missed >= self.config.max_agent_ping_timeouts {
-                self.state.counters.count(Counter::SlaveUnreachableScheduled);
-                self.state.counters.count(Counter::SlaveUnreachableCompleted);
-                self.state.counters.count(Counter::SlaveRemovalsReasonUnhealthy);
-                self.depart(&agent_id, Departure::Unreachable, "health check timed out", out);
-                return;
+            if observer.missed >= self.config.max_agent_ping_timeouts && !observer.leaving {
+                observer.leaving = true;
+                self.schedule_removal(Removal::Silent(number), out);
             }
         }
+        // An agent that has to wait for its turn to become unreachable may still answer.
+        let Some(observer) = self.observers.get_mut(&number) else { return };
         observer.awaiting = true;
         observer.next = out.now.monotonic + self.config.agent_ping_timeout;
         self.timers.set(observer.next, Timer::Ping(number));
@@ -154,7 +157,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn pong(&mut self, from: &BoundPid, to: &str) -> Result<(), String> {
+    pub(super) fn pong(&mut self, from: &BoundPid, to: &str, out: &mut Out) -> Result<(), String> {
         let agent = self.agent_of(from).ok_or("it is no registered agent")?;
         if !agent.owner.admits(&from.owner()) {
             return Err(format!("it has not proved to be agent {}, as that did before", agent.id));
@@ -163,11 +166,18 @@ impl Engine {
             return Err(format!("{} does not ping it", quoted(to)));
         }
         let number = agent.observer;
-        if let Some(observer) = self.observers.get_mut(&number) {
-            observer.awaiting = false;
-            observer.missed = 0;
-        }
+        self.answered(number, out);
         Ok(())
+    }
+
+    /// An agent has shown that it is there.
+    pub(super) fn answered(&mut self, number: u64, out: &mut Out) {
+        let Some(observer) = self.observers.get_mut(&number) else { return };
+        observer.awaiting = false;
+        observer.missed = 0;
+        if std::mem::take(&mut observer.leaving) {
+            self.cancel_removals(|removal| *removal == Removal::Silent(number), out);
+        }
     }
 
     /// The link to a peer broke.
@@ -223,14 +233,10 @@ impl Engine {
 
     /// A disconnected agent has not come back in time.
     pub(super) fn reregistration_timed_out(&mut self, agent_id: &AgentId, out: &mut Out) {
-        if self.away.remove(agent_id).is_none() {
-            return;
+        // It stays among those that are away until its turn to become unreachable has come.
+        if self.away.contains_key(agent_id) {
+            self.schedule_removal(Removal::Away(agent_id.clone()), out);
         }
-        self.state.counters.count(Counter::SlaveUnreachableScheduled);
-        self.state.counters.count(Counter::SlaveUnreachableCompleted);
-        self.state.counters.count(Counter::SlaveRemovalsReasonUnhealthy);
-        let cause = "agent did not reregister within the timeout after disconnecting";
-        self.depart(agent_id, Departure::Unreachable, cause, out);
     }
 
     /// Takes a registered agent out of the cluster.
@@ -253,7 +259,7 @@ impl Engine {
             self.remove_executor(&framework_id, id, &executor_id, out);
         }
         self.allocator.handle(allocator::Event::AgentRemoved(id.clone()), out.now.monotonic);
-        self.forget_place(&agent);
+        self.forget_place(&agent, out);
         self.state.agents.remove_mut(id);
         if how == Departure::Removed {
             self.announce(Announcement::AgentRemoved(id.clone()));
@@ -300,7 +306,12 @@ impl Engine {
     }
 
     /// Ends the pings to an agent and all that waits for it.
-    pub(super) fn forget_place(&mut self, agent: &Agent) {
+    pub(super) fn forget_place(&mut self, agent: &Agent, out: &mut Out) {
+        let its = |removal: &Removal| match removal {
+            Removal::Away(id) | Removal::Recovered(id) => *id == agent.id,
+            Removal::Silent(number) => *number == agent.observer,
+        };
+        self.cancel_removals(its, out);
         if self.by_peer.get(&agent.peer) == Some(&agent.id) {
             self.by_peer.remove(&agent.peer);
         }
@@ -386,6 +397,8 @@ impl Engine {
         if message.operations.as_ref().is_some_and(|all| !all.operations.is_empty()) {
             out.warn(format!("Operations of agent {id} made under another master are not tracked"));
         }
+        // What this agent still has to do is known now.
+        self.maybe_drained(&id);
         let Some(agent) = edit(&mut self.state.agents, &id) else { return Ok(()) };
         if let Some(uuid) = &message.resource_version_uuid {
             agent.resource_version = Some(uuid.value.clone());
@@ -410,31 +423,25 @@ impl Engine {
 
     /// The registry's agents have had their time.
     pub(super) fn recovery_over(&mut self, out: &mut Out) {
-        let missing: Vec<_> = self
-            .state
-            .recovered_agents
-            .iter()
-            .map(|(id, agent)| (id.clone(), agent.owner.clone(), agent.orders.clone()))
-            .collect();
+        let missing: Vec<_> = self.state.recovered_agents.keys().cloned().collect();
         let share = missing.len() as f64 / self.recovered_at_start.max(1) as f64;
-        if share > self.config.recovery_agent_removal_limit {
+        let limit = self.config.recovery_agent_removal_limit;
+        if share > limit {
+            let after = removals::written(self.config.agent_reregister_timeout);
+            let share = share * 100.0;
             out.push(Effect::Stop {
                 reason: format!(
-                    "{} of {} agents in the registry have not come back: more than the limit of \
-                     {}%",
+                    "Post-recovery agent removal limit exceeded! After {after} there were {} \
+                     ({share}%) agents recovered from the registry that did not reregister; the \
+                     configured limit is {}%",
                     missing.len(),
-                    self.recovered_at_start,
-                    self.config.recovery_agent_removal_limit * 100.0
+                    limit * 100.0
                 ),
             });
             return;
         }
-        for (id, owner, orders) in missing {
-            out.warn(format!("Agent {id} has not come back since this master leads"));
-            self.state.recovered_agents.remove_mut(&id);
-            self.record_departure(&id, owner, orders, Departure::Unreachable, out);
-            self.state.counters.count(Counter::RecoverySlaveRemovals);
-            self.tell_agent_lost(&id, out);
+        for id in missing {
+            self.schedule_removal(Removal::Recovered(id), out);
         }
     }
 

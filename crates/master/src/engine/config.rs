@@ -8,6 +8,8 @@ use model::resources::MinAllocatable;
 use model::role::Role;
 use wire::v1;
 
+use super::throttle::RateLimits;
+
 /// The engine's settings; the names are those of the flags.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,10 @@ pub struct Config {
     pub agent_ping_timeout: Duration,
     /// How many pings in a row may stay unanswered.
     pub max_agent_ping_timeouts: u32,
+    /// The time between two agents that become unreachable; `None`: they do so at once.
+    pub agent_removal_interval: Option<Duration>,
+    /// How much drivers may send.
+    pub rate_limits: RateLimits,
     /// How long a disconnected agent, or one that the registry knows, may take to come back.
     pub agent_reregister_timeout: Duration,
     /// The share of the registry's agents, 0 to 1, that may be missing when that time is over;
@@ -70,6 +76,8 @@ impl Config {
             provable: Provable { certificates: true, principals: true },
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
+            agent_removal_interval: None,
+            rate_limits: RateLimits::default(),
             agent_reregister_timeout: Duration::from_secs(10 * 60),
             recovery_agent_removal_limit: 1.0,
             require_agent_domain: false,

@@ -16,6 +16,7 @@ use super::effect::Accepted;
 use super::message::Outbound;
 use super::out::{Out, quoted};
 use super::refusal::Refusal;
+use super::removals::Removal;
 use super::state::{Agent, State};
 
 impl Engine {
@@ -80,6 +81,16 @@ impl Engine {
         let message = internal::DrainSlaveMessage { config: drain.config };
         agent.estimated_drain_start = Some(out.now.wall);
         out.send(&agent.peer, Outbound::DrainAgent(message));
+    }
+
+    /// An agent has come back: if it drains, it goes on with that.
+    pub(super) fn resume_draining(&mut self, id: &AgentId, out: &mut Out) {
+        self.send_drain(id, out);
+        // Agents that know of resource providers say which operations are pending only after this.
+        let provider = v1::agent_info::capability::Type::ResourceProvider;
+        if self.state.agents.get(id).is_some_and(|agent| !agent.has(provider)) {
+            self.maybe_drained(id);
+        }
     }
 
     /// DEACTIVATE_AGENT: nothing of it is offered until it is reactivated; what runs there goes on.
@@ -177,7 +188,9 @@ impl Engine {
             };
         };
         out.info(format!("An operator marks agent {} gone", quoted(id.as_str())));
-        self.state.recovered_agents.remove_mut(id);
+        if self.state.recovered_agents.remove_mut(id) {
+            self.cancel_removals(|removal| *removal == Removal::Recovered(id.clone()), out);
+        }
         self.record_departure(id, owner, Orders::default(), Departure::Gone, out);
         self.tell_agent_lost(id, out);
         Ok(Accepted::Done)

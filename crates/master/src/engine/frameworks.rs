@@ -376,6 +376,7 @@ impl Engine {
         };
         self.allocator.handle(event, out.now.monotonic);
         self.state.frameworks.insert_mut(id.clone(), Arc::new(framework));
+        self.watch_principal(info.principal.as_deref());
     }
 
     /// A framework that only agents know has at least as long to come back as agents have: its
@@ -528,7 +529,9 @@ impl Engine {
         framework.unregistered = Some(out.now.wall);
         self.announce(Announcement::FrameworkRemoved(Arc::clone(&framework.info)));
         let limit = self.config.max_completed_frameworks;
+        let principal = framework.info.principal.clone();
         self.state.completed_frameworks.push(Arc::new(framework), limit);
+        self.unwatch_principal(principal.as_deref());
     }
 
     /// Enters that the task ended with its framework; nobody is left to be told.

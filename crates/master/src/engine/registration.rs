@@ -18,6 +18,7 @@ use super::counters::Counter;
 use super::effect::{Effect, Peer};
 use super::message::Outbound;
 use super::out::{Out, sender};
+use super::removals::Removal;
 use super::state::Agent;
 use super::validate::agent::{self as validate, Registration, Reregistration};
 use super::{Engine, authentication, events, status};
@@ -348,6 +349,7 @@ impl Engine {
         }
         out.push(Effect::Link { peer: peer.clone() });
         if let Some(deadline) = self.away.remove(id) {
+            self.cancel_removals(|removal| *removal == Removal::Away(id.clone()), out);
             self.timers.cancel(deadline, super::timers::Timer::Reregistration(id.clone()));
         }
         // What was offered may not be there any more.
@@ -367,10 +369,7 @@ impl Engine {
             agent.connected = true;
             agent.active = !agent.orders.deactivated;
         }
-        if let Some(observer) = self.observers.get_mut(&old.observer) {
-            observer.awaiting = false;
-            observer.missed = 0;
-        }
+        self.answered(old.observer, out);
         let completed = self.completed_among(message.frameworks.keys());
         for (framework_id, framework) in &message.frameworks {
             self.recover_framework(framework_id, framework, out);
@@ -380,7 +379,7 @@ impl Engine {
         let active = self.state.agents.get(id).is_some_and(|agent| agent.active);
         let event = allocator::Event::AgentSwitched { id: id.clone(), active };
         self.allocator.handle(event, out.now.monotonic);
-        self.finish_reregistration(id, reconciliations, &completed, &message.frameworks, out);
+        self.finish_reregistration(id, Some(reconciliations), &completed, &message.frameworks, out);
         self.resend_kills(id, out);
         self.kill_strays(id, &message.tasks, out);
     }
@@ -451,7 +450,9 @@ impl Engine {
         let recovered = self.state.recovered_agents.get(&id).map(|agent| &agent.orders);
         let unreachable = || self.state.unreachable_agents.get(&id).map(|agent| &agent.orders);
         let orders = recovered.or_else(unreachable).cloned().unwrap_or_default();
-        self.state.recovered_agents.remove_mut(&id);
+        if self.state.recovered_agents.remove_mut(&id) {
+            self.cancel_removals(|removal| *removal == Removal::Recovered(id.clone()), out);
+        }
         self.state.unreachable_agents.remove_mut(&id);
         self.state.counters.count(Counter::SlaveReregistrations);
         out.info(format!("Agent {id} came back at {}", sender(from)));
@@ -483,19 +484,23 @@ impl Engine {
                 }
                 updates.push((task.framework_id.clone(), status));
             }
-            self.find_again(task, out);
+            self.find_again(task, lost_before.is_some(), out);
         }
         self.open_for_offers(&id, out);
         for (framework_id, status) in updates {
             self.tell(&framework_id, events::update(status), out);
         }
-        self.finish_reregistration(&id, Vec::new(), &completed, &message.frameworks, out);
+        self.finish_reregistration(&id, None, &completed, &message.frameworks, out);
     }
 
     /// Enters a task that an agent has brought back.
-    fn find_again(&mut self, task: super::state::Task, out: &mut Out) {
+    fn find_again(&mut self, task: super::state::Task, was_lost: bool, out: &mut Out) {
         if let Some(framework) = edit(&mut self.state.frameworks, &task.framework_id) {
-            framework.unreachable_tasks.extract(|lost| lost.id == task.id);
+            if was_lost {
+                // It goes on, or its end is still to be acknowledged: it is neither lost nor over.
+                framework.unreachable_tasks.extract(|lost| lost.id == task.id);
+                framework.completed_tasks.extract(|over| over.id == task.id);
+            }
             // A framework may have started a task of the same name elsewhere, meanwhile. The
             // newer one is kept; the other has nobody to belong to and is ended.
             if framework.tasks.contains_key(&task.id) {
@@ -518,21 +523,25 @@ impl Engine {
         ids.filter(|id| self.is_completed(id)).cloned().collect()
     }
 
-    /// Answers the agent, then tells it of frameworks that ended and of those that go on.
+    /// Answers the agent, then tells it of frameworks that ended and of those that go on. Only an
+    /// agent that was registered is asked about what it has forgotten.
     fn finish_reregistration(
         &mut self,
         id: &AgentId,
-        reconciliations: Vec<internal::ReconcileTasksMessage>,
+        reconciliations: Option<Vec<internal::ReconcileTasksMessage>>,
         completed: &BTreeSet<FrameworkId>,
         frameworks: &BTreeMap<FrameworkId, v1::FrameworkInfo>,
         out: &mut Out,
     ) {
         let Some(agent) = self.state.agents.get(id).cloned() else { return };
-        self.send_drain(id, out);
-        self.maybe_drained(id);
+        // The order of the original, which differs between agents known and not.
+        let known = reconciliations.is_some();
+        if !known {
+            self.resume_draining(id, out);
+        }
         let message = internal::SlaveReregisteredMessage {
             slave_id: v1::AgentId { value: id.to_string() },
-            reconciliations,
+            reconciliations: reconciliations.unwrap_or_default(),
             connection: Some(self.connection()),
         };
         out.send(&agent.peer, Outbound::AgentReregistered(message));
@@ -540,6 +549,9 @@ impl Engine {
             let framework_id = v1::FrameworkId { value: framework_id.to_string() };
             let message = internal::ShutdownFrameworkMessage { framework_id };
             out.send(&agent.peer, Outbound::ShutdownFramework(message));
+        }
+        if known {
+            self.resume_draining(id, out);
         }
         for framework_id in frameworks.keys() {
             if let Some(framework) = self.state.frameworks.get(framework_id) {

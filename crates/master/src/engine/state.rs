@@ -52,8 +52,19 @@ pub struct State {
     pub offers: Map<OfferId, Arc<Offer>>,
     /// Operations on registered agents' resources, until their endings are acknowledged.
     pub operations: Map<OperationUuid, Arc<Operation>>,
+    /// How many messages drivers have sent, by the principals of their frameworks.
+    pub principals: Map<String, MessageCounts>,
     /// What has been counted.
     pub counters: Counters,
+}
+
+/// How many messages the drivers of one principal have sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageCounts {
+    /// How many came in.
+    pub received: u64,
+    /// How many were handled: neither dropped nor still waiting for their turn.
+    pub processed: u64,
 }
 
 /// A registered agent.
@@ -129,7 +140,7 @@ impl Agent {
     /// Whether nothing is there that an agent which drains waits for.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.tasks.is_empty()
+        self.tasks.is_empty() && self.operations.is_empty()
     }
 
     /// Whether it has `capability`.

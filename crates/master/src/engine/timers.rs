@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use model::id::{AgentId, FrameworkId, OfferId};
 use model::time::Instant;
 
+use super::throttle::LimitOf;
+
 /// Something that becomes due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A disconnected framework has not come back.
     Failover(FrameworkId),
+    /// The first message that this limit holds back has its turn.
+    Held(LimitOf),
     /// An offer is too old.
     Offer(OfferId),
     /// The next ping of this observer.
@@ -18,6 +22,8 @@ pub(super) enum Timer {
     RecordsAge,
     /// The registry's agents have had their time to come back.
     Recovery,
+    /// The next agent may become unreachable.
+    Removal,
     /// A disconnected agent has not come back.
     Reregistration(AgentId),
 }

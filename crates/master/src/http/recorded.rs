@@ -233,6 +233,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
         );
     }
     State {
+        principals: Map::default(),
         master: Arc::new(master),
         started: moment(&state["start_time"]),
         elected: moment(&state["elected_time"]),

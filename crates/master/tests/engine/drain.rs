@@ -5,8 +5,8 @@ use alcazar_master::engine::message::{Inbound, Outbound};
 use alcazar_master::engine::refusal::Refusal;
 use alcazar_master::engine::state::Agent;
 use model::id::AgentId;
-use wire::v1;
 use wire::v1::{DrainState, TaskState};
+use wire::{internal, v1};
 
 use crate::world::*;
 
@@ -96,8 +96,7 @@ fn orders_bind_an_agent_that_is_away_and_are_repeated_when_it_comes_back() {
     world.exited(&host(1));
     let done = world.say(&host(1), Inbound::ReregisterAgent(message.clone()));
     let names = done.names();
-    let place = |name: &str| names.iter().position(|n| n == name);
-    assert!(place("DrainSlave").is_some_and(|n| Some(n) < place("UpdateFramework")), "{names:?}");
+    assert_eq!(names, ["Link", "SlaveReregistered", "DrainSlave", "UpdateFramework"]);
     assert!(!world.state().agents[&agent].active);
     // It becomes unreachable.
     world.exited(&host(1));
@@ -108,7 +107,8 @@ fn orders_bind_an_agent_that_is_away_and_are_repeated_when_it_comes_back() {
     world.fail_over();
     assert_eq!(world.state().unreachable_agents[&agent].orders, unreachable.orders);
     let done = world.say(&host(1), Inbound::ReregisterAgent(message));
-    assert!(done.names().contains(&"DrainSlave".to_owned()), "{:?}", done.names());
+    let names = done.names();
+    assert_eq!(names[3..], ["DrainSlave", "SlaveReregistered", "UpdateFramework"]);
     let back = world.state().agents[&agent].clone();
     assert_eq!((back.active, state_of(&back)), (false, Some(DrainState::Draining)));
     world.fail_over();
@@ -126,6 +126,14 @@ fn an_agent_that_comes_back_without_tasks_has_drained() {
     world.fail_over();
     assert_eq!(world.operate(drain(&agent, false)).names(), ["Persist"]);
     world.say(&host(1), Inbound::ReregisterAgent(message));
+    let draining = Some(DrainState::Draining);
+    assert_eq!(state_of(&world.state().agents[&agent]), draining, "its operations are not known");
+    let update = internal::UpdateSlaveMessage {
+        slave_id: v1::AgentId { value: agent.to_string() },
+        update_oversubscribed_resources: Some(false),
+        ..Default::default()
+    };
+    world.say(&host(1), Inbound::UpdateAgent(update));
     assert_eq!(state_of(&world.state().agents[&agent]), Some(DrainState::Drained));
 }
 

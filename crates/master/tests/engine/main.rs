@@ -11,6 +11,8 @@ mod frameworks;
 mod properties;
 mod recorded;
 mod refusals;
+mod removals;
 mod tasks;
+mod throttle;
 mod updates;
 mod world;
