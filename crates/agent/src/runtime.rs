@@ -15,7 +15,6 @@ pub(crate) mod holder;
 mod inbox;
 mod machine;
 mod sandboxes;
-mod sasl_wire;
 mod streams;
 mod trust;
 mod users;

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::slice::Iter;
 
 use anyhow::{Context as _, bail};
+use testkit::swarm::addresses::Addresses;
+use testkit::swarm::churn::Churn;
+use testkit::swarm::framework::{Demand, TaskSize};
+use testkit::swarm::tls::Files;
+use testkit::swarm::{Proof, Settings};
 
-use crate::swarm::addresses::Addresses;
-use crate::swarm::tls::Files;
-use crate::swarm::{Proof, Settings};
 use crate::{auth, tls};
 
 /// How many agents a swarm has unless it is said.
@@ -41,9 +43,21 @@ pub(crate) fn auth(words: &[&str]) -> anyhow::Result<auth::Plan> {
     Ok(plan)
 }
 
+/// A swarm that goes on until it is interrupted.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    /// Against whom.
+    pub(crate) master: SocketAddrV4,
+    pub(crate) settings: Settings,
+    /// What each framework runs.
+    pub(crate) demand: Option<Demand>,
+    pub(crate) churn: Option<Churn>,
+}
+
 /// The master, and what is sent against it.
-pub(crate) fn swarm(words: &[&str]) -> anyhow::Result<(SocketAddrV4, Settings)> {
+pub(crate) fn swarm(words: &[&str]) -> anyhow::Result<Swarm> {
     let (mut master, mut agents) = (None, AGENTS);
+    let (mut frameworks, mut tasks, mut life, mut every) = (0, 100, 10, None);
     let (mut principal, mut secret) = (None, None);
     let (mut one, mut mechanisms) = (true, "SCRAM-SHA-256-PLUS,SCRAM-SHA-256,CRAM-MD5");
     let (mut roots, mut chain, mut key) = (None, None, None);
@@ -58,6 +72,10 @@ pub(crate) fn swarm(words: &[&str]) -> anyhow::Result<(SocketAddrV4, Settings)> 
                 master = Some(address.parse().with_context(|| format!("`{address}`"))?);
             }
             "--agents" => agents = number(word, &mut words)?,
+            "--frameworks" => frameworks = number(word, &mut words)?,
+            "--tasks" => tasks = number(word, &mut words)?,
+            "--life" => life = number(word, &mut words)?,
+            "--churn" => every = Some(number(word, &mut words)?),
             "--principal" => principal = Some(value(word, &mut words)?),
             "--secret-file" => secret = Some(secret_in(value(word, &mut words)?.as_ref())?),
             "--principals" => one = shared(value(word, &mut words)?)?,
@@ -81,7 +99,29 @@ pub(crate) fn swarm(words: &[&str]) -> anyhow::Result<(SocketAddrV4, Settings)> 
         _ => bail!("--tls-roots, --tls-chain and --tls-key belong together"),
     };
     let master = master.context("--against says which master")?;
-    Ok((master, Settings { agents, addresses: Addresses::towards(master)?, proof, tls }))
+    let settings = Settings::of(agents, Addresses::towards(master)?);
+    let settings = Settings { frameworks, proof, tls, ..settings };
+    let demand = (frameworks > 0).then_some(Demand {
+        total: None,
+        alive: tasks,
+        per_offer: 4,
+        size: TaskSize::Of { cpus: 0.1, mem: 32.0 },
+        life: Some((life as f64 / 2.0, life as f64)),
+        killed: 0.0,
+        reconcile: Some(60.0),
+    });
+    let churn = every.map(|every: usize| Churn {
+        seed: 1,
+        every: every as f64,
+        crash: 4,
+        away: (0.0, 10.0),
+        cut: 2,
+        leave: 1,
+        unregister: 1,
+        join: 2,
+        disconnect: 0,
+    });
+    Ok(Swarm { master, settings, demand, churn })
 }
 
 /// A secret alone in a file; the end of its line does not belong to it.
@@ -116,13 +156,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "s3cret\n").unwrap();
         let path = file.path().to_str().unwrap();
-        let (master, settings) = swarm(&["--against", "127.0.0.1:5050", "--agents", "3"]).unwrap();
-        assert_eq!((master.port(), settings.agents, settings.proof.is_none()), (5050, 3, true));
+        let one = swarm(&["--against", "127.0.0.1:5050", "--agents", "3"]).unwrap();
+        let agents = (one.settings.agents, one.settings.proof.is_none());
+        assert_eq!((one.master.port(), agents, one.demand), (5050, (3, true), None));
         let words = ["--against", "127.0.0.1:1", "--principal", "p", "--secret-file", path];
-        let proof = swarm(&words).unwrap().1.proof.unwrap();
+        let proof = swarm(&words).unwrap().settings.proof.unwrap();
         assert_eq!((proof.principal(7).as_str(), proof.secret.as_str()), ("p", "s3cret"));
         let each = [words.as_slice(), &["--principals", "each"]].concat();
-        assert_eq!(swarm(&each).unwrap().1.proof.unwrap().principal(7), "p7");
+        assert_eq!(swarm(&each).unwrap().settings.proof.unwrap().principal(7), "p7");
         assert!(swarm(&words[..4]).unwrap_err().to_string().contains("belong together"));
         assert!(swarm(&words[2..]).unwrap_err().to_string().contains("--against"));
     }

@@ -13,14 +13,15 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use testkit::swarm::addresses::Addresses;
+use testkit::swarm::book::Report;
+use testkit::swarm::process::{Order, SwarmProcess};
+use testkit::swarm::tls::Files;
+use testkit::swarm::{Proof, Settings, limits};
 
 use crate::authority::{self, Key, Paths};
 use crate::figures::{Goal, Samples};
-use crate::swarm::addresses::Addresses;
-use crate::swarm::book::Report;
-use crate::swarm::process::SwarmProcess;
-use crate::swarm::tls::Files;
-use crate::swarm::{Proof, Settings, limits};
+use crate::swarm_process;
 use master::{Master, Place};
 use probe::{Latencies, Probes, Scheduler};
 
@@ -170,8 +171,8 @@ fn one(
     let name = mechanism.to_string();
     let mut place = Place::new(directory.path(), &name, principals, SECRET, tls.clone())?;
     let addresses = Addresses::Loopback;
-    let settings = Settings { agents: plan.agents, addresses, proof: Some(proof), tls };
-    let mut swarm = SwarmProcess::start(&settings)?;
+    let settings = Settings { proof: Some(proof), tls, ..Settings::of(plan.agents, addresses) };
+    let mut swarm = swarm_process(&settings)?;
 
     let master = place.start(0)?;
     let scheduler = Scheduler::subscribe(master.address)?;
@@ -228,7 +229,7 @@ fn storm(
     let before = (master.cpu()?, swarm.report()?.cpu);
     let probes = Probes::start(master.address, scheduler)?;
     let begin = Instant::now();
-    swarm.detect(master.address)?;
+    swarm.tell(Order::Detect(master.address))?;
     let report = loop {
         std::thread::sleep(Duration::from_millis(50));
         let report = swarm.report()?;

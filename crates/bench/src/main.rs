@@ -11,14 +11,13 @@ mod bare;
 mod child;
 mod figures;
 mod hammer;
-mod proc;
 mod serve;
-mod swarm;
 mod tls;
 
 use std::process::ExitCode;
 
 use anyhow::bail;
+use testkit::swarm::process;
 
 /// What the daemons allocate with.
 #[global_allocator]
@@ -42,10 +41,20 @@ usage: alcazar-bench auth [mechanism …] [--runs <number>] [--agents <number>] 
 usage: alcazar-bench swarm --against <ip:port> [--agents <number>]
            [--principal <name> --secret-file <path> [--principals one|each] [--mechanisms <name,…>]]
            [--tls-roots <path> --tls-chain <path> --tls-key <path>]
+           [--frameworks <number> [--tasks <number>] [--life <seconds>]] [--churn <seconds>]
 
   emulated agents that authenticate and register with any master, until interrupted; with
-  `--principals each` the name of each is the given one with its number behind it
+  `--principals each` the name of each is the given one with its number behind it; frameworks
+  keep so many tasks of that life (each 100, 10 s) running; with `--churn` every so many seconds
+  an agent crashes, disappears, loses its connections or joins
 ";
+
+/// A swarm in a process of its own: this program, in another role.
+fn swarm_process(settings: &testkit::swarm::Settings) -> anyhow::Result<process::SwarmProcess> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["swarm", "--by-pipe"]);
+    process::SwarmProcess::start(command, settings)
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -63,11 +72,11 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     match words.as_slice() {
         ["tls", rest @ ..] => tls::run(&arguments::tls(rest)?),
         ["auth", rest @ ..] => auth::run(&arguments::auth(rest)?),
-        // How `swarm::process` starts a swarm.
-        ["swarm", "--by-pipe"] => swarm::process::serve(),
+        // How a swarm is started in a process of its own.
+        ["swarm", "--by-pipe"] => process::serve(),
         ["swarm", rest @ ..] => {
-            let (master, settings) = arguments::swarm(rest)?;
-            swarm::process::against(master, &settings)
+            let swarm = arguments::swarm(rest)?;
+            process::against(swarm.master, &swarm.settings, swarm.demand, swarm.churn)
         }
         // How `child` starts the servers.
         ["serve", how, directory, key] => {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::bail;
 use endpoints::body::{Body, FileBody};
 use http::StatusCode;
+use testkit::usage;
 use transport::counters::Counters;
 use transport::messenger::Listeners;
 use transport::server::{
@@ -22,7 +23,7 @@ use transport::server::{
 use transport::tls::Security;
 
 use crate::authority::Paths;
-use crate::{bare, proc};
+use crate::bare;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +93,8 @@ pub(crate) fn run(how: How, paths: &Paths) -> anyhow::Result<()> {
     out.flush()?;
     for line in std::io::stdin().lock().lines() {
         line?;
-        let cpu = proc::own_cpu().as_nanos();
-        writeln!(out, "{cpu} {} {}", proc::own_memory()?, MESSAGES.load(Ordering::Relaxed))?;
+        let cpu = usage::own_cpu().as_nanos();
+        writeln!(out, "{cpu} {} {}", usage::own_memory()?, MESSAGES.load(Ordering::Relaxed))?;
         out.flush()?;
     }
     Ok(())

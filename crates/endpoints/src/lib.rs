@@ -16,6 +16,7 @@ pub mod authentication;
 pub mod body;
 pub mod call;
 pub mod common;
+pub mod exchange;
 pub mod files;
 mod heavy;
 pub mod media;

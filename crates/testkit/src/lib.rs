@@ -14,7 +14,11 @@ pub mod http;
 pub mod port;
 pub mod process;
 pub mod shared;
+#[cfg(feature = "swarm")]
+pub mod swarm;
 pub mod tools;
+#[cfg(feature = "swarm")]
+pub mod usage;
 
 /// Whether the test runs as root. What needs namespaces, cgroups, mounts or other users asks
 /// this first and otherwise says that it was skipped.

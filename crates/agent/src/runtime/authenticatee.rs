@@ -13,6 +13,7 @@ use authn::sasl::message::Message;
 use authn::sasl::offer::Authenticatees;
 use authn::sasl::retry::{Effect, Event as Happened, Number, Retries, RetrySettings};
 use authn::sasl::{Channel, Nonce, ServerProof};
+use endpoints::exchange;
 use libprocess::sender::{BoundPid, PeerFacts};
 use libprocess::upid::Upid;
 use model::identity::Kind;
@@ -25,9 +26,9 @@ use transport::sessions::{Established, Peer, Sessions};
 use transport::tls::Expected;
 use transport::with_causes;
 
+use super::ACTOR;
 use super::authentication::MasterAuthentication;
 use super::inbox::Inbox;
-use super::{ACTOR, sasl_wire};
 use crate::engine::event::Event;
 
 /// The actors of attempts, before their number; the original's name.
@@ -91,7 +92,7 @@ impl Mailbox {
         if from.upid().address != slot.master.address || !from.may_speak_as(Kind::Master) {
             return Delivery::Dropped("it is not from the master that the exchange is with");
         }
-        let message = match sasl_wire::decode(name, body) {
+        let message = match exchange::from_session(name, body) {
             Some(Ok(message)) => message,
             Some(Err(_)) => return Delivery::Dropped("it is malformed"),
             None => return Delivery::Dropped("it is no message of an exchange"),
@@ -362,7 +363,7 @@ impl Run {
                 tracing::info!("Using {mechanism} authenticatee");
             }
         }
-        let (name, body) = sasl_wire::encode(message);
+        let (name, body) = (message.name(), exchange::encode(message));
         let expected = Expected::Kind(Kind::Master);
         tracing::trace!(number = ?trying.number, name, to = %trying.session, "authenticating");
         self.parts

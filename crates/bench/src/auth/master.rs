@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
-
-use crate::proc;
-use crate::swarm::tls::Files;
+use testkit::swarm::tls::Files;
+use testkit::usage;
 
 /// How long it may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,7 +114,7 @@ fn address_in(log: &str) -> Option<SocketAddrV4> {
 impl Master {
     /// Processor time that it has used since its start.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        proc::whole_cpu_of(self.child.id())
+        usage::whole_cpu_of(self.child.id())
     }
 
     /// Ends it as an out-of-memory killer would.

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use openssl::ssl::SslVersion;
+use testkit::usage;
 
 use super::Plan;
 use crate::authority::{Key, Paths};
 use crate::child::Server;
 use crate::figures::{Goal, Samples};
 use crate::hammer::Client;
-use crate::proc;
 use crate::serve::How;
 
 /// The length of what is downloaded.
@@ -45,9 +45,9 @@ pub(super) fn measure(plan: &Plan, directory: &Path) -> anyhow::Result<()> {
                 side.add(took, Some(server.usage()?.cpu - before));
             }
             if let Some(command) = &command {
-                let before = proc::cpu_of(command.child.id());
+                let before = usage::cpu_of(command.child.id());
                 let took = download(&client, command.address)?;
-                let cpu = before.zip(proc::cpu_of(command.child.id())).map(|(b, a)| a - b);
+                let cpu = before.zip(usage::cpu_of(command.child.id())).map(|(b, a)| a - b);
                 sides[2].add(took, cpu);
             }
         }

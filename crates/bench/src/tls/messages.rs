@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure};
 use libprocess::upid::Upid;
 use model::identity::Kind;
+use testkit::usage;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use transport::counters::Counters;
@@ -19,7 +20,6 @@ use super::Plan;
 use crate::authority::{Key, Paths};
 use crate::child::Server;
 use crate::figures::{Goal, Samples};
-use crate::proc;
 use crate::serve::How;
 
 /// Messages in one slice, handed over at once.
@@ -130,10 +130,10 @@ impl Side {
 
     fn slice(&mut self, runtime: &Runtime) -> anyhow::Result<()> {
         let before = self.server.usage()?;
-        let (cpu, start) = (proc::own_cpu(), Instant::now());
+        let (cpu, start) = (usage::own_cpu(), Instant::now());
         runtime.block_on(send(&self.messenger, &self.to, COUNT))?;
         self.now.time += start.elapsed();
-        self.now.sender += proc::own_cpu() - cpu;
+        self.now.sender += usage::own_cpu() - cpu;
         let after = self.server.usage()?;
         self.now.receiver += after.cpu - before.cpu;
         if let Ok(exited) = self.exited.try_recv() {

@@ -13,7 +13,6 @@
 mod book;
 mod held;
 mod turns;
-mod wire;
 
 use std::net::{IpAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +27,7 @@ use authn::sasl::session::{Ended, Output, Session, Verdict, Work};
 use authn::sasl::{Accepted, Channel, Nonce};
 use authn::throttle::{Judgement, Tried};
 use endpoints::authentication::Guesses;
+use endpoints::exchange;
 use libprocess::sender::{BoundPid, Finding, PeerFacts, Tie};
 use libprocess::upid::Upid;
 use model::principal::Kinds;
@@ -43,7 +43,6 @@ use transport::tls::{Expected, Security};
 use super::inbox::Inbox;
 use book::{Attempt, Begun, Book, Taken};
 pub(super) use held::Held;
-pub(super) use wire::{is_exchange, read};
 
 /// What a desk is made of.
 #[derive(Debug)]
@@ -559,7 +558,7 @@ impl Shared {
     }
 
     fn send(&self, from: &str, to: &Upid, expected: Expected, message: &Message) {
-        let body = wire::body(message);
+        let body = exchange::encode(message);
         if let Err(error) = self.parts.messenger.send(from, to, expected, message.name(), &body) {
             // The link's end follows.
             tracing::warn!(%error, %to, name = message.name(), "a message was not sent");

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use endpoints::exchange;
 use endpoints::serve::serve;
 use endpoints::site::Site;
 use libprocess::allowed::{Refusal, may_send};
@@ -15,7 +16,7 @@ use libprocess::sender::BoundPid;
 use model::identity::Kind;
 use transport::server::{Handler, Receipt, Received, Request, Response};
 
-use super::desk::{self, Arrived, Desk, Held};
+use super::desk::{Arrived, Desk, Held};
 use crate::engine::event::Event;
 use crate::engine::message::Inbound;
 use crate::http::Master;
@@ -53,7 +54,7 @@ fn is_actor(id: &str) -> bool {
 impl Handler for Door {
     async fn message(&self, message: Received) -> Receipt {
         let Received { from, to, name, body, peer, memory } = message;
-        let exchange = desk::is_exchange(&name);
+        let exchange = exchange::is_from_client(&name);
         if !exchange && !is_actor(&to) {
             return Receipt::NoSuchActor;
         }
@@ -72,8 +73,8 @@ impl Handler for Door {
             );
             return Receipt::Accepted;
         }
-        if exchange {
-            return match desk::read(&name, &body) {
+        if let Some(read) = exchange::from_client(&name, &body) {
+            return match read {
                 Ok(message) => self.desk.take(Arrived { from, to, message, facts: peer }).await,
                 Err(error) => self.undecodable(&from, &name, &error),
             };

@@ -88,8 +88,7 @@ async fn master(proof: &Proof) -> Running {
 async fn storm(mechanism: &str, shared: bool) {
     let proof = proof(mechanism, shared);
     let master = master(&proof).await;
-    let settings =
-        Settings { agents: AGENTS, addresses: Addresses::Loopback, proof: Some(proof), tls: None };
+    let settings = Settings { proof: Some(proof), ..Settings::of(AGENTS, Addresses::Loopback) };
     let swarm = Swarm::start(&settings, RetrySettings::default()).unwrap();
     swarm.detect(master.address());
     let all = swarm.book.wait_until(|report| report.registered.count == AGENTS);

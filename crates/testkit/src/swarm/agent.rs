@@ -1,9 +1,11 @@
-//! One agent that runs nothing, as a machine: what it hears goes in, what it says comes out.
+//! One emulated agent, as a machine: what it hears goes in, what it says comes out.
 //!
 //! It links, authenticates by [`Attempt`] and [`Retries`], each attempt under a name of its own
 //! (`authentication.md` §3, §9.2), registers with the back-off of `master-agent-protocol.md` §3.1,
-//! answers pings, and begins anew when it is told of a master or misses its pings. It runs no
-//! task and keeps nothing on a disk.
+//! answers pings, and begins anew when it is told of a master or misses its pings. Of the tasks
+//! that it is to run it keeps the books ([`tasks`]); nothing is on a disk.
+
+mod tasks;
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +15,20 @@ use authn::sasl::offer::Authenticatees;
 use authn::sasl::retry::{Effect, Event, Number, Retries, RetrySettings};
 use authn::sasl::{Channel, Nonce};
 use bytes::Bytes;
+use endpoints::exchange;
 use libprocess::upid::Upid;
 use wire::Limits;
 use wire::check::decode;
-use wire::internal::{PingSlaveMessage, SlaveRegisteredMessage, SlaveReregisteredMessage};
+use wire::internal::{
+    KillTaskMessage, PingSlaveMessage, RunTaskMessage, ShutdownFrameworkMessage,
+    SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdateAcknowledgementMessage,
+    UnregisterSlaveMessage, UpdateFrameworkMessage,
+};
 
 use super::book::Fact;
-use super::exchange;
-use super::messages::Identity;
+use super::messages::{Identity, Size};
+pub use tasks::is_terminal;
+use tasks::{Said, Tasks};
 
 /// Without a ping for so long, an agent takes its master for another: the original's default.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -29,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// What an agent hears of.
 #[derive(Debug)]
-pub(crate) enum Input {
+pub enum Input {
     /// This master leads.
     Detected(Upid),
     /// There is a link to the master now; an exchange may bind this.
@@ -42,24 +50,26 @@ pub(crate) enum Input {
     Worked(Number, Worked),
     /// [`Agent::deadline`] is over.
     Woken,
+    /// It is to leave for good.
+    Leaves,
 }
 
 /// A message.
 #[derive(Clone, Debug)]
-pub(crate) struct Received {
+pub struct Received {
     /// Who says that it sends it.
-    pub(crate) from: Upid,
+    pub from: Upid,
     /// To which actor.
-    pub(crate) to: String,
+    pub to: String,
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// Its body.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 /// What an agent wants done.
 #[derive(Debug)]
-pub(crate) enum Output {
+pub enum Output {
     /// To be counted.
     Fact(Fact),
     /// A link to this master, unless there is one; [`Input::Linked`] or [`Input::LinkBroke`]
@@ -82,7 +92,7 @@ pub(crate) enum Output {
 
 /// The agent.
 #[derive(Debug)]
-pub(crate) struct Agent {
+pub struct Agent {
     upid: Upid,
     identity: Identity,
     /// `None`: it has no credential and registers at once.
@@ -93,7 +103,8 @@ pub(crate) struct Agent {
     /// The number in the name of the actor of the last attempt.
     authenticatee: u64,
     phase: Phase,
-    /// At most one thing is waited for at any time.
+    tasks: Tasks,
+    /// At most one thing is waited for at any time, besides what is due of tasks.
     timer: Option<(Instant, Timer)>,
     /// What has been entered in the book since the detection.
     authenticated: bool,
@@ -135,13 +146,15 @@ enum Timer {
 
 impl Agent {
     /// An agent that listens at the address of `upid`.
-    pub(crate) fn new(
+    #[must_use]
+    pub fn new(
         upid: Upid,
+        size: Size,
         authenticatees: Option<Authenticatees>,
         retry: RetrySettings,
     ) -> Self {
-        let identity =
-            Identity { address: upid.address, id: None, resource_version: rand::random() };
+        let resource_version = rand::random();
+        let identity = Identity { address: upid.address, size, id: None, resource_version };
         Self {
             upid,
             identity,
@@ -149,6 +162,7 @@ impl Agent {
             backoff: retry.first_wait,
             retries: Retries::new(retry),
             master: None,
+            tasks: Tasks::default(),
             authenticatee: 0,
             phase: Phase::Idle,
             timer: None,
@@ -158,12 +172,29 @@ impl Agent {
     }
 
     /// When it wants to be woken.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timer.as_ref().map(|(at, _)| *at)
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let timer = self.timer.as_ref().map(|(at, _)| *at);
+        timer.into_iter().chain(self.tasks.deadline()).min()
+    }
+
+    /// Its process has ended without a word, and another one goes on with what was on its disk and
+    /// with the tasks, which have not noticed.
+    pub fn restarted(&mut self) {
+        self.identity.resource_version = rand::random();
+        self.master = None;
+        self.phase = Phase::Idle;
+        self.timer = None;
+    }
+
+    /// Its id, once a master has given it one.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.identity.id.as_ref().map(|id| id.value.as_str())
     }
 
     /// Takes what it hears.
-    pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Vec<Output> {
+    pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Output> {
         let mut turn = Turn { now, out: Vec::new() };
         if matches!(self.phase, Phase::Ended) {
             return turn.out;
@@ -186,6 +217,7 @@ impl Agent {
                 _ => {}
             },
             Input::Woken => self.woken(&mut turn),
+            Input::Leaves => self.leaves(&mut turn),
         }
         turn.out
     }
@@ -207,6 +239,8 @@ impl Agent {
     }
 
     fn woken(&mut self, turn: &mut Turn) {
+        let said = self.tasks.woken(self.identity.id.as_ref(), turn.now);
+        self.says(said, turn);
         let Some((at, timer)) = self.timer else { return };
         if at > turn.now {
             return;
@@ -245,6 +279,16 @@ impl Agent {
                 Effect::Refused => self.end("the master refused authentication".to_owned(), turn),
             }
         }
+    }
+
+    /// Tells the master that it leaves, and says nothing more.
+    fn leaves(&mut self, turn: &mut Turn) {
+        if let (Some(master), Some(slave_id)) = (self.master.clone(), self.identity.id.clone()) {
+            let body = wire::encode(&UnregisterSlaveMessage { slave_id });
+            self.send(master, "mesos.internal.UnregisterSlaveMessage", body, turn);
+        }
+        self.phase = Phase::Ended;
+        self.timer = None;
     }
 
     fn end(&mut self, why: String, turn: &mut Turn) {
@@ -307,7 +351,7 @@ impl Agent {
                 };
                 let Some(to) = to else { return };
                 let (from, name) = (actor.clone(), message.name());
-                turn.out.push(Output::Send { from, to, name, body: exchange::encode(message) });
+                turn.out.push(Output::Send { from, to, name, body: exchange::encode(&message) });
             }
             attempt::Output::Work(work) => turn.out.push(Output::Work(number, work)),
             attempt::Output::End(Ended::Failed(error)) => self.failed(number, error, turn),
@@ -328,7 +372,8 @@ impl Agent {
         let longest = self.backoff.saturating_mul(1 << (*sent).min(16)).min(LONGEST_WAIT);
         turn.fact(Fact::Registration);
         turn.out.push(Output::Link(master.clone()));
-        let (name, body) = self.identity.registration();
+        let (tasks, frameworks) = self.tasks.listed();
+        let (name, body) = self.identity.registration(tasks, frameworks);
         self.send(master, name, body, turn);
         self.set(random_part(longest), Timer::Register, turn);
     }
@@ -342,7 +387,7 @@ impl Agent {
         if self.master.as_ref().is_none_or(|master| master.address != from.address) {
             return turn.stray(&name, "is not from the master");
         }
-        if let Some(message) = exchange::decode_of_session(&name, &body) {
+        if let Some(message) = exchange::from_session(&name, &body) {
             let Phase::Trying { actor, attempt, .. } = &mut self.phase else {
                 return turn.stray(&name, "belongs to no attempt");
             };
@@ -354,7 +399,7 @@ impl Agent {
                     let output = attempt.receive(&from.to_string(), message);
                     self.attempted(output, turn);
                 }
-                Err(error) => turn.stray(&name, &error.to_string()),
+                Err(error) => turn.stray(&name, &error),
             };
         }
         if to != self.upid.id {
@@ -393,15 +438,74 @@ impl Agent {
             }
             "mesos.internal.SlaveReregisteredMessage" => {
                 let (message, _) = decode::<SlaveReregisteredMessage>(body, &limits)?;
-                self.is_registered(message.slave_id, turn);
+                let id = message.slave_id;
+                self.is_registered(id.clone(), turn);
+                let said = self.tasks.reconcile(message.reconciliations, &id, turn.now);
+                self.says(said, turn);
             }
             "mesos.internal.ShutdownMessage" => {
                 self.end("the master told it to shut down".to_owned(), turn);
             }
-            // What else masters say is about tasks and frameworks, of which it has none.
-            _ => {}
+            _ => self.told_of_tasks(name, body, turn)?,
         }
         Ok(())
+    }
+
+    fn told_of_tasks(
+        &mut self,
+        name: &str,
+        body: &[u8],
+        turn: &mut Turn,
+    ) -> Result<(), wire::check::DecodeError> {
+        let limits = Limits::default();
+        let Some(id) = self.identity.id.clone() else {
+            turn.stray(name, "is for an agent that is registered");
+            return Ok(());
+        };
+        let said = match name {
+            "mesos.internal.RunTaskMessage" => {
+                let (message, _) = decode::<RunTaskMessage>(body, &limits)?;
+                self.tasks.run(message, &id, turn.now)
+            }
+            "mesos.internal.KillTaskMessage" => {
+                let (message, _) = decode::<KillTaskMessage>(body, &limits)?;
+                self.tasks.kill(message.framework_id, message.task_id, &id, turn.now)
+            }
+            "mesos.internal.ShutdownFrameworkMessage" => {
+                let (message, _) = decode::<ShutdownFrameworkMessage>(body, &limits)?;
+                self.tasks.shut_down(&message.framework_id)
+            }
+            "mesos.internal.StatusUpdateAcknowledgementMessage" => {
+                let (message, _) = decode::<StatusUpdateAcknowledgementMessage>(body, &limits)?;
+                self.tasks.acknowledged(message, &id, turn.now)
+            }
+            // Where the framework is; it is read so that a malformed one is noticed.
+            "mesos.internal.UpdateFrameworkMessage" => {
+                decode::<UpdateFrameworkMessage>(body, &limits)?;
+                Said::default()
+            }
+            _ => {
+                turn.stray(name, "is nothing that emulated agents know");
+                return Ok(());
+            }
+        };
+        self.says(said, turn);
+        Ok(())
+    }
+
+    /// Tells the master of tasks, if it is one that it is registered with: what is not told now is
+    /// told when it is registered again.
+    fn says(&self, said: Said, turn: &mut Turn) {
+        said.facts.into_iter().for_each(|fact| turn.fact(fact));
+        let (Phase::Registered, Some(master)) = (&self.phase, &self.master) else { return };
+        for mut update in said.updates {
+            update.pid = Some(self.upid.to_string());
+            if let (true, Some(id)) = (is_terminal(update.update.latest_state()), self.id()) {
+                turn.fact(Fact::Freed(id.to_owned()));
+            }
+            let body = wire::encode(&update);
+            self.send(master.clone(), "mesos.internal.StatusUpdateMessage", body, turn);
+        }
     }
 
     fn is_registered(&mut self, id: wire::v1::AgentId, turn: &mut Turn) {
@@ -415,8 +519,10 @@ impl Agent {
         self.phase = Phase::Registered;
         self.set(PATIENCE, Timer::Pings, turn);
         let (name, body) = self.identity.update(id.clone());
-        self.identity.id = Some(id);
+        self.identity.id = Some(id.clone());
         self.send(master, name, body, turn);
+        let said = self.tasks.resume(&id, turn.now);
+        self.says(said, turn);
     }
 }
 

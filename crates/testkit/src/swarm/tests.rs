@@ -3,6 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use crate::captures::{self, Kind, Recorded};
 use authn::accounts::Credential;
 use authn::sasl::Channel;
 use authn::sasl::offer::{Authenticatees, ClientSettings};
@@ -11,10 +12,10 @@ use authn::secret::Secret;
 use bytes::{Bytes, BytesMut};
 use libprocess::message::encode_message;
 use libprocess::upid::Upid;
-use testkit::captures::{self, Kind, Recorded};
 
 use super::agent::{Agent, Input, Output, Received};
 use super::book::Fact;
+use super::messages::Size;
 
 const MASTER: &str = "127.0.0.2:5050";
 const AGENT: &str = "127.0.0.2:5051";
@@ -30,7 +31,7 @@ fn agent(secret: &str) -> Agent {
     });
     let upid = Upid::new("slave(1)", AGENT.parse().unwrap());
     let retry = RetrySettings { first_wait: Duration::ZERO, ..RetrySettings::default() };
-    Agent::new(upid, Some(authenticatees.unwrap()), retry)
+    Agent::new(upid, Size::default(), Some(authenticatees.unwrap()), retry)
 }
 
 /// What it says, as it stands on the wire.

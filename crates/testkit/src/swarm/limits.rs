@@ -12,7 +12,7 @@ const OTHERS: usize = 200;
 
 /// Lets this process, and those that it starts, have as many open files as it may, and refuses
 /// `agents` that do not fit.
-pub(crate) fn make_room(agents: usize) -> anyhow::Result<()> {
+pub fn make_room(agents: usize) -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit)?;

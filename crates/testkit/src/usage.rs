@@ -7,20 +7,20 @@ use anyhow::Context as _;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The processor time of this process, all threads, in user and kernel mode.
-pub(crate) fn own_cpu() -> Duration {
+pub fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// The processor time of a process of one thread. `None` on kernels that do not say.
-pub(crate) fn cpu_of(process: u32) -> Option<Duration> {
+pub fn cpu_of(process: u32) -> Option<Duration> {
     let text = fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
     Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
 }
 
 /// Bytes of memory of this process that are not in a file.
-pub(crate) fn own_memory() -> anyhow::Result<u64> {
+pub fn own_memory() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/self/status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
@@ -29,7 +29,7 @@ pub(crate) fn own_memory() -> anyhow::Result<u64> {
 
 /// The processor time of a process, all threads, in user and kernel mode. The kernel says it in
 /// hundredths of a second, whatever its own clock.
-pub(crate) fn whole_cpu_of(process: u32) -> anyhow::Result<Duration> {
+pub fn whole_cpu_of(process: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name, in parentheses, may hold anything.
     let (_, fields) = text.rsplit_once(") ").context("/proc/…/stat without a name")?;

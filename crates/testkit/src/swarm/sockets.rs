@@ -41,7 +41,8 @@ const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 /// The sockets.
 pub(super) struct Sockets {
     address: SocketAddrV4,
-    listener: TcpListener,
+    /// `None`: nobody can reach it.
+    listener: Option<TcpListener>,
     book: Arc<Book>,
     tls: Option<Contexts>,
     connections: Vec<Connection>,
@@ -83,12 +84,14 @@ impl Sockets {
         book: Arc<Book>,
     ) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
+        // One that comes back finds its own port, with what was left of its connections.
+        socket.set_reuseaddr(true)?;
         socket.bind(address.into())?;
         let listener = socket.listen(BACKLOG)?;
         let port = listener.local_addr()?.port();
         Ok(Self {
             address: SocketAddrV4::new(*address.ip(), port),
-            listener,
+            listener: Some(listener),
             book,
             tls,
             connections: Vec::new(),
@@ -96,6 +99,24 @@ impl Sockets {
             work: None,
             ready: VecDeque::new(),
         })
+    }
+
+    /// Ends all connections as the end of a process in the middle of something does.
+    pub(super) fn cut(&mut self) {
+        let link = self.link.take().and_then(|link| match link.state {
+            State::Open(stream, _) => Some(stream),
+            State::Opening(_) => None,
+        });
+        for stream in self.connections.drain(..).map(|connection| connection.stream).chain(link) {
+            stream.cut();
+        }
+        self.work = None;
+        self.ready.clear();
+    }
+
+    /// Listens no more.
+    pub(super) fn close(&mut self) {
+        self.listener = None;
     }
 
     /// Where it listens.
@@ -182,7 +203,8 @@ impl Sockets {
     }
 
     fn poll_listener(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(accepted) = self.listener.poll_accept(cx) {
+        let Some(listener) = &self.listener else { return };
+        while let Poll::Ready(accepted) = listener.poll_accept(cx) {
             match accepted {
                 Ok((stream, _)) => {
                     if self.connections.len() == MOST_CONNECTIONS {
@@ -202,7 +224,11 @@ impl Sockets {
     }
 }
 
-async fn dial(own: Ipv4Addr, master: SocketAddrV4, tls: Option<Contexts>) -> io::Result<Dialled> {
+pub(super) async fn dial(
+    own: Ipv4Addr,
+    master: SocketAddrV4,
+    tls: Option<Contexts>,
+) -> io::Result<Dialled> {
     let socket = TcpSocket::new_v4()?;
     // Otherwise agents of the loopback network would all come from 127.0.0.1.
     socket.bind(SocketAddrV4::new(own, 0).into())?;

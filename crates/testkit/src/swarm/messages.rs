@@ -1,25 +1,43 @@
-//! What an agent that runs nothing tells its master (`master-agent-protocol.md` §3).
+//! What an emulated agent tells its master of itself (`master-agent-protocol.md` §3).
 
 use std::net::SocketAddrV4;
 
+use serde::{Deserialize, Serialize};
 use wire::internal::{
     RegisterSlaveMessage, ReregisterSlaveMessage, UpdateSlaveMessage, update_slave_message,
 };
 use wire::v1::agent_info::{Capability, capability::Type};
-use wire::v1::{AgentId, AgentInfo, Resource, Uuid, value};
+use wire::v1::{AgentId, AgentInfo, FrameworkInfo, Resource, Task, Uuid, value};
 
 /// The version that it says it has.
 const VERSION: &str = "1.12.0";
 
+/// How much an agent has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    /// Processors.
+    pub cpus: f64,
+    /// Memory, in megabytes.
+    pub mem: f64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { cpus: 4.0, mem: 4096.0 }
+    }
+}
+
 /// What an agent is, besides what it runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// Where it listens.
-    pub(crate) address: SocketAddrV4,
+    pub address: SocketAddrV4,
+    /// How much it has.
+    pub size: Size,
     /// Its id, once a master has given it one.
-    pub(crate) id: Option<AgentId>,
+    pub id: Option<AgentId>,
     /// Chosen when it started.
-    pub(crate) resource_version: [u8; 16],
+    pub resource_version: [u8; 16],
 }
 
 impl Identity {
@@ -27,7 +45,11 @@ impl Identity {
         AgentInfo {
             hostname: self.address.ip().to_string(),
             port: Some(i32::from(self.address.port())),
-            resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0), scalar("disk", 4096.0)],
+            resources: vec![
+                scalar("cpus", self.size.cpus),
+                scalar("mem", self.size.mem),
+                scalar("disk", 4096.0),
+            ],
             checkpoint: Some(true),
             id: self.id.clone(),
             ..AgentInfo::default()
@@ -38,8 +60,14 @@ impl Identity {
         Some(Uuid { value: self.resource_version.to_vec().into() })
     }
 
-    /// The name and body of the message with which it registers: again, if it has an id.
-    pub(crate) fn registration(&self) -> (&'static str, Vec<u8>) {
+    /// The name and body of the message with which it registers: again, with what it runs, if it
+    /// has an id.
+    #[must_use]
+    pub fn registration(
+        &self,
+        tasks: Vec<Task>,
+        frameworks: Vec<FrameworkInfo>,
+    ) -> (&'static str, Vec<u8>) {
         match self.id {
             None => {
                 let message = RegisterSlaveMessage {
@@ -54,6 +82,8 @@ impl Identity {
             Some(_) => {
                 let message = ReregisterSlaveMessage {
                     slave: self.info(),
+                    tasks,
+                    frameworks,
                     version: Some(VERSION.to_owned()),
                     agent_capabilities: capabilities(),
                     resource_version_uuid: self.resource_version(),
@@ -65,7 +95,8 @@ impl Identity {
     }
 
     /// The name and body of what it says of its resources after it has registered as `id`.
-    pub(crate) fn update(&self, id: AgentId) -> (&'static str, Vec<u8>) {
+    #[must_use]
+    pub fn update(&self, id: AgentId) -> (&'static str, Vec<u8>) {
         let message = UpdateSlaveMessage {
             slave_id: id,
             update_oversubscribed_resources: Some(false),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where they listen, and from where they dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Addresses {
+pub enum Addresses {
     /// Each has an address of the loopback network to itself, so that a master sees as many
     /// addresses as in a real cluster, and its limits per address do not come into it.
     Loopback,
@@ -17,7 +17,7 @@ pub(crate) enum Addresses {
 
 impl Addresses {
     /// Those from which `master` can be reached, and can reach back.
-    pub(crate) fn towards(master: SocketAddrV4) -> anyhow::Result<Self> {
+    pub fn towards(master: SocketAddrV4) -> anyhow::Result<Self> {
         if master.ip().is_loopback() {
             return Ok(Self::Loopback);
         }
@@ -31,7 +31,7 @@ impl Addresses {
     }
 
     /// The address at which the agent with this number listens; the system chooses the port.
-    pub(crate) fn of(self, number: usize) -> SocketAddrV4 {
+    pub fn of(self, number: usize) -> SocketAddrV4 {
         let ip = match self {
             // Four million of them, away from 127.0.0.1, where everybody else is.
             Self::Loopback => {

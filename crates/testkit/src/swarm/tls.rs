@@ -21,13 +21,13 @@ use tokio_openssl::SslStream;
 
 /// What protects the connections of a swarm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Files {
+pub struct Files {
     /// Whom to believe, PEM.
-    pub(crate) roots: PathBuf,
+    pub roots: PathBuf,
     /// The certificate of all agents with its chain, PEM.
-    pub(crate) chain: PathBuf,
+    pub chain: PathBuf,
     /// Its key, PEM.
-    pub(crate) key: PathBuf,
+    pub key: PathBuf,
 }
 
 /// The same, read. Clones share it.
@@ -41,6 +41,13 @@ pub(super) struct Contexts {
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(SslStream<TcpStream>),
+}
+
+/// They hold a key.
+impl std::fmt::Debug for Contexts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contexts").finish_non_exhaustive()
+    }
 }
 
 impl Contexts {
@@ -78,6 +85,16 @@ impl Stream {
         let mut ssl = Ssl::new(&contexts.server)?;
         ssl.set_accept_state();
         Ok(Self::Tls(SslStream::new(ssl, stream)?))
+    }
+
+    /// Ends the connection such that its other end is told of an error.
+    pub(super) fn cut(self) {
+        let stream = match &self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref(),
+        };
+        // One that cannot be cut is closed, as it is dropped.
+        let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
     }
 
     /// One that was dialled, with its handshake, and what it is worth to an exchange.
