@@ -61,7 +61,9 @@ fn scalar(resources: &Resources, name: &str, revocable: bool) -> f64 {
 fn union(a: &Value, b: &Value) -> Value {
     match (a, b) {
         (Value::Ranges(a), Value::Ranges(b)) => Value::Ranges(a.union(b)),
-        (Value::Set(a), Value::Set(b)) => Value::Set(a.union(b).cloned().collect()),
+        (Value::Set(a), Value::Set(b)) => {
+            Value::Set(a.union(b).cloned().collect::<std::collections::BTreeSet<_>>().into())
+        }
         _ => b.clone(),
     }
 }

@@ -5,20 +5,27 @@
 //! only resources that are the same but for their amount are added together.
 
 mod collection;
+mod conversion;
+mod disk;
+mod kind;
 mod quantities;
 mod ranges;
 mod resource;
 mod scalar;
+mod selection;
 mod text;
 mod value;
 
 pub use collection::Resources;
+pub use conversion::{CheckpointedError, Conversion, ConversionError};
+pub use disk::{Disk, DiskKind, DiskSource, Labels, Opaque, Persistence};
+pub use kind::{Kind, Reservation, ReservationKind, Traits};
 pub use quantities::{MinAllocatable, Quantities};
 pub use ranges::Ranges;
-pub use resource::{Disk, Labels, Opaque, Persistence, Reservation, ReservationKind, Resource};
+pub use resource::Resource;
 pub use scalar::Scalar;
 pub use text::parse;
-pub use value::Value;
+pub use value::{Value, ValueType};
 
 /// Why something is not a resource. The texts that the original has are the original's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +45,9 @@ pub enum ResourceError {
     /// A range that ends before it begins.
     #[error("Invalid ranges resource: begin > end")]
     BackwardRange,
+    /// Ranges that have a member in common.
+    #[error("Invalid ranges resource: overlapping ranges")]
+    OverlappingRanges,
     /// A set that names an item twice.
     #[error("Invalid set resource: duplicated elements")]
     DuplicateItem,
@@ -64,6 +74,26 @@ pub enum ResourceError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Disk information on something that is no disk.
+    #[error("DiskInfo should not be set for {0} resource")]
+    DiskOf(String),
+    /// A disk that comes from what no disk can come from.
+    #[error("Unsupported 'DiskInfo.Source.Type' in '{0}'")]
+    DiskKind(String),
+    /// A disk that states a path or a mount although it comes from something else.
+    #[error("{what} should not be set for {kind} disk source")]
+    DiskRoot {
+        /// `Path` or `Mount`.
+        what: &'static str,
+        /// What the disk comes from.
+        kind: &'static str,
+    },
+    /// Something that can never be shared.
+    #[error("Resource {0} cannot be shared")]
+    NotShareable(String),
+    /// Shared disk space without a volume on it.
+    #[error("Only persistent volumes can be shared")]
+    SharedWithoutVolume,
     /// Text that is not `name:value` or `name(role):value`.
     #[error("Bad value for resources, missing or extra ':' in {0}")]
     Form(String),

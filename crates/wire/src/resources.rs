@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use crate::Described;
 use model::resources::{
-    Disk, Labels, Opaque, Persistence, Ranges, Reservation, ReservationKind, Resource,
-    ResourceError, Resources, Scalar, Value,
+    Disk, DiskKind, DiskSource, Labels, Opaque, Persistence, Ranges, Reservation, ReservationKind,
+    Resource, ResourceError, Resources, Scalar, Traits, Value,
 };
 use model::role::Role;
 
@@ -56,16 +56,25 @@ pub fn read_one(resource: &v1::Resource) -> Result<Resource, ResourceError> {
         Some(info) => info.role.as_deref().map(role).transpose()?,
         None => None,
     };
-    Ok(Resource {
+    let disk = resource.disk.as_ref().map(|disk| read_disk(resource, disk)).transpose()?;
+    let traits = Traits {
         name: resource.name.as_str().into(),
-        value: read_value(resource)?,
         reservations: read_reservations(resource)?,
         allocation,
-        disk: resource.disk.as_ref().map(read_disk).map(Arc::new),
+        disk: disk.map(Arc::new),
         revocable: resource.revocable.is_some(),
         shared: resource.shared.is_some(),
         provider: resource.provider_id.as_ref().map(|id| id.value.as_str().into()),
-    })
+    };
+    if traits.shared {
+        if &*traits.name != "disk" {
+            return Err(ResourceError::NotShareable(resource.name.clone()));
+        }
+        if traits.disk.as_ref().is_none_or(|disk| disk.persistence.is_none()) {
+            return Err(ResourceError::SharedWithoutVolume);
+        }
+    }
+    Ok(Resource::of(traits, read_value(resource)?))
 }
 
 fn read_value(resource: &v1::Resource) -> Result<Value, ResourceError> {
@@ -80,13 +89,13 @@ fn read_value(resource: &v1::Resource) -> Result<Value, ResourceError> {
         }
         (v1::value::Type::Ranges, (false, true, false)) => {
             let ranges = resource.ranges.as_ref().ok_or_else(mismatch)?;
-            Ranges::new(ranges.range.iter().map(|r| (r.begin, r.end))).map(Value::Ranges)
+            Ranges::disjoint(ranges.range.iter().map(|r| (r.begin, r.end))).map(Value::Ranges)
         }
         (v1::value::Type::Set, (false, false, true)) => {
             let set = resource.set.as_ref().ok_or_else(mismatch)?;
             let items: BTreeSet<_> = set.item.iter().cloned().collect();
             if items.len() == set.item.len() {
-                Ok(Value::Set(items))
+                Ok(Value::Set(items.into()))
             } else {
                 Err(ResourceError::DuplicateItem)
             }
@@ -170,21 +179,48 @@ fn read_labels(labels: &v1::Labels) -> Labels {
     labels.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
 }
 
-fn read_disk(disk: &v1::resource::DiskInfo) -> Disk {
-    use v1::resource::disk_info::source::Type;
-    let whole = disk.source.as_ref().is_some_and(|source| match source.r#type() {
-        Type::Block | Type::Mount | Type::Raw => true,
-        Type::Path | Type::Unknown => false,
-    });
-    Disk {
+fn read_disk(
+    resource: &v1::Resource,
+    disk: &v1::resource::DiskInfo,
+) -> Result<Disk, ResourceError> {
+    if resource.name != "disk" {
+        return Err(ResourceError::DiskOf(resource.name.clone()));
+    }
+    Ok(Disk {
         persistence: disk.persistence.as_ref().map(|persistence| Persistence {
             id: persistence.id.clone(),
             principal: persistence.principal.clone(),
         }),
         volume: disk.volume.as_ref().map(opaque),
-        source: disk.source.as_ref().map(opaque),
-        whole,
-    }
+        source: disk.source.as_ref().map(read_source).transpose()?,
+    })
+}
+
+fn read_source(source: &v1::resource::disk_info::Source) -> Result<DiskSource, ResourceError> {
+    use v1::resource::disk_info::source::Type;
+    let kind = match source.r#type() {
+        Type::Path => DiskKind::Path,
+        Type::Mount => DiskKind::Mount,
+        Type::Block => DiskKind::Block,
+        Type::Raw => DiskKind::Raw,
+        Type::Unknown => return Err(ResourceError::DiskKind("UNKNOWN".to_owned())),
+    };
+    let path = source.path.as_ref().map(|path| path.root.clone());
+    let mount = source.mount.as_ref().map(|mount| mount.root.clone());
+    let wrong = |what| Err(ResourceError::DiskRoot { what, kind: kind.as_str() });
+    let root = match (kind, path, mount) {
+        (DiskKind::Path | DiskKind::Block | DiskKind::Raw, _, Some(_)) => return wrong("Mount"),
+        (DiskKind::Mount | DiskKind::Block | DiskKind::Raw, Some(_), _) => return wrong("Path"),
+        (_, path, mount) => path.or(mount),
+    };
+    Ok(DiskSource {
+        kind,
+        root,
+        vendor: source.vendor.clone(),
+        id: source.id.clone(),
+        metadata: source.metadata.as_ref().map(read_labels),
+        profile: source.profile.clone(),
+    })
 }
 
 fn opaque(message: &impl Described) -> Opaque {
@@ -288,8 +324,30 @@ fn write_disk(disk: &Disk) -> v1::resource::DiskInfo {
             }
         }),
         volume: disk.volume.as_ref().map(transparent),
-        source: disk.source.as_ref().map(transparent),
+        source: disk.source.as_ref().map(write_source),
     }
+}
+
+fn write_source(source: &DiskSource) -> v1::resource::disk_info::Source {
+    use v1::resource::disk_info::source::{Mount, Path, Type};
+    let root = source.root.clone();
+    let (kind, path, mount) = match source.kind {
+        DiskKind::Path => (Type::Path, root.map(|root| Path { root }), None),
+        DiskKind::Mount => (Type::Mount, None, root.map(|root| Mount { root })),
+        DiskKind::Block => (Type::Block, None, None),
+        DiskKind::Raw => (Type::Raw, None, None),
+    };
+    let mut wire = v1::resource::disk_info::Source {
+        path,
+        mount,
+        vendor: source.vendor.clone(),
+        id: source.id.clone(),
+        metadata: source.metadata.as_ref().map(write_labels),
+        profile: source.profile.clone(),
+        ..v1::resource::disk_info::Source::default()
+    };
+    wire.set_type(kind);
+    wire
 }
 
 /// Undoes [`opaque`], which alone makes such values; so the bytes always decode.

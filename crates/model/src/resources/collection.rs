@@ -1,14 +1,18 @@
 //! Many resources at once.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use super::{Quantities, Resource, Scalar, Value};
+use super::{Kind, Quantities, Resource, Scalar, Value};
 use crate::role::Role;
 
 /// Resources, those of one kind merged into one entry, in the order in which each kind came.
 ///
+/// Volumes and indivisible disks are entries of their own; equal shared volumes are one entry
+/// that counts its copies.
+///
 /// Two collections are equal if they hold the same amounts, whatever the order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Resources(Vec<Resource>);
 
 impl Resources {
@@ -24,32 +28,50 @@ impl Resources {
         self.0.is_empty()
     }
 
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The entries.
-    pub fn iter(&self) -> impl Iterator<Item = &Resource> + Clone {
+    pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
         self.0.iter()
     }
 
     /// Adds one resource.
     pub fn add(&mut self, resource: Resource) {
-        if resource.value.is_empty() {
-            return;
-        }
-        let place = if resource.is_indivisible() {
-            None
-        } else {
-            self.0.iter_mut().find(|entry| entry.same_kind(&resource))
-        };
-        match place {
-            Some(entry) => entry.value.add(&resource.value),
-            None => self.0.push(resource),
-        }
+        self.add_found(resource, &mut Finder::new(1));
     }
 
     /// Adds all of `other`.
     pub fn add_all(&mut self, other: &Self) {
-        for resource in &other.0 {
-            self.add(resource.clone());
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return;
         }
+        let mut finder = Finder::new(other.0.len());
+        for resource in &other.0 {
+            match finder.mergeable(&self.0, resource) {
+                Some(place) => merge(&mut self.0[place], resource),
+                None => self.push(resource.clone(), &mut finder),
+            }
+        }
+    }
+
+    fn add_found(&mut self, resource: Resource, finder: &mut Finder) {
+        if resource.value.is_empty() || resource.copies == 0 {
+            return;
+        }
+        match finder.mergeable(&self.0, &resource) {
+            Some(place) => merge(&mut self.0[place], &resource),
+            None => self.push(resource, finder),
+        }
+    }
+
+    fn push(&mut self, resource: Resource, finder: &mut Finder) {
+        finder.note(&resource, self.0.len());
+        self.0.push(resource);
     }
 
     /// The two together.
@@ -63,50 +85,64 @@ impl Resources {
     /// What is left after taking `other` away, or `None` if `other` is not all here.
     #[must_use]
     pub fn checked_minus(&self, other: &Self) -> Option<Self> {
-        let mut left = self.clone();
-        for resource in &other.0 {
-            let whole = resource.is_indivisible();
-            let place = left.0.iter().position(|entry| {
-                entry.same_kind(resource)
-                    && if whole {
-                        entry.value == resource.value
-                    } else {
-                        entry.value.contains(&resource.value)
-                    }
-            })?;
-            left.take(place, &resource.value);
-        }
-        Some(left)
+        self.contains(other).then(|| self.minus(other))
     }
 
     /// What is left after taking away as much of `other` as is here.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         let mut left = self.clone();
-        for resource in &other.0 {
-            let whole = resource.is_indivisible();
-            let place = left.0.iter().position(|entry| {
-                entry.same_kind(resource) && (!whole || entry.value == resource.value)
-            });
-            if let Some(place) = place {
-                left.take(place, &resource.value);
-            }
-        }
+        left.subtract_all(other);
         left
     }
 
-    fn take(&mut self, place: usize, value: &Value) {
-        let entry = &mut self.0[place];
-        entry.value.subtract(value);
-        if entry.value.is_empty() {
-            self.0.remove(place);
+    /// Takes away as much of `other` as is here.
+    pub fn subtract_all(&mut self, other: &Self) {
+        let mut finder = Finder::new(other.0.len());
+        let mut emptied = false;
+        for resource in &other.0 {
+            let Some(place) = finder.find(&self.0, resource) else { continue };
+            let entry = &mut self.0[place];
+            if resource.shared {
+                entry.copies = entry.copies.saturating_sub(resource.copies);
+            } else if resource.is_indivisible() {
+                entry.copies = 0;
+            } else {
+                entry.value.subtract(&resource.value);
+                if entry.value.is_empty() {
+                    entry.copies = 0;
+                }
+            }
+            emptied |= entry.copies == 0;
+        }
+        if emptied {
+            self.0.retain(|entry| entry.copies > 0);
         }
     }
 
     /// Whether all of `other` is here.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        self.checked_minus(other).is_some()
+        let mut finder = Finder::new(other.0.len());
+        other.0.iter().all(|resource| {
+            let Some(place) = finder.find(&self.0, resource) else { return false };
+            let entry = &self.0[place];
+            if resource.shared {
+                entry.copies >= resource.copies
+            } else if resource.is_indivisible() {
+                // Equal ones are entries of their own.
+                let count = |all: &Self| all.0.iter().filter(|r| same_entry(r, resource)).count();
+                other.0.len() == 1 || count(self) >= count(other)
+            } else {
+                entry.value.contains(&resource.value)
+            }
+        })
+    }
+
+    /// How many copies of `resource` are here: of one that is not shared 0 or 1.
+    #[must_use]
+    pub fn count(&self, resource: &Resource) -> u32 {
+        self.0.iter().find(|entry| *entry == resource).map_or(0, |entry| entry.copies)
     }
 
     /// The entries that satisfy `keep`.
@@ -115,16 +151,21 @@ impl Resources {
         Self(self.0.iter().filter(|resource| keep(resource)).cloned().collect())
     }
 
+    /// Removes the entries that do not satisfy `keep`.
+    pub fn retain(&mut self, keep: impl Fn(&Resource) -> bool) {
+        self.0.retain(|resource| keep(resource));
+    }
+
     /// The same, allocated to `role`.
     #[must_use]
     pub fn allocated_to(&self, role: &Role) -> Self {
-        self.map(|resource| resource.allocation = Some(role.clone()))
+        self.0.iter().map(|resource| resource.allocated_to(role)).collect()
     }
 
     /// The same, allocated to nobody.
     #[must_use]
     pub fn unallocated(&self) -> Self {
-        self.map(|resource| resource.allocation = None)
+        self.0.iter().map(Resource::unallocated).collect()
     }
 
     /// Each resource as its agent's configuration states it (see [`Resource::stripped`]).
@@ -133,18 +174,8 @@ impl Resources {
         self.0.iter().map(Resource::stripped).collect()
     }
 
-    fn map(&self, change: impl Fn(&mut Resource)) -> Self {
-        self.0
-            .iter()
-            .cloned()
-            .map(|mut resource| {
-                change(&mut resource);
-                resource
-            })
-            .collect()
-    }
-
-    /// How much there is of the scalar `name`, whoever it is reserved or allocated to.
+    /// How much there is of the scalar `name`, whoever it is reserved or allocated to. A shared
+    /// volume counts once, however many copies there are.
     #[must_use]
     pub fn scalar(&self, name: &str) -> Scalar {
         self.0.iter().filter(|r| *r.name == *name).fold(Scalar::ZERO, |sum, r| match r.value {
@@ -176,22 +207,157 @@ impl Resources {
     }
 }
 
+fn merge(entry: &mut Resource, resource: &Resource) {
+    if resource.shared {
+        entry.copies = entry.copies.saturating_add(resource.copies);
+    } else {
+        entry.value.add(&resource.value);
+    }
+}
+
+/// Whether `entry` is where `resource` would be taken from.
+#[inline]
+fn same_entry(entry: &Resource, resource: &Resource) -> bool {
+    resource.kind().same(entry.kind())
+        && (!resource.is_taken_whole() || (entry.value == resource.value && entry.copies > 0))
+}
+
+/// From how many entries on they are found by an index instead of by looking at each.
+const MANY: usize = 24;
+
+/// Finds the entries for one resource after another.
+///
+/// Two collections most often list the same kinds in the same order, so the entry after the last
+/// one found is tried first. When that fails again and again among many, an index is made.
+struct Finder {
+    next: usize,
+    /// For how many resources this finder was made.
+    wanted: usize,
+    /// By kind and, of what is taken as a whole, value.
+    index: Option<HashMap<(usize, u64), usize, std::hash::BuildHasherDefault<Mix>>>,
+}
+
+impl Finder {
+    const fn new(wanted: usize) -> Self {
+        Self { next: 0, wanted, index: None }
+    }
+
+    fn mergeable(&mut self, entries: &[Resource], resource: &Resource) -> Option<usize> {
+        if resource.is_indivisible() && !resource.shared {
+            return None;
+        }
+        self.find(entries, resource)
+    }
+
+    #[inline]
+    fn find(&mut self, entries: &[Resource], resource: &Resource) -> Option<usize> {
+        let place = match entries.get(self.next) {
+            Some(entry) if same_entry(entry, resource) => self.next,
+            _ => self.look(entries, resource)?,
+        };
+        self.next = place + 1;
+        Some(place)
+    }
+
+    fn look(&mut self, entries: &[Resource], resource: &Resource) -> Option<usize> {
+        let by_look = || entries.iter().position(|entry| same_entry(entry, resource));
+        if entries.len() < MANY || self.wanted < MANY {
+            return by_look();
+        }
+        let index = self.index.get_or_insert_with(|| {
+            entries.iter().enumerate().rev().map(|(i, entry)| (key(entry), i)).collect()
+        });
+        let place = *index.get(&key(resource))?;
+        // The one indexed may have been taken already, while an equal one is still there; values
+        // that are no scalars are not told apart by the index.
+        if same_entry(&entries[place], resource) { Some(place) } else { by_look() }
+    }
+
+    fn note(&mut self, resource: &Resource, place: usize) {
+        if let Some(index) = &mut self.index {
+            index.entry(key(resource)).or_insert(place);
+        }
+        self.next = place + 1;
+    }
+}
+
+fn key(resource: &Resource) -> (usize, u64) {
+    let kind: &Kind = resource.kind();
+    let value = match resource.value {
+        Value::Scalar(scalar) if resource.is_taken_whole() => scalar.thousandths(),
+        _ => 0,
+    };
+    (kind.identity(), value)
+}
+
+/// Enough of a hash for addresses, which nobody outside can choose.
+#[derive(Default)]
+struct Mix(u64);
+
+impl std::hash::Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 32;
+    }
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
+
 impl PartialEq for Resources {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.checked_minus(other).is_some_and(|left| left.is_empty())
+        self.0.len() == other.0.len() && self.contains(other) && other.contains(self)
     }
 }
 
 impl Eq for Resources {}
 
+impl Extend<Resource> for Resources {
+    fn extend<T: IntoIterator<Item = Resource>>(&mut self, resources: T) {
+        // How many there will be is not known; an index is made only among many entries anyway.
+        let mut finder = Finder::new(usize::MAX);
+        for resource in resources {
+            self.add_found(resource, &mut finder);
+        }
+    }
+}
+
 impl FromIterator<Resource> for Resources {
     fn from_iter<T: IntoIterator<Item = Resource>>(resources: T) -> Self {
-        let mut all = Self::new();
-        for resource in resources {
-            all.add(resource);
-        }
+        let resources = resources.into_iter();
+        let mut all = Self(Vec::with_capacity(resources.size_hint().0.min(64)));
+        all.extend(resources);
         all
+    }
+}
+
+impl From<Resource> for Resources {
+    fn from(resource: Resource) -> Self {
+        let mut all = Self::new();
+        all.add(resource);
+        all
+    }
+}
+
+impl<'a> IntoIterator for &'a Resources {
+    type Item = &'a Resource;
+    type IntoIter = std::slice::Iter<'a, Resource>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -210,97 +376,5 @@ impl fmt::Display for Resources {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::resources::{Disk, Persistence, parse};
-
-    fn resources(text: &str) -> Resources {
-        parse(text, &Role::any()).unwrap()
-    }
-
-    #[test]
-    fn taking_away_what_is_not_there_is_no_result() {
-        let all = resources("cpus:4;mem:1024;ports:[31000-32000]");
-        assert_eq!(
-            all.checked_minus(&resources("cpus:1.5;ports:[31000-31000]")),
-            Some(resources("cpus:2.5;mem:1024;ports:[31001-32000]"))
-        );
-        for more in ["cpus:4.001", "gpus:1", "ports:[30999-31000]", "cpus(web):1", "disk:1"] {
-            assert_eq!(all.checked_minus(&resources(more)), None, "{more}");
-        }
-        assert_eq!(
-            all.minus(&resources("cpus:9;gpus:1;mem:24")),
-            resources("mem:1000;ports:[31000-32000]")
-        );
-    }
-
-    #[test]
-    fn reserved_resources_are_not_merged_with_unreserved_ones() {
-        let all = resources("cpus:1;cpus(web):2;cpus:3");
-        assert_eq!(all.iter().count(), 2);
-        assert_eq!(all.scalar("cpus"), Scalar::from_thousandths(6000));
-        assert!(!all.contains(&resources("cpus:5")));
-        let web = Role::new("web/shop").unwrap();
-        assert!(all.iter().all(|r| r.is_allocatable_to(&web)));
-        assert_eq!(all.filter(|r| r.is_allocatable_to(&Role::any())), resources("cpus:4"));
-    }
-
-    #[test]
-    fn a_volume_is_taken_as_a_whole() {
-        let volume = |size: u64| {
-            let value = Value::Scalar(Scalar::from_thousandths(size));
-            let mut volume = Resource::new("disk", value);
-            volume.disk = Some(std::sync::Arc::new(Disk {
-                persistence: Some(Persistence { id: "v".into(), principal: None }),
-                volume: None,
-                source: None,
-                whole: false,
-            }));
-            Resources::from_iter([volume])
-        };
-        assert!(!volume(10).contains(&volume(5)));
-        assert!(volume(10).contains(&volume(10)));
-        assert_eq!(volume(10).plus(&volume(10)).iter().count(), 2);
-        assert_eq!(volume(10).stripped(), resources("disk:0.01"));
-    }
-
-    fn any_resources() -> impl Strategy<Value = Resources> {
-        let one = (0usize..3, 0usize..3, 0u64..5000).prop_map(|(name, role, amount)| {
-            let name = ["cpus", "mem", "ports"][name];
-            let value = if name == "ports" {
-                let begin = amount % 30;
-                Value::Ranges(super::super::Ranges::new([(begin, begin + amount % 7)]).unwrap())
-            } else {
-                Value::Scalar(Scalar::from_thousandths(amount))
-            };
-            let mut resource = Resource::new(name, value);
-            resource.allocation = [None, Some("a"), Some("b")][role].map(|r| Role::new(r).unwrap());
-            resource
-        });
-        prop::collection::vec(one, 0..8).prop_map(Resources::from_iter)
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_added_can_be_taken_away(a in any_resources(), b in any_resources()) {
-            let sum = a.plus(&b);
-            prop_assert!(sum.contains(&a) && sum.contains(&b));
-            prop_assert_eq!(&sum, &b.plus(&a));
-            // Integers in ranges count once, so only disjoint sums come apart again.
-            let left = sum.checked_minus(&b).unwrap();
-            prop_assert!(a.contains(&left));
-            prop_assert_eq!(left.plus(&b), sum);
-        }
-
-        #[test]
-        fn minus_and_checked_minus_agree_where_both_have_a_result(
-            a in any_resources(), b in any_resources()
-        ) {
-            if let Some(left) = a.checked_minus(&b) {
-                prop_assert_eq!(a.minus(&b), left);
-            }
-        }
-    }
-}
+#[path = "collection_tests.rs"]
+mod tests;

@@ -1,33 +1,45 @@
 //! Sets of integers written as ranges: ports, above all.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::ResourceError;
 
-/// A set of integers, kept as ascending ranges with gaps between them.
+/// A set of integers, kept as ascending ranges with gaps between them. Cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ranges(Vec<(u64, u64)>);
+pub struct Ranges(Arc<Vec<(u64, u64)>>);
 
 impl Ranges {
     /// The union of `ranges`, each from its first to its last member.
     pub fn new(ranges: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, ResourceError> {
-        let ranges: Vec<_> = ranges.into_iter().collect();
+        let mut ranges: Vec<_> = ranges.into_iter().collect();
         if ranges.iter().any(|(begin, end)| begin > end) {
             return Err(ResourceError::BackwardRange);
         }
-        Ok(Self::joined(ranges))
+        if !ranges.is_sorted() {
+            ranges.sort_unstable();
+        }
+        let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            append(&mut joined, range);
+        }
+        joined.shrink_to_fit();
+        Ok(Self(Arc::new(joined)))
     }
 
-    fn joined(mut ranges: Vec<(u64, u64)>) -> Self {
-        ranges.sort_unstable();
-        let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
-        for (begin, end) in ranges {
-            match joined.last_mut() {
-                Some(last) if begin <= last.1.saturating_add(1) => last.1 = last.1.max(end),
-                _ => joined.push((begin, end)),
-            }
+    /// [`Ranges::new`] of ranges that have no member in common, as the wire must write them.
+    pub fn disjoint(ranges: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, ResourceError> {
+        let ranges: Vec<_> = ranges.into_iter().collect();
+        let given = ranges
+            .iter()
+            .fold(0u128, |sum, &(begin, end)| sum + u128::from(end.saturating_sub(begin)) + 1);
+        let joined = Self::new(ranges)?;
+        let members = joined.0.iter().map(|&(begin, end)| u128::from(end - begin) + 1);
+        if members.sum::<u128>() == given {
+            Ok(joined)
+        } else {
+            Err(ResourceError::OverlappingRanges)
         }
-        Self(joined)
     }
 
     /// The ranges, ascending, with gaps between them.
@@ -53,19 +65,73 @@ impl Ranges {
     /// Members of either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self::joined(self.0.iter().chain(&other.0).copied().collect())
+        let mut union = self.clone();
+        union.unite(other);
+        union
     }
 
     /// Members of `self` that are not members of `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let mut left = Vec::with_capacity(self.0.len());
-        let mut cuts = other.0.iter().peekable();
-        for &(mut begin, end) in &self.0 {
+        let mut difference = self.clone();
+        difference.subtract(other);
+        difference
+    }
+
+    pub(super) fn unite(&mut self, other: &Self) {
+        if other.is_empty() || Arc::ptr_eq(&self.0, &other.0) {
+            return;
+        }
+        if self.is_empty() {
+            *self = other.clone();
+            return;
+        }
+        let (a, b) = (&self.0[..], &other.0[..]);
+        let mut joined = Vec::with_capacity(a.len() + b.len());
+        // What lies before all of `other` stays as it is.
+        let before = a.partition_point(|range| range.1 < b[0].0.saturating_sub(1));
+        joined.extend_from_slice(&a[..before]);
+        let (mut i, mut j) = (before, 0);
+        while i < a.len() && j < b.len() {
+            if a[i] <= b[j] {
+                append(&mut joined, a[i]);
+                i += 1;
+            } else {
+                append(&mut joined, b[j]);
+                j += 1;
+            }
+        }
+        for rest in [&a[i..], &b[j..]] {
+            for (k, &range) in rest.iter().enumerate() {
+                if joined.last().is_some_and(|last| last.1 < range.0.saturating_sub(1)) {
+                    joined.extend_from_slice(&rest[k..]);
+                    break;
+                }
+                append(&mut joined, range);
+            }
+        }
+        self.0 = Arc::new(joined);
+    }
+
+    pub(super) fn subtract(&mut self, other: &Self) {
+        if self.is_empty() || other.is_empty() {
+            return;
+        }
+        let (a, b) = (&self.0[..], &other.0[..]);
+        // What lies before all of `other`, and what lies behind it, stays as it is.
+        let first = a.partition_point(|range| range.1 < b[0].0);
+        let behind = a.partition_point(|range| range.0 <= b[b.len() - 1].1);
+        if first == behind {
+            return;
+        }
+        let mut left = Vec::with_capacity(a.len() + b.len().min(behind - first + 1));
+        left.extend_from_slice(&a[..first]);
+        let mut cuts = &b[b.partition_point(|cut| cut.1 < a[first].0)..];
+        for &(mut begin, end) in &a[first..behind] {
             let mut open = true;
-            while let Some(&&(cut_begin, cut_end)) = cuts.peek() {
+            while let Some(&(cut_begin, cut_end)) = cuts.first() {
                 if cut_end < begin {
-                    cuts.next();
+                    cuts = &cuts[1..];
                 } else if cut_begin > end {
                     break;
                 } else {
@@ -77,23 +143,37 @@ impl Ranges {
                         break;
                     }
                     begin = cut_end + 1;
-                    cuts.next();
+                    cuts = &cuts[1..];
                 }
             }
             if open {
                 left.push((begin, end));
             }
         }
-        Self(left)
+        left.extend_from_slice(&a[behind..]);
+        self.0 = Arc::new(left);
     }
 
     /// Whether every member of `other` is a member of `self`.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        other.0.iter().all(|&(begin, end)| {
-            let after = self.0.partition_point(|range| range.0 <= begin);
-            after > 0 && self.0[after - 1].1 >= end
-        })
+        let mut rest = &self.0[..];
+        Arc::ptr_eq(&self.0, &other.0)
+            || other.0.iter().all(|&(begin, end)| {
+                // The next one is most often near by; otherwise it is looked for.
+                let near = rest.iter().take(4).position(|range| range.1 >= begin);
+                let skipped = near.unwrap_or_else(|| rest.partition_point(|r| r.1 < begin));
+                rest = &rest[skipped..];
+                rest.first().is_some_and(|range| range.0 <= begin && end <= range.1)
+            })
+    }
+}
+
+/// Adds a range that begins at or after the last of `joined`.
+fn append(joined: &mut Vec<(u64, u64)>, (begin, end): (u64, u64)) {
+    match joined.last_mut() {
+        Some(last) if begin <= last.1.saturating_add(1) => last.1 = last.1.max(end),
+        _ => joined.push((begin, end)),
     }
 }
 
@@ -135,6 +215,16 @@ mod tests {
             prop_assert_eq!(a.contains(&b), y.is_subset(&x));
             prop_assert_eq!(a.count(), x.len() as u64);
         }
+    }
+
+    #[test]
+    fn ranges_with_a_member_in_common_are_not_disjoint() {
+        let touching = Ranges::disjoint([(5, 6), (1, 2), (3, 4)]).unwrap();
+        assert_eq!(touching, Ranges::new([(1, 6)]).unwrap());
+        for overlapping in [[(1, 2), (2, 3)], [(1, 9), (3, 4)], [(0, u64::MAX), (0, u64::MAX)]] {
+            assert_eq!(Ranges::disjoint(overlapping), Err(ResourceError::OverlappingRanges));
+        }
+        assert_eq!(Ranges::disjoint([(2, 1)]), Err(ResourceError::BackwardRange));
     }
 
     #[test]

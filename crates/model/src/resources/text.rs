@@ -1,7 +1,7 @@
 //! The text form of resources, as flags have it: `cpus:4;mem(web):1024;ports:[31000-32000]`.
 
 use super::{
-    Ranges, Reservation, ReservationKind, Resource, ResourceError, Resources, Scalar, Value,
+    Ranges, Reservation, ReservationKind, Resource, ResourceError, Resources, Scalar, Traits, Value,
 };
 use crate::role::Role;
 
@@ -34,16 +34,16 @@ fn parse_one(token: &str, default_role: &Role) -> Result<Resource, ResourceError
     if name.is_empty() {
         return Err(ResourceError::EmptyName);
     }
-    let mut resource = Resource::new(name, parse_value(name, value.trim())?);
+    let mut traits = Traits::new(name);
     if role != Role::any() {
-        resource.reservations.push(Reservation {
+        traits.reservations.push(Reservation {
             kind: ReservationKind::Static,
             role,
             principal: None,
             labels: None,
         });
     }
-    Ok(resource)
+    Ok(Resource::of(traits, parse_value(name, value.trim())?))
 }
 
 fn parse_value(name: &str, text: &str) -> Result<Value, ResourceError> {
@@ -68,7 +68,7 @@ fn parse_value(name: &str, text: &str) -> Result<Value, ResourceError> {
                 return Err(ResourceError::DuplicateItem);
             }
         }
-        return Ok(Value::Set(set));
+        return Ok(Value::Set(set.into()));
     }
     Scalar::from_f64(text.parse().map_err(|_| bad())?).map(Value::Scalar)
 }

@@ -2,10 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Ranges, Scalar};
 
-/// An amount of one resource.
+/// The type of a [`Value`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ValueType {
+    /// A number of units.
+    Scalar,
+    /// Some integers.
+    Ranges,
+    /// Some names.
+    Set,
+}
+
+/// An amount of one resource. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// A number of units.
@@ -13,10 +25,20 @@ pub enum Value {
     /// Some integers, for example ports.
     Ranges(Ranges),
     /// Some names.
-    Set(BTreeSet<String>),
+    Set(Arc<BTreeSet<String>>),
 }
 
 impl Value {
+    /// Its type.
+    #[must_use]
+    pub const fn value_type(&self) -> ValueType {
+        match self {
+            Self::Scalar(_) => ValueType::Scalar,
+            Self::Ranges(_) => ValueType::Ranges,
+            Self::Set(_) => ValueType::Set,
+        }
+    }
+
     /// Whether there is nothing of it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -30,15 +52,19 @@ impl Value {
     /// Whether the two are of one type, so that they can be added.
     #[must_use]
     pub fn same_type(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
+        self.value_type() == other.value_type()
     }
 
     /// Adds `other`; nothing happens if its type is another.
     pub(super) fn add(&mut self, other: &Self) {
         match (self, other) {
             (Self::Scalar(a), Self::Scalar(b)) => *a = a.plus(*b),
-            (Self::Ranges(a), Self::Ranges(b)) => *a = a.union(b),
-            (Self::Set(a), Self::Set(b)) => a.extend(b.iter().cloned()),
+            (Self::Ranges(a), Self::Ranges(b)) => a.unite(b),
+            (Self::Set(a), Self::Set(b)) => {
+                if !b.is_subset(a) {
+                    Arc::make_mut(a).extend(b.iter().cloned());
+                }
+            }
             _ => {}
         }
     }
@@ -47,8 +73,12 @@ impl Value {
     pub(super) fn subtract(&mut self, other: &Self) {
         match (self, other) {
             (Self::Scalar(a), Self::Scalar(b)) => *a = a.minus(*b),
-            (Self::Ranges(a), Self::Ranges(b)) => *a = a.difference(b),
-            (Self::Set(a), Self::Set(b)) => a.retain(|item| !b.contains(item)),
+            (Self::Ranges(a), Self::Ranges(b)) => a.subtract(b),
+            (Self::Set(a), Self::Set(b)) => {
+                if !a.is_disjoint(b) {
+                    Arc::make_mut(a).retain(|item| !b.contains(item));
+                }
+            }
             _ => {}
         }
     }

@@ -177,8 +177,8 @@ fn allocated(wire: &[v1::Resource], only: Option<&Role>) -> Result<Resources, St
         .iter()
         .cloned()
         .map(|mut resource| {
-            if resource.allocation.is_none() {
-                resource.allocation = only.cloned();
+            if let (None, Some(only)) = (&resource.allocation, only) {
+                resource = resource.allocated_to(only);
             }
             if resource.allocation.is_none() {
                 return Err(format!("{} has no allocation role", resource.name));
