@@ -11,6 +11,7 @@ mod bare;
 mod child;
 mod figures;
 mod hammer;
+mod resources;
 mod serve;
 mod tls;
 
@@ -37,6 +38,11 @@ usage: alcazar-bench auth [mechanism …] [--runs <number>] [--agents <number>] 
   cram-md5, scram-sha-256, scram-sha-256-plus (over TLS)
                agents that authenticate and register with a restarted master
   (no mechanism: all of them; without --principals both)
+
+usage: alcazar-bench resources [arithmetic] [filter] [contains] [parse] [ranges] [--runs <number>]
+
+  arithmetic on resources beside the original's figures
+  (no part: all of them)
 
 usage: alcazar-bench swarm --against <ip:port> [--agents <number>]
            [--principal <name> --secret-file <path> [--principals one|each] [--mechanisms <name,…>]]
@@ -72,6 +78,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     match words.as_slice() {
         ["tls", rest @ ..] => tls::run(&arguments::tls(rest)?),
         ["auth", rest @ ..] => auth::run(&arguments::auth(rest)?),
+        ["resources", rest @ ..] => resources::run(rest),
         // How a swarm is started in a process of its own.
         ["swarm", "--by-pipe"] => process::serve(),
         ["swarm", rest @ ..] => {

@@ -138,12 +138,10 @@ mod tests {
         let cpus = |n| Value::Scalar(Scalar::from_f64(n).unwrap());
         let mut all = Resources::new();
         all.add(Resource::new("cpus", cpus(1.5)));
-        all.add(Resource { revocable: true, ..Resource::new("cpus", cpus(2.0)) });
+        all.add(Resource::new("cpus", cpus(2.0)).with(|traits| traits.revocable = true));
         all.add(Resource::new("ports", ranges(31000, 31005)));
-        let reserved = Resource {
-            allocation: Some(Role::new("r").unwrap()),
-            ..Resource::new("ports", ranges(32000, 32001))
-        };
+        let reserved =
+            Resource::new("ports", ranges(32000, 32001)).allocated_to(&Role::new("r").unwrap());
         all.add(reserved);
         assert_eq!(
             print(&all),

@@ -60,6 +60,7 @@ fn disk() -> impl Strategy<Value = Option<(Disk, bool)>> {
             },
         ),
     )
+    .prop_map(|disk| disk.filter(|(disk, _)| *disk != Disk::default()))
 }
 
 fn any_resource() -> impl Strategy<Value = Resource> {
@@ -100,7 +101,11 @@ fn countable() -> impl Strategy<Value = Resources> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn addition_is_commutative_and_associative(

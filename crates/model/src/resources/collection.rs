@@ -189,7 +189,7 @@ impl Resources {
     pub fn quantities(&self) -> Quantities {
         let mut quantities = Quantities::default();
         for resource in &self.0 {
-            quantities.add(&resource.name, resource.value.quantity());
+            quantities.add_shared(&resource.name, resource.value.quantity());
         }
         quantities
     }
@@ -200,7 +200,7 @@ impl Resources {
         let mut quantities = Quantities::default();
         for resource in &self.0 {
             if let Value::Scalar(scalar) = resource.value {
-                quantities.add(&resource.name, scalar);
+                quantities.add_shared(&resource.name, scalar);
             }
         }
         quantities

@@ -1,52 +1,64 @@
 //! Amounts by name, without regard to who they are reserved to.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{ResourceError, Resources, Scalar};
 
 /// How much of each name.
+///
+/// There are few names, so they stand sorted in one vector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quantities(BTreeMap<Arc<str>, Scalar>);
+pub struct Quantities(Vec<(Arc<str>, Scalar)>);
 
 impl Quantities {
     /// Adds `amount` of `name`.
     pub fn add(&mut self, name: &str, amount: Scalar) {
+        self.add_named(name, amount, || name.into());
+    }
+
+    /// [`Quantities::add`] of a name that is held already.
+    pub(super) fn add_shared(&mut self, name: &Arc<str>, amount: Scalar) {
+        self.add_named(name, amount, || Arc::clone(name));
+    }
+
+    fn add_named(&mut self, name: &str, amount: Scalar, own: impl FnOnce() -> Arc<str>) {
         if amount.is_zero() {
             return;
         }
-        match self.0.get_mut(name) {
-            Some(sum) => *sum = sum.plus(amount),
-            None => {
-                self.0.insert(name.into(), amount);
-            }
+        match self.place(name) {
+            Ok(place) => self.0[place].1 = self.0[place].1.plus(amount),
+            Err(place) => self.0.insert(place, (own(), amount)),
         }
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(held, _)| (**held).cmp(name))
     }
 
     /// Adds all of `other`.
     pub fn add_all(&mut self, other: &Self) {
         for (name, amount) in &other.0 {
-            self.add(name, *amount);
+            self.add_shared(name, *amount);
         }
     }
 
     /// Takes `other` away, as far as it is there.
     pub fn subtract_all(&mut self, other: &Self) {
         for (name, amount) in &other.0 {
-            if let Some(sum) = self.0.get_mut(name) {
-                *sum = sum.minus(*amount);
+            if let Ok(place) = self.place(name) {
+                self.0[place].1 = self.0[place].1.minus(*amount);
             }
         }
-        self.0.retain(|_, amount| !amount.is_zero());
+        self.0.retain(|(_, amount)| !amount.is_zero());
     }
 
     /// How much there is of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Scalar {
-        self.0.get(name).copied().unwrap_or_default()
+        self.place(name).map_or(Scalar::ZERO, |place| self.0[place].1)
     }
 
-    /// Names with their amounts, none of them zero.
+    /// Names with their amounts, none of them zero, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Scalar)> {
         self.0.iter().map(|(name, amount)| (&**name, *amount))
     }
