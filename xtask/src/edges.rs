@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Pure crates do not know each other; the programs join them.
     ("allocator", &["model"]),
     ("authn", &["model"]),
+    ("authz", &["model"]),
     ("libprocess", &["model"]),
     ("pki", &["model"]),
     ("settings", &["model"]),
@@ -46,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "allocator",
             "authn",
+            "authz",
             "endpoints",
             "libprocess",
             "model",
@@ -96,7 +98,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// What a pure crate must not reach, directly: an engine that could open a socket sooner or later does.
 const PURE: &[&str] =
-    &["model", "wire", "allocator", "authn", "libprocess", "settings", "tls-policy"];
+    &["model", "wire", "allocator", "authn", "authz", "libprocess", "settings", "tls-policy"];
 const IMPURE: &[&str] = &["tokio", "hyper", "openssl", "rustix", "nix", "redb"];
 
 pub(crate) fn check(graph: &Graph) -> anyhow::Result<()> {

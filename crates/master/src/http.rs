@@ -2,6 +2,7 @@
 
 mod kill_task;
 mod operator;
+mod permits;
 mod read;
 #[cfg(test)]
 mod recorded;
@@ -42,6 +43,8 @@ pub struct Master {
     pub program: Program,
     /// The files that it shows.
     pub files: Files,
+    /// Who may do what.
+    pub authorizer: authz::Authorizer,
     /// The way to the engine.
     pub inbox: Inbox,
     /// The streams of schedulers.

@@ -215,6 +215,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         snapshots: ArcSwap::from_pointee(engine.snapshot()),
         program: settings.program,
         files,
+        authorizer: authz::Authorizer::door(),
         inbox,
         streams: Streams::default(),
         heartbeat_interval,

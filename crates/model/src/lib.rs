@@ -7,6 +7,7 @@
 
 pub mod id;
 pub mod identity;
+pub mod machine;
 pub mod principal;
 pub mod quota;
 pub mod resources;

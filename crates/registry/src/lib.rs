@@ -1,5 +1,5 @@
-//! The master's durable record: which agents it admitted, whose they are, and which are
-//! unreachable or gone.
+//! The master's durable record: which agents it admitted, whose they are, which are unreachable
+//! or gone, and what operators have set: quotas, weights, when machines are not available.
 //!
 //! One writer, the leading master. It decides; a backend only keeps: every [`Operation`] replaces
 //! or deletes one small record, and a batch of them is durable as a whole or not at all.
@@ -7,18 +7,24 @@
 mod memory;
 mod record;
 mod redb;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use model::id::AgentId;
+use model::machine::Machine;
 use model::principal::Owner;
+use model::quota::Quota;
+use model::role::Role;
 use model::time::Timestamp;
+use model::weight::Weight;
 use wire::v1;
 
 pub use crate::memory::MemoryRegistry;
 pub use crate::redb::{RedbRegistry, SCHEMA_VERSION};
+pub use crate::settings::{MachineMode, MachineRecord};
 
 /// What the record says of one agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,10 +73,22 @@ pub enum Standing {
 pub enum Operation {
     /// Forgets the agent.
     DeleteAgent(AgentId),
+    /// Forgets the machine: it is up, and nothing is scheduled.
+    DeleteMachine(Machine),
+    /// Forgets the role's quota: it has no guarantees and no limits.
+    DeleteQuota(Role),
+    /// Forgets the role's weight: it is 1.
+    DeleteWeight(Role),
     /// Writes the agent's record, whatever was there before.
     PutAgent(AgentRecord),
+    /// Writes when the machine is not available, and whether it is down.
+    PutMachine(Box<MachineRecord>),
     /// Writes who leads.
     PutMaster(Box<v1::MasterInfo>),
+    /// Writes the role's quota.
+    PutQuota(Role, Quota),
+    /// Writes the role's weight.
+    PutWeight(Role, Weight),
 }
 
 /// The whole record, as a new leader finds it.
@@ -80,6 +98,12 @@ pub struct Contents {
     pub master: Option<v1::MasterInfo>,
     /// All agents known.
     pub agents: BTreeMap<AgentId, AgentRecord>,
+    /// The machines for which something is scheduled, or that are down.
+    pub machines: BTreeMap<Machine, MachineRecord>,
+    /// The roles that have a quota.
+    pub quotas: BTreeMap<Role, Quota>,
+    /// The roles whose weight was set.
+    pub weights: BTreeMap<Role, Weight>,
 }
 
 impl Contents {
@@ -89,10 +113,28 @@ impl Contents {
             Operation::DeleteAgent(id) => {
                 self.agents.remove(&id);
             }
+            Operation::DeleteMachine(machine) => {
+                self.machines.remove(&machine);
+            }
+            Operation::DeleteQuota(role) => {
+                self.quotas.remove(&role);
+            }
+            Operation::DeleteWeight(role) => {
+                self.weights.remove(&role);
+            }
             Operation::PutAgent(record) => {
                 self.agents.insert(record.id.clone(), record);
             }
+            Operation::PutMachine(record) => {
+                self.machines.insert(record.machine.clone(), *record);
+            }
             Operation::PutMaster(master) => self.master = Some(*master),
+            Operation::PutQuota(role, quota) => {
+                self.quotas.insert(role, quota);
+            }
+            Operation::PutWeight(role, weight) => {
+                self.weights.insert(role, weight);
+            }
         }
     }
 }

@@ -7,17 +7,26 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::record::{decode_agent, decode_master, encode_agent, encode_master};
+use crate::settings::{
+    decode_machine, decode_quota, decode_weight, encode_machine, encode_quota, encode_weight,
+    machine_key,
+};
 use crate::{Contents, Operation, Registry, RegistryError};
 
 /// The version of the tables below. It grows when an older program would misread a newer file.
 ///
 /// Version 2 has the principal that owns an agent id: a program that does not know of it would let
-/// anybody have the id. Version 1 reads as it is.
-pub const SCHEMA_VERSION: u64 = 2;
+/// anybody have the id. Version 3 has drained and deactivated agents, machines, quotas and weights:
+/// a program that does not know of them would offer what must not be offered. Versions 1 and 2 read
+/// as they are.
+pub const SCHEMA_VERSION: u64 = 3;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const AGENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("agents");
+const MACHINES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("machines");
 const MASTER: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("master");
+const QUOTAS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("quotas");
+const WEIGHTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("weights");
 const VERSION_KEY: &str = "schema_version";
 const LEADER_KEY: &str = "leader";
 
@@ -59,46 +68,63 @@ impl RedbRegistry {
     fn initialize(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let write = self.database.begin_write()?;
         {
-            write.open_table(AGENTS)?;
-            write.open_table(MASTER)?;
+            for table in [AGENTS, MACHINES, MASTER, QUOTAS, WEIGHTS] {
+                write.open_table(table)?;
+            }
             write.open_table(META)?.insert(VERSION_KEY, SCHEMA_VERSION)?;
         }
         Ok(write.commit()?)
     }
 
-    /// The raw entries: agents by id, and the leader's.
-    #[expect(clippy::type_complexity, reason = "named by its one reader, right below")]
+    /// The raw entries of a table.
     fn read(
         &self,
-    ) -> Result<(Vec<(String, Vec<u8>)>, Option<Vec<u8>>), Box<dyn Error + Send + Sync>> {
-        let read = self.database.begin_read()?;
-        let mut agents = Vec::new();
-        for entry in read.open_table(AGENTS)?.iter()? {
-            let (id, bytes) = entry?;
-            agents.push((id.value().to_owned(), bytes.value().to_owned()));
-        }
-        let leader =
-            read.open_table(MASTER)?.get(LEADER_KEY)?.map(|bytes| bytes.value().to_owned());
-        Ok((agents, leader))
+        table: TableDefinition<'_, &str, &[u8]>,
+    ) -> Result<Vec<(String, Vec<u8>)>, RegistryError> {
+        let read = || -> Result<_, Box<dyn Error + Send + Sync>> {
+            let mut entries = Vec::new();
+            for entry in self.database.begin_read()?.open_table(table)?.iter()? {
+                let (key, bytes) = entry?;
+                entries.push((key.value().to_owned(), bytes.value().to_owned()));
+            }
+            Ok(entries)
+        };
+        read().map_err(|error| self.failed("reading", error))
     }
 
     fn write(&self, operations: &[Operation]) -> Result<(), Box<dyn Error + Send + Sync>> {
         let write = self.database.begin_write()?;
         {
             let mut agents = write.open_table(AGENTS)?;
+            let mut machines = write.open_table(MACHINES)?;
             let mut master = write.open_table(MASTER)?;
+            let mut quotas = write.open_table(QUOTAS)?;
+            let mut weights = write.open_table(WEIGHTS)?;
             for operation in operations {
                 match operation {
-                    Operation::DeleteAgent(id) => {
-                        agents.remove(id.as_str())?;
+                    Operation::DeleteAgent(id) => agents.remove(id.as_str())?,
+                    Operation::DeleteMachine(machine) => {
+                        machines.remove(machine_key(machine).as_str())?
                     }
+                    Operation::DeleteQuota(role) => quotas.remove(role.as_str())?,
+                    Operation::DeleteWeight(role) => weights.remove(role.as_str())?,
                     Operation::PutAgent(record) => {
-                        agents.insert(record.id.as_str(), encode_agent(record).as_slice())?;
+                        agents.insert(record.id.as_str(), encode_agent(record).as_slice())?
+                    }
+                    Operation::PutMachine(record) => {
+                        let key = machine_key(&record.machine);
+                        machines.insert(key.as_str(), encode_machine(record).as_slice())?
                     }
                     Operation::PutMaster(info) => {
-                        master.insert(LEADER_KEY, encode_master(info).as_slice())?;
+                        master.insert(LEADER_KEY, encode_master(info).as_slice())?
                     }
-                }
+                    Operation::PutQuota(role, quota) => {
+                        quotas.insert(role.as_str(), encode_quota(role, quota).as_slice())?
+                    }
+                    Operation::PutWeight(role, weight) => {
+                        weights.insert(role.as_str(), encode_weight(*weight).as_slice())?
+                    }
+                };
             }
         }
         Ok(write.commit()?)
@@ -111,14 +137,25 @@ impl RedbRegistry {
 
 impl Registry for RedbRegistry {
     fn recover(&mut self) -> Result<Contents, RegistryError> {
-        let (entries, leader) = self.read().map_err(|e| self.failed("reading", e))?;
-        let mut agents = std::collections::BTreeMap::new();
-        for (id, bytes) in entries {
+        let mut contents = Contents::default();
+        for (id, bytes) in self.read(AGENTS)? {
             let record = decode_agent(&id, &bytes)?;
-            agents.insert(record.id.clone(), record);
+            contents.agents.insert(record.id.clone(), record);
         }
-        let master = leader.map(|bytes| decode_master(&bytes)).transpose()?;
-        Ok(Contents { master, agents })
+        for (key, bytes) in self.read(MACHINES)? {
+            let record = decode_machine(&key, &bytes)?;
+            contents.machines.insert(record.machine.clone(), record);
+        }
+        for (role, bytes) in self.read(QUOTAS)? {
+            contents.quotas.extend([decode_quota(&role, &bytes)?]);
+        }
+        for (role, bytes) in self.read(WEIGHTS)? {
+            contents.weights.extend([decode_weight(&role, &bytes)?]);
+        }
+        for (_, bytes) in self.read(MASTER)?.iter().filter(|(key, _)| key == LEADER_KEY) {
+            contents.master = Some(decode_master(bytes)?);
+        }
+        Ok(contents)
     }
 
     fn commit(&mut self, operations: &[Operation]) -> Result<(), RegistryError> {

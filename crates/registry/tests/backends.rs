@@ -5,12 +5,17 @@
 use std::time::Duration;
 
 use alcazar_registry::{
-    AgentRecord, Contents, MemoryRegistry, Operation, Orders, RedbRegistry, Registry,
-    RegistryError, Standing,
+    AgentRecord, Contents, MachineMode, MachineRecord, MemoryRegistry, Operation, Orders,
+    RedbRegistry, Registry, RegistryError, SCHEMA_VERSION, Standing,
 };
 use model::id::AgentId;
+use model::machine::Machine;
 use model::principal::Owner;
+use model::quota::Quota;
+use model::resources::{Quantities, Scalar};
+use model::role::Role;
 use model::time::Timestamp;
+use model::weight::Weight;
 use proptest::prelude::*;
 use wire::v1;
 
@@ -35,6 +40,47 @@ fn admitted(n: u8, hostname: &str) -> Operation {
     Operation::PutAgent(record(n, Standing::Admitted(Box::new(info))))
 }
 
+fn role(n: u8) -> Role {
+    Role::new(&format!("eng/r{n}")).unwrap()
+}
+
+fn machine(n: u8) -> (Machine, v1::MachineId) {
+    let hostname = n.is_multiple_of(2).then(|| format!("Host-{n}"));
+    let ip = (!n.is_multiple_of(4)).then(|| format!("10.0.0.{n}"));
+    let posted = v1::MachineId { hostname, ip };
+    (Machine::new(posted.hostname(), posted.ip()).unwrap(), posted)
+}
+
+/// What operators set.
+fn any_setting() -> impl Strategy<Value = Operation> {
+    let quota = |n: u8, cpus: u64, limit: u64| {
+        let mut guarantees = Quantities::default();
+        guarantees.add("cpus", Scalar::from_thousandths(cpus));
+        let limits = [("cpus", Scalar::from_thousandths(cpus + limit)), ("gpus", Scalar::ZERO)];
+        let limits = limits.into_iter().collect();
+        Operation::PutQuota(role(n), Quota::new(guarantees, limits).unwrap())
+    };
+    let put_machine = |n: u8, down: bool, start: i64| {
+        let (machine, posted) = machine(n);
+        let mode = if down { MachineMode::Down } else { MachineMode::Draining };
+        let start = v1::TimeInfo { nanoseconds: start };
+        let unavailability = v1::Unavailability { start, duration: None };
+        let window = u32::from(n / 2);
+        let place = u32::from(n % 2);
+        let record = MachineRecord { machine, posted, mode, unavailability, window, place };
+        Operation::PutMachine(Box::new(record))
+    };
+    prop_oneof![
+        (1u8..6, 0u64..1 << 50, 0u64..9).prop_map(move |(n, cpus, more)| quota(n, cpus, more)),
+        (1u8..6).prop_map(|n| Operation::DeleteQuota(role(n))),
+        (1u8..6, 1e-3..1e6)
+            .prop_map(|(n, weight)| Operation::PutWeight(role(n), Weight::new(weight).unwrap())),
+        (1u8..6).prop_map(|n| Operation::DeleteWeight(role(n))),
+        (1u8..6, any::<bool>(), any::<i64>()).prop_map(move |(n, d, s)| put_machine(n, d, s)),
+        (1u8..6).prop_map(|n| Operation::DeleteMachine(machine(n).0)),
+    ]
+}
+
 fn any_operation() -> impl Strategy<Value = Operation> {
     let since = (0u64..1 << 40).prop_map(|n| Timestamp::new(Duration::from_nanos(n)));
     prop_oneof![
@@ -48,6 +94,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         "[a-z]{1,5}".prop_map(|id| {
             Operation::PutMaster(Box::new(v1::MasterInfo { id, ..v1::MasterInfo::default() }))
         }),
+        any_setting(),
     ]
 }
 
@@ -165,6 +212,68 @@ fn a_file_of_a_newer_program_is_refused() {
     write.commit().unwrap();
     drop(database);
     assert!(matches!(RedbRegistry::open(&path), Err(RegistryError::NewerSchema { found: 99, .. })));
+}
+
+/// Writes a file as the program of schema 2 did: no tables but these.
+fn file_of_version_2(path: &std::path::Path) {
+    let database = redb::Database::create(path).unwrap();
+    let write = database.begin_write().unwrap();
+    let table = |name| redb::TableDefinition::<&str, &[u8]>::new(name);
+    // Unreachable since 7 nanoseconds, no owner.
+    let unreachable = b"\x18\x07".as_slice();
+    write.open_table(table("agents")).unwrap().insert("S1", unreachable).unwrap();
+    write.open_table(table("master")).unwrap();
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    write.open_table(meta).unwrap().insert("schema_version", 2).unwrap();
+    write.commit().unwrap();
+}
+
+#[test]
+fn a_file_of_an_older_program_is_read_and_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    file_of_version_2(&path);
+    let mut registry = RedbRegistry::open(&path).unwrap();
+    let before = registry.recover().unwrap();
+    let standing = &before.agents[&AgentId::new("S1").unwrap()].standing;
+    let since = Timestamp::new(Duration::from_nanos(7));
+    assert_eq!(*standing, Standing::Unreachable { since });
+    assert!(before.quotas.is_empty() && before.weights.is_empty() && before.machines.is_empty());
+    registry.commit(&[Operation::PutWeight(role(1), Weight::new(2.0).unwrap())]).unwrap();
+    drop(registry);
+    let after = RedbRegistry::open(&path).unwrap().recover().unwrap();
+    assert_eq!(after.weights[&role(1)].as_f64(), 2.0);
+    assert_eq!(after.agents, before.agents);
+    let database = redb::Database::open(&path).unwrap();
+    let read = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    let version = read.open_table(meta).unwrap().get("schema_version").unwrap().unwrap().value();
+    assert_eq!(version, SCHEMA_VERSION);
+}
+
+#[test]
+fn damaged_settings_are_named_and_never_taken_for_none() {
+    let garbage = |table: &'static str, key: &str, bytes: &[u8], named: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.redb");
+        drop(RedbRegistry::open(&path).unwrap());
+        let database = redb::Database::create(&path).unwrap();
+        let write = database.begin_write().unwrap();
+        let table = redb::TableDefinition::<&str, &[u8]>::new(table);
+        write.open_table(table).unwrap().insert(key, bytes).unwrap();
+        write.commit().unwrap();
+        drop(database);
+        let error = RedbRegistry::open(&path).unwrap().recover().unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    };
+    garbage("weights", "a", b"\xff\xff", "weight of a");
+    // Field 1, a double: not a number.
+    garbage("weights", "a", b"\x09\x00\x00\x00\x00\x00\x00\xf8\x7f", "weight of a");
+    garbage("weights", "a", b"", "weight of a");
+    garbage("quotas", "a", b"\x0a\x01b", "quota of a");
+    garbage("quotas", "..", b"\x0a\x02..", "quota of ..");
+    garbage("machines", "h\0", b"", "machine h");
+    garbage("machines", "h\0", b"\x0a\x03\x0a\x01g\x1a\x02\x0a\x00", "machine h");
 }
 
 #[test]

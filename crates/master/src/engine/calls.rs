@@ -1,4 +1,4 @@
-//! Calls of schedulers that have subscribed, and commands of operators.
+//! Calls of schedulers that have subscribed.
 
 use model::id::FrameworkId;
 use wire::v1::scheduler::{Call, call};
@@ -7,8 +7,8 @@ use super::Engine;
 use super::collections::edit;
 use super::counters::{Counter, count_in};
 use super::effect::Accepted;
-use super::event::{Caller, OperatorCommand, Stream};
-use super::out::{Out, quoted};
+use super::event::{Caller, Stream};
+use super::out::Out;
 use super::refusal::Refusal;
 use super::validate;
 
@@ -119,40 +119,5 @@ impl Engine {
             Stream::Of(claimed) if claimed == subscription => Ok(framework.id.clone()),
             Stream::Of(_) | Stream::Unknown => Err(Refusal::OtherStream(framework.id.clone())),
         }
-    }
-
-    /// Does what an operator says.
-    pub(super) fn command(
-        &mut self,
-        command: OperatorCommand,
-        out: &mut Out,
-    ) -> Result<Accepted, Refusal> {
-        match command {
-            OperatorCommand::KillTask { framework_id, task_id, kill_policy } => {
-                if self.task(&framework_id, &task_id).is_none() {
-                    return Err(Refusal::TaskToKillNotFound);
-                }
-                let task = quoted(task_id.as_str());
-                out.info(format!("An operator kills task {task} of framework {framework_id}"));
-                let task_id = wire::v1::TaskId { value: task_id.to_string() };
-                let kill = call::Kill { task_id, agent_id: None, kill_policy };
-                self.kill(&framework_id, kill, out);
-                return Ok(Accepted::Accepted);
-            }
-            OperatorCommand::Teardown(id) => {
-                if !self.state.frameworks.contains_key(&id) {
-                    return Err(Refusal::FrameworkToTearDownNotFound);
-                }
-                out.info(format!("An operator ends framework {id}"));
-                self.remove_framework(&id, out);
-            }
-            OperatorCommand::DeactivateAgent(id) => return self.deactivate_agent(&id, out),
-            OperatorCommand::DrainAgent { agent_id, config } => {
-                return self.drain_agent(&agent_id, config, out);
-            }
-            OperatorCommand::ReactivateAgent(id) => return self.reactivate_agent(&id, out),
-            OperatorCommand::MarkAgentGone(id) => return self.mark_agent_gone(&id, out),
-        }
-        Ok(Accepted::Done)
     }
 }

@@ -2,11 +2,11 @@
 
 use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
-use model::id::{AgentId, FrameworkId, TaskId};
 use model::identity::Identity;
 use model::principal::{Kinds, Owner};
 use wire::v1::scheduler;
 
+pub use super::command::{OperatorCommand, ResourceCommand};
 use super::message::Inbound;
 
 /// The driver's number for a request that waits for [`super::effect::Effect::Answer`].
@@ -47,35 +47,6 @@ pub enum Stream {
     Of(SubscriptionId),
     /// It names no stream of this master.
     Unknown,
-}
-
-/// What an operator asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OperatorCommand {
-    /// Nothing of the agent is offered until it is reactivated.
-    DeactivateAgent(AgentId),
-    /// The agent's tasks are to end, and nothing of it is offered until it is reactivated.
-    DrainAgent {
-        /// Which agent.
-        agent_id: AgentId,
-        /// How gently, and what then.
-        config: wire::v1::DrainConfig,
-    },
-    /// Kills a task that has not ended, as its framework could.
-    KillTask {
-        /// Whose task.
-        framework_id: FrameworkId,
-        /// Which of the framework's.
-        task_id: TaskId,
-        /// How gently; `None`: as the task says.
-        kill_policy: Option<wire::v1::KillPolicy>,
-    },
-    /// The agent is lost for good: its tasks are gone and its id may never come back.
-    MarkAgentGone(AgentId),
-    /// The agent is offered again.
-    ReactivateAgent(AgentId),
-    /// Ends the framework and all its tasks.
-    Teardown(FrameworkId),
 }
 
 /// Something that happened. Each event carries all that the engine needs to know of it.

@@ -49,6 +49,9 @@ pub enum Refusal {
     /// A literal UNKNOWN, or a call that this master does not know.
     #[error("501 Not Implemented.")]
     NotImplemented,
+    /// The permit was for something else: what it was asked for has changed since.
+    #[error("403 Forbidden.")]
+    NotPermitted,
     /// The operator names an agent that is not registered.
     #[error("No agent found with specified ID")]
     NoAgent,
@@ -82,7 +85,7 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::FrameworkNotSubscribed | Self::FrameworkNotHttp => 403,
+            Self::FrameworkNotSubscribed | Self::FrameworkNotHttp | Self::NotPermitted => 403,
             Self::AgentNotFound(_) | Self::TaskToKillNotFound => 404,
             Self::OperationConflict(_) => 409,
             Self::NotImplemented => 501,

@@ -8,11 +8,12 @@ use endpoints::call::{absent, invalid, read};
 use endpoints::refusal::Refusal;
 use endpoints::request::Request;
 use endpoints::route::Pending;
-use wire::Limits;
+use model::id::{FrameworkId, TaskId};
 use wire::v1::scheduler::Call;
 use wire::v1::scheduler::call::Type;
+use wire::{Limits, v1};
 
-use super::{Shared, operator};
+use super::{Shared, operator, permits};
 use crate::engine::event::OperatorCommand;
 
 /// The word in texts of failed validations.
@@ -21,11 +22,14 @@ const KIND: &str = "scheduler";
 pub(super) fn call(master: Shared, request: Request) -> Pending {
     Box::pin(async move {
         let call: Call = read(&request, &Limits::default())?;
-        operator::command(&master, asked(call)?).await
+        let (framework_id, task_id, kill_policy) = asked(call)?;
+        let permit = permits::on_framework(&master, &request.caller, &framework_id)?;
+        let command = OperatorCommand::KillTask { permit, framework_id, task_id, kill_policy };
+        operator::command(&master, command).await
     })
 }
 
-fn asked(call: Call) -> Result<OperatorCommand, Refusal> {
+fn asked(call: Call) -> Result<(FrameworkId, TaskId, Option<v1::KillPolicy>), Refusal> {
     let kind = call.r#type.and_then(|n| Type::try_from(n).ok());
     match kind.ok_or_else(|| absent(KIND, "type"))? {
         Type::Kill => {}
@@ -37,25 +41,24 @@ fn asked(call: Call) -> Result<OperatorCommand, Refusal> {
     let kill = call.kill.ok_or_else(|| absent(KIND, "kill"))?;
     // What is no id is the id of nothing.
     let not_found = || Refusal::not_found_because("No task found with specified ID");
-    Ok(OperatorCommand::KillTask {
-        framework_id: framework_id.parse().map_err(|_| not_found())?,
-        task_id: kill.task_id.value.parse().map_err(|_| not_found())?,
-        kill_policy: kill.kill_policy,
-    })
+    Ok((
+        framework_id.parse().map_err(|_| not_found())?,
+        kill.task_id.value.parse().map_err(|_| not_found())?,
+        kill.kill_policy,
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use wire::v1::scheduler::call::Kill;
-    use wire::v1::{FrameworkId, TaskId};
 
     fn kill(framework: &str, task: &str) -> Call {
         Call {
-            framework_id: Some(FrameworkId { value: framework.into() }),
+            framework_id: Some(v1::FrameworkId { value: framework.into() }),
             r#type: Some(Type::Kill as i32),
             kill: Some(Kill {
-                task_id: TaskId { value: task.into() },
+                task_id: v1::TaskId { value: task.into() },
                 agent_id: None,
                 kill_policy: None,
             }),
@@ -65,15 +68,8 @@ mod tests {
 
     #[test]
     fn a_kill_names_framework_and_task() {
-        let command = asked(kill("f", "t")).unwrap();
-        assert_eq!(
-            command,
-            OperatorCommand::KillTask {
-                framework_id: "f".parse().unwrap(),
-                task_id: "t".parse().unwrap(),
-                kill_policy: None,
-            }
-        );
+        let asked = asked(kill("f", "t")).unwrap();
+        assert_eq!(asked, ("f".parse().unwrap(), "t".parse().unwrap(), None));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use wire::v1::master::response::{self, Type as Kind};
 use wire::v1::master::{Call, Response};
 use wire::v1::{self, maintenance, quota};
 
-use super::{Master, Shared, refused, stopping};
+use super::{Master, Shared, permits, refused, stopping};
 use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, OperatorCommand};
 
@@ -43,7 +43,8 @@ enum Asked {
         offset: u64,
         length: Option<u64>,
     },
-    Command(OperatorCommand),
+    MarkGone(AgentId),
+    Teardown(FrameworkId),
 }
 
 fn validate(call: Call) -> Result<Asked, Refusal> {
@@ -86,7 +87,7 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
             let id: AgentId = id.parse().map_err(|why| {
                 invalid(KIND, &format!("'{}' is not a valid agent ID: {why}", id.escape_default()))
             })?;
-            Ok(Asked::Command(OperatorCommand::MarkAgentGone(id)))
+            Ok(Asked::MarkGone(id))
         }
         Type::Teardown => {
             let teardown = call.teardown.ok_or_else(|| absent(KIND, "teardown"))?;
@@ -95,7 +96,7 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
                 .value
                 .parse()
                 .map_err(|_| Refusal::bad_request("No framework found with specified ID"))?;
-            Ok(Asked::Command(OperatorCommand::Teardown(id)))
+            Ok(Asked::Teardown(id))
         }
         other => Err(not_offered(other)),
     }
@@ -125,7 +126,14 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
             let read_file = Some(response::ReadFile { size: chunk.size, data: chunk.data.into() });
             Ok(message(media, Kind::ReadFile, Response { read_file, ..Default::default() }))
         }
-        Asked::Command(asked) => command(&master, asked).await,
+        Asked::MarkGone(agent_id) => {
+            let permit = permits::permit(&master, &request.caller, [()])?;
+            command(&master, OperatorCommand::MarkAgentGone { permit, agent_id }).await
+        }
+        Asked::Teardown(framework_id) => {
+            let permit = permits::on_framework(&master, &request.caller, &framework_id)?;
+            command(&master, OperatorCommand::Teardown { permit, framework_id }).await
+        }
     }
 }
 

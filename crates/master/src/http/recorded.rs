@@ -297,6 +297,7 @@ fn master(all: &[Exchange]) -> Arc<Master> {
         snapshots: ArcSwap::from_pointee(snapshot),
         program: program(all),
         files: Files::default(),
+        authorizer: authz::Authorizer::door(),
         inbox,
         streams: Streams::default(),
         heartbeat_interval: Duration::from_secs(15),

@@ -7,7 +7,7 @@ use endpoints::request::Request;
 use endpoints::route::Pending;
 use model::id::FrameworkId;
 
-use super::{Master, Shared, operator};
+use super::{Master, Shared, operator, permits};
 use crate::engine::event::OperatorCommand;
 
 /// `POST /teardown` with the form `frameworkId=<id>`.
@@ -22,7 +22,8 @@ pub(super) fn teardown(master: Shared, request: Request) -> Pending {
         // What is no id is the id of no framework.
         let id: FrameworkId =
             id.parse().map_err(|_| Refusal::bad_request("No framework found with specified ID"))?;
-        operator::command(&master, OperatorCommand::Teardown(id)).await
+        let permit = permits::on_framework(&master, &request.caller, &id)?;
+        operator::command(&master, OperatorCommand::Teardown { permit, framework_id: id }).await
     })
 }
 

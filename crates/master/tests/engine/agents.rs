@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use alcazar_master::engine::counters::Counter;
 use alcazar_master::engine::effect::Effect;
-use alcazar_master::engine::event::OperatorCommand;
 use alcazar_master::engine::message::{Inbound, Outbound};
 use registry::{Operation, Standing};
 use wire::v1::TaskState;
@@ -302,7 +301,7 @@ fn a_gone_agent_is_shut_down_whenever_it_tries_to_come_back() {
     let scheduler = world.aware_scheduler("f");
     world.launch(&scheduler, &agent, "t");
     let message = world.reregister_message(1, &agent);
-    let done = world.operate(OperatorCommand::MarkAgentGone(agent.clone()));
+    let done = world.operate(mark_gone(&agent));
     let status = done.update(scheduler.subscription);
     assert_eq!(status.state(), TaskState::TaskGoneByOperator);
     assert_eq!(status.reason(), Reason::AgentRemovedByOperator);
@@ -313,7 +312,7 @@ fn a_gone_agent_is_shut_down_whenever_it_tries_to_come_back() {
         world.fail_over();
     }
     assert!(matches!(world.registry.agents[&agent].standing, Standing::Gone { .. }));
-    let unknown = OperatorCommand::MarkAgentGone(model::id::AgentId::new("x").unwrap());
+    let unknown = mark_gone(&model::id::AgentId::new("x").unwrap());
     let done = world.operate(unknown);
     assert!(matches!(&done.0[0], Effect::Answer { answer: Err(r), .. } if r.status() == 404));
 }

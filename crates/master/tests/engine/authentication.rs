@@ -3,7 +3,6 @@
 use alcazar_master::engine::config::Config;
 use alcazar_master::engine::counters::Counter;
 use alcazar_master::engine::effect::Effect;
-use alcazar_master::engine::event::OperatorCommand;
 use alcazar_master::engine::message::{Inbound, Outbound};
 use authn::audit::Decision;
 use libprocess::sender::{BoundPid, SessionId};
@@ -115,7 +114,7 @@ fn attack_a5_an_agent_id_belongs_to_the_principal_that_registered_it() {
     world.wait(20 * MINUTE);
     assert!(world.state().unreachable_agents.contains_key(&id));
     claim(&mut world, &thief);
-    world.operate(OperatorCommand::MarkAgentGone(id.clone()));
+    world.operate(mark_gone(&id));
     claim(&mut world, &thief);
     // The owner learns that it is gone.
     let done = world.say(&agent(1, "owner", 4), Inbound::ReregisterAgent(message.clone()));
@@ -225,5 +224,5 @@ fn authn_the_session_of_an_agent_ends_with_its_link_and_with_the_agent() {
     registered(&register(&mut world, &agent(2, "p", 3), 2));
     let at = |a: &&std::sync::Arc<alcazar_master::engine::state::Agent>| a.connected;
     let id = world.state().agents.values().find(at).unwrap().id.clone();
-    assert_eq!(ended(&world.operate(OperatorCommand::MarkAgentGone(id))), [SessionId(3)]);
+    assert_eq!(ended(&world.operate(mark_gone(&id))), [SessionId(3)]);
 }

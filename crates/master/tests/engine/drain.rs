@@ -10,10 +10,23 @@ use wire::{internal, v1};
 
 use crate::world::*;
 
+fn deactivate(agent_id: &AgentId) -> OperatorCommand {
+    OperatorCommand::DeactivateAgent { permit: permit([()]), agent_id: agent_id.clone() }
+}
+
+fn reactivate(agent_id: &AgentId) -> OperatorCommand {
+    OperatorCommand::ReactivateAgent { permit: permit([()]), agent_id: agent_id.clone() }
+}
+
 fn drain(agent_id: &AgentId, mark_gone: bool) -> OperatorCommand {
     let max_grace_period = Some(v1::DurationInfo { nanoseconds: 5_000_000_000 });
     let config = v1::DrainConfig { max_grace_period, mark_gone: Some(mark_gone) };
-    OperatorCommand::DrainAgent { agent_id: agent_id.clone(), config }
+    OperatorCommand::DrainAgent {
+        permit: permit([()]),
+        mark_gone: config.mark_gone().then(|| permit([()])),
+        agent_id: agent_id.clone(),
+        config,
+    }
 }
 
 fn state_of(agent: &Agent) -> Option<DrainState> {
@@ -45,7 +58,7 @@ fn a_draining_agent_is_offered_no_more_and_has_drained_when_its_last_task_is_ack
     world.wait_with(MINUTE, &[&host(1)]);
     assert!(world.offers(&scheduler).is_empty());
 
-    let done = world.operate(OperatorCommand::ReactivateAgent(agent.clone()));
+    let done = world.operate(reactivate(&agent));
     assert_eq!(done.refusal(), Some(Refusal::AgentDrains));
     world.update(&host(1), &scheduler, &agent, "t", TaskState::TaskKilled, 7);
     let state = world.state();
@@ -56,7 +69,7 @@ fn a_draining_agent_is_offered_no_more_and_has_drained_when_its_last_task_is_ack
     let orders = &world.registry.agents[&agent].orders;
     assert_eq!(orders.drain.map(|drain| drain.state()), Some(DrainState::Drained));
 
-    let done = world.operate(OperatorCommand::ReactivateAgent(agent.clone()));
+    let done = world.operate(reactivate(&agent));
     assert_eq!(done.names(), ["Persist"]);
     world.wait_with(MINUTE, &[&host(1)]);
     assert_eq!(world.offers_of(&scheduler, &agent).len(), 1, "it is offered again");
@@ -143,14 +156,14 @@ fn a_deactivated_agent_keeps_its_tasks() {
     let agent = world.join(1, "cpus:4");
     let scheduler = world.scheduler("f");
     world.launch(&scheduler, &agent, "t");
-    let done = world.operate(OperatorCommand::DeactivateAgent(agent.clone()));
+    let done = world.operate(deactivate(&agent));
     assert_eq!(done.names(), ["Persist"]);
     world.wait_with(2 * 60 * MINUTE, &[&host(1)]);
     assert!(world.offers(&scheduler).is_empty());
     assert_eq!(world.task_state(&scheduler, "t"), Some(TaskState::TaskStaging));
     assert!(world.state().agents[&agent].is_deactivated());
     assert_eq!(state_of(&world.state().agents[&agent]), None);
-    world.operate(OperatorCommand::ReactivateAgent(agent.clone()));
+    world.operate(reactivate(&agent));
     world.wait_with(MINUTE, &[&host(1)]);
     assert_eq!(world.offers_of(&scheduler, &agent).len(), 1);
 }
@@ -167,9 +180,9 @@ fn orders_that_cannot_be_followed_are_refused_in_the_words_of_the_original() {
     for (command, words) in [
         (drain(&old, false), "Agent m-S0 is not capable of draining"),
         (drain(&stranger, false), "Unknown agent"),
-        (OperatorCommand::DeactivateAgent(stranger.clone()), "Unknown agent"),
-        (OperatorCommand::ReactivateAgent(stranger.clone()), "Agent is not deactivated"),
-        (OperatorCommand::ReactivateAgent(old.clone()), "Agent is not deactivated"),
+        (deactivate(&stranger), "Unknown agent"),
+        (reactivate(&stranger), "Agent is not deactivated"),
+        (reactivate(&old), "Agent is not deactivated"),
     ] {
         let done = world.operate(command);
         let refusal = done.refusal().unwrap();

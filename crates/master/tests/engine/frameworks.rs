@@ -2,7 +2,7 @@
 
 use alcazar_master::engine::counters::Counter;
 use alcazar_master::engine::effect::{Accepted, Effect};
-use alcazar_master::engine::event::{Caller, Event, OperatorCommand, Stream};
+use alcazar_master::engine::event::{Caller, Event, Stream};
 use alcazar_master::engine::message::Outbound;
 use alcazar_master::engine::refusal::Refusal;
 use model::id::FrameworkId;
@@ -279,14 +279,14 @@ fn teardown_ends_the_stream_without_an_error() {
     let done = world.call(&scheduler, scheduler.call(call::Type::Teardown));
     assert_eq!(done.names(), ["ShutdownFramework", "CloseStream"]);
     assert!(done.events(scheduler.subscription).is_empty());
-    let operated = world.operate(OperatorCommand::Teardown(scheduler.id.clone()));
+    let operated = world.teardown(&scheduler.id);
     let answer = |done: &Done| match &done.0[0] {
         Effect::Answer { answer, .. } => answer.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(answer(&operated), Err(Refusal::FrameworkToTearDownNotFound));
     let other = world.scheduler("g");
-    let done = world.operate(OperatorCommand::Teardown(other.id.clone()));
+    let done = world.teardown(&other.id);
     let last = done.0.iter().rev().find(|e| matches!(e, Effect::Answer { .. }));
     assert!(matches!(last, Some(Effect::Answer { answer: Ok(Accepted::Done), .. })));
     assert!(world.state().frameworks.is_empty());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use alcazar_master::engine::effect::Effect;
-use alcazar_master::engine::event::{Event, OperatorCommand};
+use alcazar_master::engine::event::Event;
 use alcazar_master::engine::message::{Inbound, Outbound};
 use model::id::{AgentId, FrameworkId};
 use proptest::prelude::*;
@@ -195,7 +195,7 @@ impl Play {
             }
             Step::MarkGone(n) => {
                 let Some(id) = self.agents.get(n).cloned() else { return };
-                self.world.operate(OperatorCommand::MarkAgentGone(id))
+                self.world.operate(mark_gone(&id))
             }
             Step::Subscribe(f) => return self.subscribe(*f),
             Step::Unsubscribe(f) => {

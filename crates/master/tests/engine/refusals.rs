@@ -128,7 +128,7 @@ fn nobody_comes_back_under_the_id_of_another() {
     refused(&mut world, "unreachable");
     let done = world.say(&host(1), Inbound::ReregisterAgent(message.clone()));
     assert!(done.names().contains(&"SlaveReregistered".to_owned()), "its owner can");
-    let gone = alcazar_master::engine::event::OperatorCommand::MarkAgentGone(agent);
+    let gone = crate::world::mark_gone(&agent);
     world.operate(gone);
     refused(&mut world, "gone: not even that is told");
 }

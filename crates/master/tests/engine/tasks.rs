@@ -424,7 +424,7 @@ fn reconciliation_says_what_is_known_and_waits_for_agents_that_may_come_back() {
     world.launch(&scheduler, &lost, "unreachable");
     world.update(&host(1), &scheduler, &here, "known", TaskState::TaskRunning, 1);
     world.wait_with(75 * SECOND, &[&host(1), &host(3)]);
-    let command = alcazar_master::engine::event::OperatorCommand::MarkAgentGone(gone.clone());
+    let command = crate::world::mark_gone(&gone);
     world.operate(command);
     let ask = |world: &mut World, task: &str, agent: Option<&AgentId>| {
         let mut call = scheduler.call(call::Type::Reconcile);

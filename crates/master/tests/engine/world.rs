@@ -459,6 +459,14 @@ impl World {
         done
     }
 
+    /// Ends a framework, as an operator may.
+    pub(crate) fn teardown(&mut self, framework_id: &FrameworkId) -> Done {
+        let framework = self.state().frameworks.get(framework_id).cloned();
+        let permit = permit(framework.map(|f| f.info.principal().to_owned()));
+        let framework_id = framework_id.clone();
+        self.operate(OperatorCommand::Teardown { permit, framework_id })
+    }
+
     pub(crate) fn operate(&mut self, command: OperatorCommand) -> Done {
         let request = RequestId(self.fresh());
         self.handle(Event::Operator { request, command })
@@ -650,4 +658,18 @@ impl Done {
         assert!(self.names().is_empty(), "{:?}", self.names());
         assert!(!self.logs().is_empty(), "not even logged");
     }
+}
+
+/// A permit for what a test does.
+pub(crate) fn permit<A: authz::Action>(
+    objects: impl IntoIterator<Item = A::Object>,
+) -> authz::Permit<A> {
+    let operator = model::principal::Principal::named("ops");
+    let subject = authz::Subject::new(Some(operator));
+    authz::Authorizer::door().permit(&subject, objects).unwrap()
+}
+
+/// MARK_AGENT_GONE
+pub(crate) fn mark_gone(agent_id: &AgentId) -> OperatorCommand {
+    OperatorCommand::MarkAgentGone { permit: permit([()]), agent_id: agent_id.clone() }
 }
