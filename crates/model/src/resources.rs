@@ -24,7 +24,7 @@ pub use quantities::{MinAllocatable, Quantities};
 pub use ranges::Ranges;
 pub use resource::Resource;
 pub use scalar::Scalar;
-pub use text::parse;
+pub use text::{one_type_per_name, parse};
 pub use value::{Value, ValueType};
 
 /// Why something is not a resource. The texts that the original has are the original's.
@@ -97,14 +97,33 @@ pub enum ResourceError {
     /// Text that is not `name:value` or `name(role):value`.
     #[error("Bad value for resources, missing or extra ':' in {0}")]
     Form(String),
-    /// A value in text form that is neither a number, nor ranges, nor a set.
-    #[error("Bad value for resource '{name}': {text}")]
+    /// Text of which the parentheses around the role do not match.
+    #[error("Bad value for resources, mismatched parentheses in {0}")]
+    Parentheses(String),
+    /// A value in text form that cannot be read.
+    #[error("Failed to parse resource {name} value {text} error {reason}")]
     Text {
         /// The resource.
         name: String,
         /// The value as given.
         text: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
+    /// A value that is neither a number, nor ranges, nor a set.
+    #[error("Bad type for resource {name} value {text} type TEXT")]
+    IsText {
+        /// The resource.
+        name: String,
+        /// The value as given.
+        text: String,
+    },
+    /// One name is used for values of several types.
+    #[error("Resources with the same name ('{0}') but different types are not allowed")]
+    MixedTypes(String),
+    /// Something that only comes about at run time is stated in a flag.
+    #[error("{0} cannot be specified at the command line")]
+    NotForFlags(&'static str),
     /// More entries than any real resource list has.
     #[error("Too many resources: more than {0}")]
     TooMany(usize),

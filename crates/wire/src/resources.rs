@@ -17,7 +17,7 @@ use model::resources::{
 };
 use model::role::Role;
 
-use crate::v1;
+use crate::{json, v1};
 
 /// The most entries that one list of resources may have. Real agents have tens.
 pub const MAX_RESOURCES: usize = 10_000;
@@ -41,6 +41,70 @@ pub fn read(resources: &[v1::Resource]) -> Result<Resources, ResourceError> {
         return Err(ResourceError::TooMany(MAX_RESOURCES));
     }
     resources.iter().map(read_one).collect()
+}
+
+/// What `--resources` states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// The resources, those of nothing left out.
+    pub resources: Resources,
+    /// All names that were stated, those of nothing too: who says `cpus:0` wants no `cpus`.
+    pub names: BTreeSet<String>,
+}
+
+/// Why the text of `--resources` is none. The texts are the original's where it has any.
+#[derive(Debug, thiserror::Error)]
+pub enum StatedError {
+    /// A JSON list that is not one of resources.
+    #[error("Some JSON resources were not formatted properly: {0}")]
+    Json(#[from] json::JsonError),
+    /// Something that is no resource, or none for a flag.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+}
+
+/// Reads the text of `--resources`: a JSON list of resources, or `name(role):value;…`. What names
+/// no role gets `default_role`. What only comes about at run time is refused.
+pub fn parse_stated(text: &str, default_role: &Role) -> Result<Stated, StatedError> {
+    let text = text.trim();
+    if !text.starts_with('[') {
+        let names = text.split([';', '\n']).filter_map(|token| {
+            let (name, _) = token.split_once(':')?;
+            Some(name.split('(').next().unwrap_or(name).trim().to_owned())
+        });
+        return Ok(Stated {
+            resources: model::resources::parse(text, default_role)?,
+            names: names.collect(),
+        });
+    }
+    let mut list: Vec<v1::Resource> =
+        json::read_list(text.as_bytes(), json::Names::V1, &crate::Limits::default())?;
+    if list.len() > MAX_RESOURCES {
+        return Err(ResourceError::TooMany(MAX_RESOURCES).into());
+    }
+    let mut resources = Vec::with_capacity(list.len());
+    for wire in &mut list {
+        if wire.role.is_none() && wire.reservations.is_empty() {
+            wire.role = Some(default_role.to_string());
+        }
+        let resource = read_one(wire)?;
+        let run_time = [
+            (resource.is_persistent_volume(), "Persistent volumes"),
+            (resource.revocable, "Revocable resources"),
+            (resource.is_dynamically_reserved(), "Dynamic reservations"),
+            (resource.has_refined_reservations(), "Refined reservations"),
+            (resource.allocation.is_some(), "Allocations"),
+        ];
+        if let Some((_, what)) = run_time.iter().find(|(is, _)| *is) {
+            return Err(ResourceError::NotForFlags(what).into());
+        }
+        resources.push(resource);
+    }
+    model::resources::one_type_per_name(&resources)?;
+    Ok(Stated {
+        resources: resources.into_iter().collect(),
+        names: list.into_iter().map(|wire| wire.name).collect(),
+    })
 }
 
 /// Reads one resource in either form.
@@ -475,5 +539,110 @@ mod tests {
         let resource = read_one(&disk).unwrap();
         assert!(resource.is_indivisible());
         assert_eq!(write_one(&resource, Form::PostRefinement), disk);
+    }
+
+    #[test]
+    fn raw_disks_with_an_identity_cannot_be_divided() {
+        use v1::resource::disk_info::{Source, source};
+        let disk = |id: Option<&str>| {
+            let mut disk = scalar("disk", 100.0);
+            let mut source = Source {
+                id: id.map(str::to_owned),
+                metadata: Some(v1::Labels {
+                    labels: vec![v1::Label { key: "k".into(), value: None }],
+                }),
+                ..Source::default()
+            };
+            source.set_type(source::Type::Raw);
+            disk.disk = Some(v1::resource::DiskInfo { source: Some(source), ..Default::default() });
+            disk
+        };
+        for (id, whole) in [(None, false), (Some("i"), true)] {
+            let resource = read_one(&disk(id)).unwrap();
+            assert_eq!(resource.is_indivisible(), whole);
+            assert_eq!(write_one(&resource, Form::PostRefinement), disk(id));
+        }
+        let mut rooted = disk(None);
+        if let Some(source) = rooted.disk.as_mut().and_then(|disk| disk.source.as_mut()) {
+            source.mount = Some(source::Mount::default());
+        }
+        let error = read_one(&rooted).unwrap_err().to_string();
+        assert_eq!(error, "Mount should not be set for RAW disk source");
+        let mut cpus = disk(None);
+        cpus.name = "cpus".into();
+        let error = read_one(&cpus).unwrap_err().to_string();
+        assert_eq!(error, "DiskInfo should not be set for cpus resource");
+    }
+
+    #[test]
+    fn only_persistent_volumes_are_shared() {
+        let mut cpus = scalar("cpus", 1.0);
+        cpus.shared = Some(v1::resource::SharedInfo::default());
+        assert_eq!(read_one(&cpus).unwrap_err().to_string(), "Resource cpus cannot be shared");
+        let mut disk = scalar("disk", 1.0);
+        disk.shared = Some(v1::resource::SharedInfo::default());
+        let error = read_one(&disk).unwrap_err().to_string();
+        assert_eq!(error, "Only persistent volumes can be shared");
+        disk.disk = Some(v1::resource::DiskInfo {
+            persistence: Some(v1::resource::disk_info::Persistence {
+                id: "v".into(),
+                principal: None,
+            }),
+            ..v1::resource::DiskInfo::default()
+        });
+        let twice = read(&[disk.clone(), disk.clone()]).unwrap();
+        assert_eq!(twice.count(&read_one(&disk).unwrap()), 2);
+        // On the wire it stands once, however many use it.
+        assert_eq!(write(&twice, Form::PostRefinement), [disk]);
+    }
+
+    #[test]
+    fn overlapping_ranges_are_refused() {
+        let mut ports = scalar("ports", 0.0);
+        ports.scalar = None;
+        ports.set_type(v1::value::Type::Ranges);
+        let range = |begin, end| v1::value::Range { begin, end };
+        ports.ranges = Some(v1::value::Ranges { range: vec![range(1, 5), range(5, 9)] });
+        let error = read_one(&ports).unwrap_err().to_string();
+        assert_eq!(error, "Invalid ranges resource: overlapping ranges");
+    }
+
+    #[test]
+    fn both_forms_of_the_flag_state_the_same() {
+        let any = Role::any();
+        let ops = Role::new("ops").unwrap();
+        let json = r#"[
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 4}},
+            {"name": "mem", "type": "SCALAR", "scalar": {"value": 0}},
+            {"name": "ports", "type": "RANGES", "role": "web",
+             "ranges": {"range": [{"begin": 1, "end": 9}]}}
+        ]"#;
+        let text = "cpus:4;mem:0;ports(web):[1-9]";
+        for role in [&any, &ops] {
+            let stated = parse_stated(json, role).unwrap();
+            assert_eq!(stated, parse_stated(text, role).unwrap());
+            assert_eq!(stated.resources.reserved_to(role).is_empty(), *role == any);
+            assert!(stated.names.contains("mem") && stated.resources.scalar("mem").is_zero());
+        }
+        for (json, error) in [
+            (
+                r#"[{"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}, "revocable": {}}]"#,
+                "Revocable resources cannot be specified at the command line",
+            ),
+            (
+                r#"[{"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}, "role": "a",
+                     "reservation": {}}]"#,
+                "Dynamic reservations cannot be specified at the command line",
+            ),
+            (
+                r#"[{"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}},
+                    {"name": "cpus", "type": "SET", "set": {"item": ["a"]}}]"#,
+                "Resources with the same name ('cpus') but different types are not allowed",
+            ),
+        ] {
+            assert_eq!(parse_stated(json, &any).unwrap_err().to_string(), error);
+        }
+        let error = parse_stated("[{]", &any).unwrap_err().to_string();
+        assert!(error.starts_with("Some JSON resources were not formatted properly: "), "{error}");
     }
 }

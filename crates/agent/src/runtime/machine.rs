@@ -41,12 +41,12 @@ pub enum MachineError {
     /// `--domain` cannot be read.
     #[error("--domain: {0}")]
     Domain(json::JsonError),
-    /// `--resources` cannot be read as JSON.
-    #[error("--resources: {0}")]
-    Json(json::JsonError),
+    /// The machine has more of something than a resource can state.
+    #[error("the machine's resources: {0}")]
+    Found(#[from] model::resources::ResourceError),
     /// `--resources` cannot be read.
     #[error("--resources: {0}")]
-    Resources(#[from] model::resources::ResourceError),
+    Resources(#[from] resources::StatedError),
 }
 
 /// What an agent says about its machine.
@@ -60,16 +60,13 @@ pub(super) struct Described {
 impl Machine {
     /// Joins what was said with what is found.
     pub(super) fn describe(&self, work_dir: &Path) -> Result<Described, MachineError> {
-        let mut all = self.given()?;
-        let named = |name: &str| {
-            // An explicit zero suppresses detection, and leaves no resource behind.
-            self.resources.as_deref().is_some_and(|text| names(text).any(|n| n == name))
-        };
-        let given = all.clone();
-        let has = |name: &str| named(name) || given.iter().any(|r| *r.name == *name);
+        let text = self.resources.as_deref().unwrap_or_default();
+        let stated = resources::parse_stated(text, &self.default_role)?;
+        let mut all = stated.resources;
         let mut found = Resources::new();
         let mut add = |name: &str, value: Value| {
-            if !has(name) {
+            // An explicit zero suppresses detection, and leaves no resource behind.
+            if !stated.names.contains(name) {
                 found.add(Resource::new(name, value));
             }
         };
@@ -89,25 +86,6 @@ impl Machine {
                 .map_err(MachineError::Domain)?,
         })
     }
-
-    fn given(&self) -> Result<Resources, MachineError> {
-        let text = self.resources.as_deref().unwrap_or_default().trim();
-        if text.starts_with('[') {
-            let list =
-                json::read_list::<v1::Resource>(text.as_bytes(), Names::V1, &Limits::default())
-                    .map_err(MachineError::Json)?;
-            return Ok(resources::read(&list)?);
-        }
-        Ok(model::resources::parse(text, &self.default_role)?)
-    }
-}
-
-/// The names in the text form, without their roles.
-fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(';').filter_map(|item| {
-        let (name, _) = item.split_once(':')?;
-        Some(name.split('(').next().unwrap_or(name).trim())
-    })
 }
 
 fn cpus() -> usize {

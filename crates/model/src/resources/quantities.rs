@@ -84,7 +84,7 @@ impl Quantities {
                 .filter(|(name, value)| !name.is_empty() && !value.contains(':'))
                 .ok_or_else(|| ResourceError::Form(token.to_owned()))?;
             let value = value.trim();
-            let amount = value.parse().map_err(|_| ResourceError::Text {
+            let amount = value.parse().map_err(|_| ResourceError::IsText {
                 name: name.to_owned(),
                 text: value.to_owned(),
             })?;
