@@ -35,6 +35,7 @@ mod frameworks;
 mod invariants;
 pub mod message;
 mod offers;
+mod operations;
 mod operator;
 mod out;
 mod pace;
@@ -108,6 +109,8 @@ pub struct Engine {
     announced: Vec<Announcement>,
     /// How many agents the registry knew at start.
     recovered_at_start: usize,
+    /// Makes names for operations.
+    operation_names: operations::Names,
     next_agent: u64,
     next_framework: u64,
     next_observer: u64,
@@ -163,6 +166,7 @@ impl Engine {
             timers: Timers::default(),
             announced: Vec::new(),
             recovered_at_start: 0,
+            operation_names: operations::Names::new(&config.master.id, seed),
             next_agent: 0,
             next_framework: 0,
             next_observer: 0,
@@ -322,8 +326,8 @@ impl Engine {
             Inbound::ReregisterAgent(message) => self.reregister(from, message, out),
             Inbound::StatusUpdate(message) => self.status_update(from, message, out),
             Inbound::UnregisterAgent(message) => self.unregister(from, &message, out),
-            Inbound::UpdateAgent(message) => self.update_agent(from, &message, out),
-            Inbound::UpdateOperationStatus(message) => self.operation_status(from, &message),
+            Inbound::UpdateAgent(message) => self.update_agent(from, message, out),
+            Inbound::UpdateOperationStatus(message) => self.operation_status(from, message, out),
             other => Err(format!("{} is not an agent's", other.name())),
         }
     }

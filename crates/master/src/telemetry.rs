@@ -2,6 +2,7 @@
 
 mod allocation;
 mod frameworks;
+mod operations;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,7 @@ pub fn metrics(
     agents(&mut all, snapshot);
     tasks(&mut all, snapshot);
     counters(&mut all, snapshot);
+    operations::publish(&mut all, snapshot);
     let uptime = now.since_epoch().saturating_sub(snapshot.started.since_epoch());
     all.gauge("master/uptime_secs", uptime.as_secs_f64());
     all.gauge("master/elected", 1.0);

@@ -10,8 +10,8 @@ use model::principal::Owner;
 use model::time::Instant;
 use registry::{AgentRecord, Operation, Orders, Standing};
 use wire::resources::{Form, read, write};
-use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
+use wire::v1::{OperationState, TaskState};
 use wire::{internal, v1};
 
 use super::Engine;
@@ -25,7 +25,6 @@ use super::out::{Out, quoted, sender};
 use super::removals::{self, Removal};
 use super::state::{Agent, DepartedAgent};
 use super::timers::Timer;
-use super::validate::agent as validate;
 use super::{events, status};
 
 /// Watches one agent.
@@ -51,6 +50,19 @@ pub(super) enum Departure {
     Removed,
     /// It did not answer in time.
     Unreachable,
+}
+
+/// What frameworks are told of their operations on an agent that leaves so.
+fn told_of_operations(how: Departure) -> Option<(OperationState, &'static str)> {
+    match how {
+        Departure::Gone => {
+            Some((OperationState::OperationGoneByOperator, "Agent has been marked gone"))
+        }
+        Departure::Removed => None,
+        Departure::Unreachable => {
+            Some((OperationState::OperationUnreachable, "Agent was marked unreachable"))
+        }
+    }
 }
 
 /// The actor that pings from observer `number`.
@@ -251,6 +263,10 @@ impl Engine {
         out.warn(format!("{message} (agent {id})"));
         self.record_departure(id, agent.owner.clone(), agent.orders.clone(), how, out);
         self.rescind_offers_of(id, out);
+        if let Some((state, text)) = told_of_operations(how) {
+            self.tell_of_operations_on(id, (state, text), out);
+        }
+        self.remove_operations_on(id, out);
         for (framework_id, task_id) in agent.tasks.iter().cloned().collect::<Vec<_>>() {
             self.lose_task(&framework_id, &task_id, how, &message, out);
         }
@@ -378,39 +394,6 @@ impl Engine {
         let id = self.agent_speaking(from, Some(&message.slave_id))?;
         self.state.counters.count(Counter::SlaveRemovalsReasonUnregistered);
         self.depart(&id, Departure::Removed, "the agent unregistered", out);
-        Ok(())
-    }
-
-    /// An agent says what it has now.
-    pub(super) fn update_agent(
-        &mut self,
-        from: &BoundPid,
-        message: &internal::UpdateSlaveMessage,
-        out: &mut Out,
-    ) -> Result<(), String> {
-        self.state.counters.count(Counter::MessagesUpdateSlave);
-        let id = self.agent_speaking(from, Some(&message.slave_id))?;
-        let revocable = validate::update(message)?;
-        if message.resource_providers.as_ref().is_some_and(|all| !all.providers.is_empty()) {
-            out.warn(format!("Resource providers of agent {id} are not supported and not offered"));
-        }
-        if message.operations.as_ref().is_some_and(|all| !all.operations.is_empty()) {
-            out.warn(format!("Operations of agent {id} made under another master are not tracked"));
-        }
-        // What this agent still has to do is known now.
-        self.maybe_drained(&id);
-        let Some(agent) = edit(&mut self.state.agents, &id) else { return Ok(()) };
-        if let Some(uuid) = &message.resource_version_uuid {
-            agent.resource_version = Some(uuid.value.clone());
-        }
-        let Some(revocable) = revocable else { return Ok(()) };
-        let total = agent.total.filter(|resource| !resource.revocable).plus(&revocable);
-        if total == agent.total {
-            return Ok(());
-        }
-        agent.total = total;
-        self.rescind_offers_where(&id, |resource| resource.revocable, out);
-        self.refresh_allocator_agent(&id, out);
         Ok(())
     }
 

@@ -44,7 +44,12 @@ fn take_from<K: Ord + Clone>(map: &mut Map<K, Resources>, key: &K, resources: &R
 }
 
 impl Engine {
-    fn start_using(&mut self, framework_id: &FrameworkId, agent_id: &AgentId, r: &Resources) {
+    pub(super) fn start_using(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        r: &Resources,
+    ) {
         if let Some(agent) = edit(&mut self.state.agents, agent_id) {
             add_to(&mut agent.used, framework_id, r);
         }
@@ -53,7 +58,7 @@ impl Engine {
         }
     }
 
-    fn stop_using(
+    pub(super) fn stop_using(
         &mut self,
         framework_id: &FrameworkId,
         agent_id: &AgentId,
@@ -67,6 +72,23 @@ impl Engine {
             take_from(&mut framework.used, agent_id, r);
         }
         self.freed((framework_id, agent_id), r, (Held::InUse, Declined::None), out);
+    }
+
+    /// Enters that what a framework uses has become something else.
+    pub(super) fn used_otherwise(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        (before, after): (&Resources, &Resources),
+    ) {
+        if let Some(agent) = edit(&mut self.state.agents, agent_id) {
+            take_from(&mut agent.used, framework_id, before);
+            add_to(&mut agent.used, framework_id, after);
+        }
+        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+            take_from(&mut framework.used, agent_id, before);
+            add_to(&mut framework.used, agent_id, after);
+        }
     }
 
     /// What was offered and is not used is free again.

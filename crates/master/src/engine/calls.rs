@@ -61,10 +61,8 @@ impl Engine {
                 self.acknowledge(id, call.acknowledge.unwrap_or_default(), out);
             }
             call::Type::AcknowledgeOperationStatus => {
-                let counters = &mut self.state.counters;
-                counters.count(Counter::MessagesOperationStatusUpdateAcknowledgement);
-                counters.count(Counter::InvalidOperationStatusUpdateAcknowledgements);
-                out.warn(format!("Framework {id} acknowledged an operation that is not known"));
+                let acknowledge = call.acknowledge_operation_status.unwrap_or_default();
+                self.acknowledge_operation(id, &acknowledge, out);
             }
             call::Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default(), out),
             call::Type::ReconcileOperations => {

@@ -114,6 +114,7 @@ pub struct Ending {
 pub struct Counters {
     counts: [u64; Counter::ALL.len()],
     endings: Map<Ending, u64>,
+    operations: Map<(v1::offer::operation::Type, v1::OperationState), u64>,
 }
 
 impl Counters {
@@ -128,6 +129,29 @@ impl Counters {
         self.endings.iter().map(|(ending, count)| (*ending, *count))
     }
 
+    /// How many operations of `kind` ended in `state`.
+    #[must_use]
+    pub fn operations(&self, kind: v1::offer::operation::Type, state: v1::OperationState) -> u64 {
+        self.operations.get(&(kind, state)).copied().unwrap_or_default()
+    }
+
+    /// Counts an operation that ended.
+    pub(super) fn count_operation(
+        &mut self,
+        kind: v1::offer::operation::Type,
+        state: v1::OperationState,
+    ) {
+        self.count(match state {
+            v1::OperationState::OperationDropped => Counter::OperationsDropped,
+            v1::OperationState::OperationError => Counter::OperationsError,
+            v1::OperationState::OperationFailed => Counter::OperationsFailed,
+            v1::OperationState::OperationFinished => Counter::OperationsFinished,
+            v1::OperationState::OperationGoneByOperator => Counter::OperationsGoneByOperator,
+            _ => return,
+        });
+        count_in(&mut self.operations, (kind, state));
+    }
+
     pub(super) fn count(&mut self, counter: Counter) {
         let count = &mut self.counts[counter as usize];
         *count = count.saturating_add(1);
@@ -140,7 +164,11 @@ impl Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { counts: [0; Counter::ALL.len()], endings: Map::default() }
+        Self {
+            counts: [0; Counter::ALL.len()],
+            endings: Map::default(),
+            operations: Map::default(),
+        }
     }
 }
 

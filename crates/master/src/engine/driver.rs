@@ -277,7 +277,7 @@ fn own_update(id: &FrameworkId, status: v1::TaskStatus) -> internal::StatusUpdat
     }
 }
 
-fn error(message: String) -> Outbound {
+pub(super) fn error(message: String) -> Outbound {
     Outbound::FrameworkError(internal::FrameworkErrorMessage { message })
 }
 

@@ -376,6 +376,7 @@ impl Engine {
         };
         self.allocator.handle(event, out.now.monotonic);
         self.state.frameworks.insert_mut(id.clone(), Arc::new(framework));
+        self.adopt_orphans(id, out);
         self.watch_principal(info.principal.as_deref());
     }
 
@@ -513,6 +514,7 @@ impl Engine {
         for (agent_id, executor_id) in framework.executors.keys() {
             self.remove_executor(id, agent_id, executor_id, out);
         }
+        self.orphan_operations_of(id, out);
         match &framework.connection {
             Connection::Connected(channel) => self.close_channel(channel, out),
             Connection::Disconnected { deadline, .. } | Connection::Recovered { deadline } => {

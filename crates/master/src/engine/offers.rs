@@ -9,19 +9,15 @@ use model::resources::{Resource, Resources};
 use model::role::Role;
 use wire::resources::{Form, write};
 use wire::v1;
-use wire::v1::TaskState;
 use wire::v1::scheduler::call;
-use wire::v1::task_status::Reason;
 
 use super::Engine;
 use super::collections::{Set, edit};
-use super::counters::{Counter, count_in};
+use super::counters::Counter;
 use super::events;
 use super::out::{Out, quoted};
 use super::state::{Agent, Framework, Offer};
-use super::status::lost_unless_aware;
 use super::timers::Timer;
-use super::validate::offer as validate;
 
 /// An offer as its framework sees it.
 fn message(offer: &Offer, agent: &Agent, framework: &Framework) -> v1::Offer {
@@ -116,7 +112,7 @@ impl Engine {
     }
 
     /// Strikes out an offer; its resources still count as the framework's.
-    fn take_offer(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
+    pub(super) fn take_offer(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
         let offer = self.state.offers.get(id).cloned()?;
         self.state.offers.remove_mut(id);
         if let Some(deadline) = offer.deadline {
@@ -132,15 +128,21 @@ impl Engine {
         Some(offer)
     }
 
-    fn give_back(&mut self, offer: &Offer, refusal: Declined, out: &Out) {
+    pub(super) fn give_back(&mut self, offer: &Offer, refusal: Declined, out: &Out) {
         let Offer { framework_id, agent_id, resources, .. } = offer;
         self.recover_resources(framework_id, agent_id, resources, refusal, out);
     }
 
     /// Takes an offer back and tells its framework.
     pub(super) fn rescind(&mut self, id: &OfferId, out: &mut Out) {
+        self.rescind_with(id, Declined::None, out);
+    }
+
+    /// Takes an offer back and tells its framework, which does not see the same again for a while
+    /// if `refusal` says so.
+    pub(super) fn rescind_with(&mut self, id: &OfferId, refusal: Declined, out: &mut Out) {
         let Some(offer) = self.take_offer(id) else { return };
-        self.give_back(&offer, Declined::None, out);
+        self.give_back(&offer, refusal, out);
         if let Some(framework) = edit(&mut self.state.frameworks, &offer.framework_id) {
             framework.counters.offers_rescinded += 1;
         }
@@ -218,145 +220,13 @@ impl Engine {
         }
     }
 
-    fn own_offer(&self, framework_id: &FrameworkId, id: &v1::OfferId) -> Option<Arc<Offer>> {
+    pub(super) fn own_offer(
+        &self,
+        framework_id: &FrameworkId,
+        id: &v1::OfferId,
+    ) -> Option<Arc<Offer>> {
         let id = OfferId::new(&id.value).ok()?;
         self.state.offers.get(&id).filter(|offer| offer.framework_id == *framework_id).cloned()
-    }
-
-    /// ACCEPT
-    pub(super) fn accept(
-        &mut self,
-        framework_id: &FrameworkId,
-        accept: call::Accept,
-        out: &mut Out,
-    ) {
-        self.state.counters.count(Counter::MessagesLaunchTasks);
-        let offered = match validate::offers(&accept.offer_ids, framework_id, &self.state) {
-            Ok(offered) => offered,
-            Err(error) => return self.accept_nothing(framework_id, accept, &error, out),
-        };
-        for id in &offered.offers {
-            self.take_offer(id);
-        }
-        if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
-            framework.counters.offers_accepted += offered.offers.len() as u64;
-            for operation in &accept.operations {
-                count_in(&mut framework.counters.operations, operation.r#type());
-            }
-        }
-        let mut left = offered.resources;
-        for operation in accept.operations {
-            left =
-                self.apply(framework_id, &offered.agent_id, (&offered.role, left), operation, out);
-        }
-        let refusal = refusal(accept.filters.as_ref());
-        self.recover_resources(framework_id, &offered.agent_id, &left, refusal, out);
-    }
-
-    /// Something is wrong with the offers: what of them is the framework's goes back, and every
-    /// task gets an update.
-    fn accept_nothing(
-        &mut self,
-        framework_id: &FrameworkId,
-        accept: call::Accept,
-        error: &str,
-        out: &mut Out,
-    ) {
-        for id in &accept.offer_ids {
-            if let Some(offer) = self.own_offer(framework_id, id) {
-                self.take_offer(&offer.id);
-                self.give_back(&offer, Declined::None, out);
-            }
-        }
-        let Some(framework) = self.state.frameworks.get(framework_id).cloned() else { return };
-        let state = lost_unless_aware(&framework.capabilities, TaskState::TaskDropped);
-        let message = format!("Task launched with invalid offers: {error}");
-        for operation in accept.operations {
-            for task in tasks_of(&operation) {
-                let refused = (state, Reason::InvalidOffers, message.as_str());
-                self.refuse_task(framework_id, task, refused, out);
-            }
-            if tasks_of(&operation).is_empty() {
-                let message = format!("Operation attempted with invalid offers: {error}");
-                let state = v1::OperationState::OperationDropped;
-                self.refuse_operation(framework_id, &operation, (state, &message), out);
-            }
-        }
-    }
-
-    /// Does one operation of an ACCEPT and returns what is left.
-    fn apply(
-        &mut self,
-        framework_id: &FrameworkId,
-        agent_id: &AgentId,
-        (role, mut left): (&Role, Resources),
-        operation: v1::offer::Operation,
-        out: &mut Out,
-    ) -> Resources {
-        use v1::offer::operation::Type;
-        match operation.r#type() {
-            Type::Launch if operation.id.is_some() => {
-                let message = "The 'id' field must not be set in a LAUNCH operation";
-                self.refuse_tasks(framework_id, &operation, (Reason::TaskInvalid, message), out);
-            }
-            Type::Launch => {
-                for task in operation.launch.map(|launch| launch.task_infos).unwrap_or_default() {
-                    left = self.launch(framework_id, agent_id, (role, left), task, out);
-                }
-            }
-            Type::LaunchGroup => {
-                let message = "LAUNCH_GROUP is not supported by this master";
-                self.refuse_tasks(
-                    framework_id,
-                    &operation,
-                    (Reason::TaskGroupInvalid, message),
-                    out,
-                );
-            }
-            kind => {
-                let message = format!("{} is not supported by this master", kind.as_str_name());
-                let state = v1::OperationState::OperationError;
-                self.refuse_operation(framework_id, &operation, (state, &message), out);
-            }
-        }
-        left
-    }
-
-    fn refuse_tasks(
-        &mut self,
-        framework_id: &FrameworkId,
-        operation: &v1::offer::Operation,
-        (reason, message): (Reason, &str),
-        out: &mut Out,
-    ) {
-        for task in tasks_of(operation) {
-            self.refuse_task(framework_id, task, (TaskState::TaskError, reason, message), out);
-        }
-    }
-
-    /// Tells a framework that an operation is not done, if it gave it a name to be told by.
-    fn refuse_operation(
-        &mut self,
-        framework_id: &FrameworkId,
-        operation: &v1::offer::Operation,
-        (state, message): (v1::OperationState, &str),
-        out: &mut Out,
-    ) {
-        self.state.counters.count(match state {
-            v1::OperationState::OperationDropped => Counter::OperationsDropped,
-            _ => Counter::OperationsError,
-        });
-        out.warn(format!("Operation of framework {framework_id}: {}", message.escape_debug()));
-        if operation.id.is_none() {
-            return;
-        }
-        let mut status = v1::OperationStatus {
-            operation_id: operation.id.clone(),
-            message: Some(message.to_owned()),
-            ..v1::OperationStatus::default()
-        };
-        status.set_state(state);
-        self.tell(framework_id, events::operation_status(status), out);
     }
 
     /// SUPPRESS and REVIVE name roles of the framework; none means all. A call with any other
@@ -399,13 +269,7 @@ impl Engine {
 }
 
 /// How long the framework does not want to see again what it gives back.
-fn refusal(filters: Option<&v1::Filters>) -> Declined {
+pub(super) fn refusal(filters: Option<&v1::Filters>) -> Declined {
     let seconds = filters.map_or(v1::Filters::default().refuse_seconds(), |f| f.refuse_seconds());
     Declined::from_seconds(seconds)
-}
-
-fn tasks_of(operation: &v1::offer::Operation) -> Vec<&v1::TaskInfo> {
-    let single = operation.launch.iter().flat_map(|launch| &launch.task_infos);
-    let group = operation.launch_group.iter().flat_map(|launch| &launch.task_group.tasks);
-    single.chain(group).collect()
 }

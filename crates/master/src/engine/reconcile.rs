@@ -102,46 +102,4 @@ impl Engine {
         status.unreachable_time = unreachable_time;
         Some(status)
     }
-
-    /// RECONCILE_OPERATIONS: this master starts no operations, so it knows none.
-    pub(super) fn reconcile_operations(
-        &mut self,
-        framework_id: &FrameworkId,
-        reconcile: call::ReconcileOperations,
-        out: &mut Out,
-    ) {
-        self.state.counters.count(Counter::MessagesReconcileOperations);
-        for operation in reconcile.operations {
-            let agent_id = operation.agent_id.as_ref().and_then(|id| AgentId::new(&id.value).ok());
-            let is = |agents: bool, state| agents.then_some(state);
-            let known = agent_id.and_then(|id| {
-                let state = &self.state;
-                is(
-                    state.recovered_agents.contains_key(&id),
-                    v1::OperationState::OperationRecovering,
-                )
-                .or_else(|| {
-                    is(
-                        state.unreachable_agents.contains_key(&id),
-                        v1::OperationState::OperationUnreachable,
-                    )
-                })
-                .or_else(|| {
-                    is(
-                        state.gone_agents.contains_key(&id),
-                        v1::OperationState::OperationGoneByOperator,
-                    )
-                })
-            });
-            let mut status = v1::OperationStatus {
-                operation_id: Some(operation.operation_id),
-                agent_id: operation.agent_id,
-                resource_provider_id: operation.resource_provider_id,
-                message: Some("Reconciliation: Operation is unknown".to_owned()),
-                ..v1::OperationStatus::default()
-            };
-            status.set_state(known.unwrap_or(v1::OperationState::OperationUnknown));
-            self.tell(framework_id, events::operation_status(status), out);
-        }
-    }
 }

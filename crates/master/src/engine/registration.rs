@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libprocess::sender::BoundPid;
 use model::id::{AgentId, FrameworkId};
 use model::principal::Owner;
+use model::resources::Resources;
 use registry::Orders;
 use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
@@ -21,7 +22,7 @@ use super::out::{Out, sender};
 use super::removals::Removal;
 use super::state::Agent;
 use super::validate::agent::{self as validate, Registration, Reregistration};
-use super::{Engine, authentication, events, status};
+use super::{Engine, authentication, events, operations, status};
 
 /// What the master knows of an agent id that somebody wants to come back under.
 enum Known {
@@ -56,6 +57,22 @@ fn check_actor(from: &BoundPid) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// All that an agent has that joins again. What its providers have and what it lends it says in a
+/// message of its own. If it knows no operations, the master knows better what was made of its
+/// resources.
+fn total_again(old: &Agent, registration: &Registration) -> Result<Resources, String> {
+    use v1::agent_info::capability::Type;
+    let mut total = if registration.capabilities.contains(&Type::ResourceProvider) {
+        registration.total.clone()
+    } else {
+        let own = wire::resources::read(&registration.info.resources)
+            .map_err(|error| error.to_string())?;
+        own.with_checkpointed(&operations::checkpointed(old)).map_err(|error| error.to_string())?
+    };
+    total.add_all(&old.total.filter(|r| r.revocable || r.provider.is_some()));
+    Ok(total)
 }
 
 impl Engine {
@@ -328,6 +345,15 @@ impl Engine {
             shut_down(&peer, text.to_owned(), out);
             return;
         }
+        let total = match total_again(old, &message.registration) {
+            Ok(total) => total,
+            Err(error) => {
+                let text = "Agent attempted to reregister with incompatible resources";
+                out.warn(format!("{text}: agent {id}: {}", error.escape_debug()));
+                shut_down(&peer, text.to_owned(), out);
+                return;
+            }
+        };
         self.state.counters.count(Counter::SlaveReregistrations);
         out.info(format!("Reregistered agent {id} at {}", sender(from)));
         let registration = message.registration;
@@ -353,7 +379,7 @@ impl Engine {
             self.timers.cancel(deadline, super::timers::Timer::Reregistration(id.clone()));
         }
         // What was offered may not be there any more.
-        if registration.total != old.total {
+        if total != old.total {
             self.rescind_offers_of(id, out);
         }
         if let Some(agent) = edit(&mut self.state.agents, id) {
@@ -364,7 +390,7 @@ impl Engine {
             agent.version = registration.version;
             agent.capabilities = registration.capabilities;
             agent.resource_version = registration.resource_version;
-            agent.total = registration.total;
+            agent.total = total;
             agent.reregistered = Some(out.now.wall);
             agent.connected = true;
             agent.active = !agent.orders.deactivated;
@@ -552,6 +578,11 @@ impl Engine {
         }
         if known {
             self.resume_draining(id, out);
+        }
+        if !agent.has(v1::agent_info::capability::Type::ResourceProvider)
+            && let Some(message) = operations::checkpoint_message(&agent)
+        {
+            out.send(&agent.peer, message);
         }
         for framework_id in frameworks.keys() {
             if let Some(framework) = self.state.frameworks.get(framework_id) {

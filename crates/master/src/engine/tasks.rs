@@ -5,108 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::id::{AgentId, ExecutorId, FrameworkId, TaskId};
 use model::resources::Resources;
-use model::role::Role;
 use wire::resources::{Form, write};
 use wire::v1::TaskState;
-use wire::v1::agent_info::capability::Type as AgentCapability;
 use wire::v1::scheduler::call;
 use wire::v1::task_status::{Reason, Source};
 use wire::{internal, v1};
 
 use super::Engine;
 use super::counters::Counter;
-use super::frameworks::pid_text;
 use super::message::Outbound;
 use super::out::{Out, quoted};
-use super::state::{Agent, Executor, Framework, Task};
-use super::validate::task::{self as validate, Launch, Place};
+use super::state::{Agent, Framework, Task};
 use super::{events, status};
 
 impl Engine {
-    /// Launches a task on an agent of which `left` is offered to the framework in `role`.
-    /// Returns what is left then. A task that cannot be launched ends in TASK_ERROR.
-    pub(super) fn launch(
-        &mut self,
-        framework_id: &FrameworkId,
-        agent_id: &AgentId,
-        (role, left): (&Role, Resources),
-        task: v1::TaskInfo,
-        out: &mut Out,
-    ) -> Resources {
-        let (Some(framework), Some(agent)) = (
-            self.state.frameworks.get(framework_id).cloned(),
-            self.state.agents.get(agent_id).cloned(),
-        ) else {
-            return left;
-        };
-        let place = Place { framework: &framework, agent: &agent, role, left: &left };
-        match validate::launch(&task, place) {
-            Ok(launch) => {
-                let consumed = launch.consumed();
-                let rest = left.minus(&consumed);
-                self.launched(framework_id, agent_id, &consumed, out);
-                self.run(&framework, &agent, task, launch, out);
-                rest
-            }
-            Err(reason) => {
-                let refused = (TaskState::TaskError, Reason::TaskInvalid, reason.as_str());
-                self.refuse_task(framework_id, &task, refused, out);
-                left
-            }
-        }
-    }
-
-    fn run(
-        &mut self,
-        framework: &Framework,
-        agent: &Agent,
-        mut task: v1::TaskInfo,
-        launch: Launch,
-        out: &mut Out,
-    ) {
-        // An agent that does not know stacks of reservations is not offered to anybody who could
-        // put one into a task, so both forms can say everything here.
-        let form = if agent.has(AgentCapability::ReservationRefinement) {
-            Form::PostRefinement
-        } else {
-            Form::PreRefinement
-        };
-        let known = created(&task, framework, agent, &launch);
-        task.resources = write(&launch.resources, form);
-        let mut launch_executor = true;
-        if let Some(executor) = launch.executor {
-            launch_executor = !executor.running;
-            let mut info = executor.info.clone();
-            info.resources = write(&executor.resources, form);
-            task.executor = Some(info);
-            if !executor.running {
-                self.insert_executor(Executor {
-                    id: executor.id,
-                    framework_id: framework.id.clone(),
-                    agent_id: agent.id.clone(),
-                    info: executor.info,
-                    resources: executor.resources,
-                });
-            }
-        }
-        out.info(format!("Launching task {} of framework {}", known.id, framework.id));
-        self.insert_task(known);
-        let versions = agent.resource_version.iter().map(|uuid| internal::ResourceVersionUuid {
-            resource_provider_id: None,
-            uuid: v1::Uuid { value: uuid.clone() },
-        });
-        #[expect(deprecated, reason = "one deprecated field stays unset")]
-        let message = internal::RunTaskMessage {
-            framework_id: None,
-            framework: framework.info.as_ref().clone(),
-            task,
-            resource_version_uuids: versions.collect(),
-            pid: Some(pid_text(framework)),
-            launch_executor: Some(launch_executor),
-        };
-        out.send(&agent.peer, Outbound::RunTask(message));
-    }
-
     /// Tells a framework that a task which it wanted is not launched.
     pub(super) fn refuse_task(
         &mut self,
@@ -320,7 +232,12 @@ impl Engine {
 }
 
 /// The task as the master keeps it, from what the framework wants.
-fn created(task: &v1::TaskInfo, framework: &Framework, agent: &Agent, launch: &Launch) -> Task {
+pub(super) fn created(
+    task: &v1::TaskInfo,
+    framework: &Framework,
+    agent: &Agent,
+    (id, resources): (TaskId, Resources),
+) -> Task {
     let own_user = |command: &Option<v1::CommandInfo>| {
         command.as_ref().and_then(|command| command.user.clone())
     };
@@ -331,7 +248,7 @@ fn created(task: &v1::TaskInfo, framework: &Framework, agent: &Agent, launch: &L
         framework_id: v1::FrameworkId { value: framework.id.to_string() },
         executor_id: task.executor.as_ref().map(|executor| executor.executor_id.clone()),
         agent_id: v1::AgentId { value: agent.id.to_string() },
-        resources: write(&launch.resources, Form::PostRefinement),
+        resources: write(&resources, Form::PostRefinement),
         labels: task.labels.clone(),
         discovery: task.discovery.clone(),
         container: task.container.clone(),
@@ -342,11 +259,5 @@ fn created(task: &v1::TaskInfo, framework: &Framework, agent: &Agent, launch: &L
         ..v1::Task::default()
     };
     info.set_state(TaskState::TaskStaging);
-    Task {
-        id: launch.task_id.clone(),
-        framework_id: framework.id.clone(),
-        agent_id: agent.id.clone(),
-        resources: launch.resources.clone(),
-        info,
-    }
+    Task { id, framework_id: framework.id.clone(), agent_id: agent.id.clone(), resources, info }
 }

@@ -12,7 +12,6 @@ use super::Engine;
 use super::collections::edit;
 use super::counters::Counter;
 use super::out::Out;
-use super::validate::agent as validate;
 use super::{events, status};
 
 impl Engine {
@@ -132,18 +131,5 @@ impl Engine {
             Err(_) => Counter::InvalidExecutorToFrameworkMessages,
         });
         result
-    }
-
-    /// An operation's state changed. This master starts none, so none is known.
-    pub(super) fn operation_status(
-        &mut self,
-        from: &BoundPid,
-        message: &internal::UpdateOperationStatusMessage,
-    ) -> Result<(), String> {
-        self.state.counters.count(Counter::MessagesOperationStatusUpdate);
-        self.state.counters.count(Counter::InvalidOperationStatusUpdates);
-        validate::operation_status(message)?;
-        let agent_id = self.agent_speaking(from, message.slave_id.as_ref())?;
-        Err(format!("the operation on agent {agent_id} is not known"))
     }
 }

@@ -3,6 +3,13 @@
 
 pub(super) mod agent;
 pub mod call;
+pub(super) mod check;
+mod container;
+pub(super) mod executor;
 pub(super) mod framework;
+pub(super) mod group;
 pub(super) mod offer;
+pub(super) mod operation;
+mod resources;
 pub(super) mod task;
+pub(super) mod update;

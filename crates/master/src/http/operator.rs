@@ -200,11 +200,6 @@ fn respond(
             response.get_logging_level = Some(response::GetLoggingLevel { level: 0 });
             (Kind::GetLoggingLevel, Style::V1)
         }
-        // There are none of these, and no call that would make one.
-        Type::GetOperations => {
-            response.get_operations = Some(response::GetOperations::default());
-            (Kind::GetOperations, Style::V1)
-        }
         Type::GetWeights => (Kind::GetWeights, Style::V1),
         Type::GetQuota => {
             let status = quota::QuotaStatus::default();
@@ -251,6 +246,10 @@ fn respond_state(view: crate::views::View<'_>, kind: Type, media: Media) -> Answ
         Type::GetTasks => {
             response.get_tasks = Some(view.get_tasks());
             (Kind::GetTasks, Style::MASTER_READ)
+        }
+        Type::GetOperations => {
+            response.get_operations = Some(view.get_operations());
+            (Kind::GetOperations, Style::V1)
         }
         Type::GetRoles => {
             response.get_roles = Some(view.get_roles());

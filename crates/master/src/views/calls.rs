@@ -59,7 +59,14 @@ impl View<'_> {
                 .iter()
                 .map(|c| v1::agent_info::Capability { r#type: Some(*c as i32) })
                 .collect(),
-            resource_providers: Vec::new(),
+            resource_providers: agent
+                .providers
+                .values()
+                .map(|provider| get_agents::agent::ResourceProvider {
+                    resource_provider_info: provider.info.clone(),
+                    total_resources: seen(&provider.total),
+                })
+                .collect(),
             drain_info: agent.orders.drain,
             estimated_drain_start_time: agent.estimated_drain_start.map(time_info),
         }

@@ -7,6 +7,7 @@
 mod cache;
 mod calls;
 mod entities;
+mod operations;
 mod roles;
 mod state;
 mod summary;

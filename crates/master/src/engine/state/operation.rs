@@ -75,6 +75,11 @@ impl Operation {
         self.info.info.id.as_ref()
     }
 
+    /// The resources that it names.
+    pub fn resources(&self) -> impl Iterator<Item = &v1::Resource> {
+        crate::engine::operations::resources_of(&self.info.info)
+    }
+
     /// Its latest state.
     #[must_use]
     pub fn state(&self) -> OperationState {

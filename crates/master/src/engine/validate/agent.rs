@@ -70,6 +70,9 @@ fn registration(
     if own.iter().chain(checkpointed.iter()).any(|resource| resource.allocation.is_some()) {
         return Err("an agent's resources cannot be allocated".to_owned());
     }
+    if own.iter().chain(checkpointed.iter()).any(|resource| resource.provider.is_some()) {
+        return Err("an agent's own resources cannot be a resource provider's".to_owned());
+    }
     if !checkpointed.is_empty() && !info.checkpoint() {
         return Err("checkpointed resources are given by an agent that does not checkpoint".into());
     }
@@ -233,56 +236,6 @@ fn task(
         status.data = None;
     }
     Ok(Task { id, framework_id: framework_id.clone(), agent_id: agent_id.clone(), info, resources })
-}
-
-/// Checks the shape of an UpdateSlaveMessage and returns the revocable resources, if the message
-/// states them.
-pub(in super::super) fn update(
-    message: &internal::UpdateSlaveMessage,
-) -> Result<Option<Resources>, String> {
-    if message.resource_version_uuid.as_ref().is_some_and(|uuid| uuid.value.len() != 16) {
-        return Err("the resource version is not a valid UUID".to_owned());
-    }
-    let own_operations = message.operations.iter().flat_map(|all| &all.operations);
-    own_operations.clone().try_for_each(operation)?;
-    let providers = message.resource_providers.iter().flat_map(|all| &all.providers);
-    let mut ids = BTreeSet::new();
-    for provider in providers {
-        let info = provider.info.as_ref().ok_or("a resource provider has no info")?;
-        let id = info.id.as_ref().ok_or("a resource provider has no id")?;
-        model::id::check(&id.value).map_err(|error| error.to_string())?;
-        if !ids.insert(id.value.as_str()) {
-            return Err("a resource provider is listed twice".to_owned());
-        }
-        if provider.resource_version_uuid.value.len() != 16 {
-            return Err("a provider's resource version is not a valid UUID".to_owned());
-        }
-        let total =
-            wire::resources::read(&provider.total_resources).map_err(|error| error.to_string())?;
-        if total.iter().any(|resource| resource.provider.as_deref() != Some(id.value.as_str())) {
-            return Err("a resource provider claims what is not its own".to_owned());
-        }
-        provider.operations.operations.iter().try_for_each(operation)?;
-    }
-    if !message.update_oversubscribed_resources.unwrap_or(true) {
-        return Ok(None);
-    }
-    let revocable = wire::resources::read(&message.oversubscribed_resources)
-        .map_err(|error| error.to_string())?;
-    if revocable.iter().any(|r| !r.revocable || r.allocation.is_some() || r.provider.is_some()) {
-        return Err("oversubscribed resources must be revocable and the agent's own".to_owned());
-    }
-    Ok(Some(revocable))
-}
-
-fn operation(operation: &v1::Operation) -> Result<(), String> {
-    if operation.info.r#type() == v1::offer::operation::Type::Unknown {
-        return Err("an operation is of no known kind".to_owned());
-    }
-    if operation.uuid.value.len() != 16 {
-        return Err("an operation's UUID is not valid".to_owned());
-    }
-    Ok(())
 }
 
 /// Checks the shape of an UpdateOperationStatusMessage.

@@ -1,11 +1,14 @@
 //! Whether offers can be accepted together.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use model::id::{AgentId, FrameworkId, OfferId};
 use model::resources::Resources;
 use model::role::Role;
 use wire::v1;
 
-use super::super::state::State;
+use super::super::state::{Offer, State};
 
 /// Offers that a framework may accept together.
 #[derive(Debug)]
@@ -22,45 +25,39 @@ pub(in super::super) fn offers(
     framework_id: &FrameworkId,
     state: &State,
 ) -> Result<Offered, String> {
-    let mut offered: Option<Offered> = None;
-    for id in ids {
-        let text = &id.value;
-        // Another framework's offer is answered like one that does not exist: nobody learns what
-        // others are offered.
-        let offer = OfferId::new(text)
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = ids.iter().find(|id| !seen.insert(&id.value)) {
+        return Err(format!("Duplicate offer {} in offer list", twice.value));
+    }
+    // Another framework's offer is answered like one that does not exist: nobody learns what
+    // others are offered.
+    let own = |id: &v1::OfferId| {
+        OfferId::new(&id.value)
             .ok()
             .and_then(|id| state.offers.get(&id))
             .filter(|offer| offer.framework_id == *framework_id)
-            .ok_or_else(|| format!("Offer {text} is no longer valid"))?;
-        let Some(all) = &mut offered else {
-            offered = Some(Offered {
-                offers: vec![offer.id.clone()],
-                agent_id: offer.agent_id.clone(),
-                role: offer.role.clone(),
-                resources: offer.resources.clone(),
-            });
-            continue;
-        };
-        if all.offers.contains(&offer.id) {
-            return Err(format!("Duplicate offer {text} in offer list"));
-        }
-        let first = &all.offers[0];
-        if offer.agent_id != all.agent_id {
-            return Err(format!(
-                "Aggregated offers must belong to one single agent. Offer {text} uses agent {} \
-                 and offer {first} uses agent {}",
-                offer.agent_id, all.agent_id
-            ));
-        }
-        if offer.role != all.role {
-            return Err(format!(
-                "Aggregated offers must be allocated to the same role. Offer {text} uses role {} \
-                 but another is using role {}",
-                offer.role, all.role
-            ));
-        }
-        all.offers.push(offer.id.clone());
-        all.resources.add_all(&offer.resources);
+            .ok_or_else(|| format!("Offer {} is no longer valid", id.value))
+    };
+    let all: Vec<&Arc<Offer>> = ids.iter().map(own).collect::<Result<_, _>>()?;
+    let Some(first) = all.first() else { return Err("No offers specified".to_owned()) };
+    if let Some(other) = all.iter().find(|offer| offer.role != first.role) {
+        return Err(format!(
+            "Aggregated offers must be allocated to the same role. Offer {} uses role '{} but \
+             another is using role '{}",
+            other.id, other.role, first.role
+        ));
     }
-    offered.ok_or_else(|| "No offers specified".to_owned())
+    if let Some(other) = all.iter().find(|offer| offer.agent_id != first.agent_id) {
+        return Err(format!(
+            "Aggregated offers must belong to one single agent. Offer {} uses agent {} and agent \
+             {}",
+            other.id, other.agent_id, first.agent_id
+        ));
+    }
+    Ok(Offered {
+        offers: all.iter().map(|offer| offer.id.clone()).collect(),
+        agent_id: first.agent_id.clone(),
+        role: first.role.clone(),
+        resources: all.iter().fold(Resources::new(), |sum, offer| sum.plus(&offer.resources)),
+    })
 }
