@@ -1,11 +1,12 @@
 //! What the allocator is told, and what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId};
 use model::quota::Quota;
-use model::resources::Resources;
+use model::resources::{Quantities, Resources};
 use model::role::Role;
 use model::time::Timestamp;
 use model::weight::Weight;
@@ -229,17 +230,17 @@ pub struct RoleFacts {
     /// The role's quota.
     pub quota: Quota,
     /// Frameworks that want offers in exactly this role, or hold something in it.
-    pub frameworks: BTreeSet<FrameworkId>,
+    pub frameworks: Arc<BTreeSet<FrameworkId>>,
     /// What counts against the quota: reservations, used or not, and unreserved resources in use,
     /// none of them revocable.
-    pub consumed: model::resources::Quantities,
+    pub consumed: Quantities,
     /// Scalars offered, whoever they are reserved to.
-    pub offered: model::resources::Quantities,
+    pub offered: Quantities,
     /// Scalars in use, whoever they are reserved to.
-    pub allocated: model::resources::Quantities,
+    pub allocated: Quantities,
     /// Scalars reserved, whether used or not.
-    pub reserved: model::resources::Quantities,
+    pub reserved: Quantities,
 }
 
 /// Roles with what they have. Cloning costs a pointer, and a clone never changes.
-pub type RoleView = rpds::RedBlackTreeMapSync<Role, std::sync::Arc<RoleFacts>>;
+pub type RoleView = rpds::RedBlackTreeMapSync<Role, Arc<RoleFacts>>;

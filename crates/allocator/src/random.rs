@@ -1,7 +1,7 @@
 //! Chance that can be repeated.
 
 /// A small generator (SplitMix64): good enough to be fair, the same on every machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -15,6 +15,11 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// A number above zero and at most one.
+    pub(crate) fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {

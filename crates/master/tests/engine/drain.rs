@@ -70,8 +70,7 @@ fn a_draining_agent_is_offered_no_more_and_has_drained_when_its_last_task_is_ack
     assert_eq!(orders.drain.map(|drain| drain.state()), Some(DrainState::Drained));
 
     let done = world.operate(reactivate(&agent));
-    assert_eq!(done.names(), ["Persist"]);
-    world.wait_with(MINUTE, &[&host(1)]);
+    assert_eq!(done.names(), ["Persist", "OFFERS"]);
     assert_eq!(world.offers_of(&scheduler, &agent).len(), 1, "it is offered again");
     assert_eq!(world.registry.agents[&agent].orders, registry::Orders::default());
 }
