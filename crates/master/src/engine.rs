@@ -33,6 +33,7 @@ pub mod event;
 mod events;
 mod frameworks;
 mod invariants;
+mod inverse_offers;
 pub mod message;
 mod offers;
 mod operations;
@@ -148,6 +149,7 @@ impl Engine {
                 frameworks: Map::default(),
                 completed_frameworks: History::default(),
                 offers: Map::default(),
+                inverse_offers: Map::default(),
                 principals: Map::default(),
                 operations: Map::default(),
                 counters: Counters::default(),
@@ -279,6 +281,7 @@ impl Engine {
     fn due(&mut self, timer: Timer, out: &mut Out) {
         match timer {
             Timer::Failover(id) => self.failover_timed_out(&id, out),
+            Timer::InverseOffer(id) => self.rescind_inverse(&id, out),
             Timer::Held(limit) => self.held_due(&limit, out),
             Timer::Offer(id) => self.rescind(&id, out),
             Timer::Ping(number) => self.ping(number, out),

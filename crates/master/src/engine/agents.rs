@@ -214,6 +214,7 @@ impl Engine {
         self.allocator.handle(event, out.now.monotonic);
         out.end_session(pid, session);
         self.rescind_offers_of(agent_id, out);
+        self.rescind_inverse_offers_of(agent_id, out);
         self.lose_uncheckpointed(agent_id, out);
         let deadline = out.now.monotonic + self.config.agent_reregister_timeout;
         self.away.insert(agent_id.clone(), deadline);
@@ -267,6 +268,7 @@ impl Engine {
             self.tell_of_operations_on(id, (state, text), out);
         }
         self.remove_operations_on(id, out);
+        self.rescind_inverse_offers_of(id, out);
         for (framework_id, task_id) in agent.tasks.iter().cloned().collect::<Vec<_>>() {
             self.lose_task(&framework_id, &task_id, how, &message, out);
         }
@@ -400,7 +402,7 @@ impl Engine {
     pub(super) fn refresh_allocator_agent(&mut self, id: &AgentId, out: &Out) {
         let Some(agent) = self.state.agents.get(id) else { return };
         let event =
-            allocator::Event::AgentUpdated { id: id.clone(), facts: allocator_facts(agent) };
+            allocator::Event::AgentUpdated { id: id.clone(), facts: agent.allocator_facts() };
         self.allocator.handle(event, out.now.monotonic);
     }
 
@@ -458,31 +460,4 @@ pub(super) fn peer_of(from: &BoundPid) -> Peer {
 pub(super) fn shut_down(peer: &Peer, message: String, out: &mut Out) {
     let message = internal::ShutdownMessage { message: Some(message) };
     out.send(peer, Outbound::Shutdown(message));
-}
-
-/// What the allocator has to know of an agent.
-pub(super) fn allocator_facts(agent: &Agent) -> allocator::AgentFacts {
-    use v1::agent_info::capability::Type;
-    let domain = agent.info.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
-    allocator::AgentFacts {
-        total: agent.total.clone(),
-        hostname: agent.info.hostname.clone(),
-        attributes: agent.info.attributes.iter().map(allocator_attribute).collect(),
-        region: domain.map(|domain| domain.region.name.clone()),
-        zone: domain.map(|domain| domain.zone.name.clone()),
-        multi_role: agent.has(Type::MultiRole),
-        hierarchical_role: agent.has(Type::HierarchicalRole),
-    }
-}
-
-fn allocator_attribute(attribute: &v1::Attribute) -> allocator::Attribute {
-    use allocator::AttributeValue;
-    let text = attribute.text.as_ref().filter(|_| attribute.r#type() == v1::value::Type::Text);
-    allocator::Attribute {
-        name: attribute.name.clone(),
-        value: text.map_or_else(
-            || AttributeValue::Other(format!("{attribute:?}")),
-            |text| AttributeValue::Text(text.value.clone()),
-        ),
-    }
 }

@@ -46,8 +46,15 @@ impl Engine {
             }
             call::Type::Accept => self.accept(id, call.accept.unwrap_or_default(), out),
             call::Type::Decline => self.decline(id, &call.decline.unwrap_or_default(), out),
-            call::Type::AcceptInverseOffers | call::Type::DeclineInverseOffers => {
-                out.info(format!("Framework {id} answered inverse offers; there are none"));
+            call::Type::AcceptInverseOffers => {
+                let accept = call.accept_inverse_offers.unwrap_or_default();
+                let ids = (accept.inverse_offer_ids.as_slice(), true);
+                self.answer_inverse_offers(id, ids, accept.filters.as_ref(), out);
+            }
+            call::Type::DeclineInverseOffers => {
+                let decline = call.decline_inverse_offers.unwrap_or_default();
+                let ids = (decline.inverse_offer_ids.as_slice(), false);
+                self.answer_inverse_offers(id, ids, decline.filters.as_ref(), out);
             }
             call::Type::Revive => self.revive(id, &call.revive.unwrap_or_default().roles, out),
             call::Type::Suppress => {

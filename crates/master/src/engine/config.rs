@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use allocator::constraints::RegexLimits;
 use model::principal::Provable;
 use model::resources::MinAllocatable;
 use model::role::Role;
@@ -53,6 +54,8 @@ pub struct Config {
     pub filter_gpu_resources: bool,
     /// How often everything is offered again; also the shortest life of a filter.
     pub allocation_interval: Duration,
+    /// What one regular expression in offer constraints may need.
+    pub regex_limits: RegexLimits,
     /// When offers are taken back; `None` is never.
     pub offer_timeout: Option<Duration>,
     /// How many ended frameworks are kept for readers.
@@ -89,6 +92,7 @@ impl Config {
             min_allocatable_resources: MinAllocatable::default(),
             filter_gpu_resources: true,
             allocation_interval: Duration::from_secs(1),
+            regex_limits: RegexLimits::default(),
             offer_timeout: None,
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,

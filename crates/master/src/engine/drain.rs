@@ -137,6 +137,7 @@ impl Engine {
         let event = allocator::Event::AgentSwitched { id: id.clone(), active: false };
         self.allocator.handle(event, out.now.monotonic);
         self.rescind_offers_of(id, out);
+        self.rescind_inverse_offers_of(id, out);
     }
 
     /// Something ended on the agent. If it drains, the end of the event at hand is the time to see

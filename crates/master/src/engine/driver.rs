@@ -225,6 +225,19 @@ pub(super) fn devolve(
             let offer_id = event.rescind?.offer_id;
             Outbound::RescindResourceOffer(internal::RescindResourceOfferMessage { offer_id })
         }
+        event::Type::InverseOffers => {
+            let inverse_offers = event.inverse_offers?.inverse_offers;
+            let pid = |offer: &v1::InverseOffer| {
+                offer.agent_id.as_ref().and_then(&pid_of).unwrap_or(NO_PID.to_owned())
+            };
+            let pids = inverse_offers.iter().map(pid).collect();
+            Outbound::InverseOffers(internal::InverseOffersMessage { inverse_offers, pids })
+        }
+        event::Type::RescindInverseOffer => {
+            let inverse_offer_id = event.rescind_inverse_offer?.inverse_offer_id;
+            let message = internal::RescindInverseOfferMessage { inverse_offer_id };
+            Outbound::RescindInverseOffer(message)
+        }
         event::Type::Update => Outbound::StatusUpdate(own_update(id, event.update?.status)),
         event::Type::Message => {
             let message = event.message?;
@@ -254,8 +267,6 @@ pub(super) fn devolve(
         event::Type::Unknown
         | event::Type::Subscribed
         | event::Type::Heartbeat
-        | event::Type::InverseOffers
-        | event::Type::RescindInverseOffer
         | event::Type::UpdateOperationStatus => return None,
     })
 }

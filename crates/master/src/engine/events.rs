@@ -37,6 +37,17 @@ pub(super) fn rescind(offer_id: &str) -> Event {
     Event { rescind: Some(event::Rescind { offer_id }), ..of(event::Type::Rescind) }
 }
 
+pub(super) fn inverse_offers(inverse_offers: Vec<v1::InverseOffer>) -> Event {
+    let inverse_offers = Some(event::InverseOffers { inverse_offers });
+    Event { inverse_offers, ..of(event::Type::InverseOffers) }
+}
+
+pub(super) fn rescind_inverse_offer(id: &str) -> Event {
+    let inverse_offer_id = v1::OfferId { value: id.to_owned() };
+    let rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id });
+    Event { rescind_inverse_offer, ..of(event::Type::RescindInverseOffer) }
+}
+
 pub(super) fn update(status: v1::TaskStatus) -> Event {
     Event { update: Some(event::Update { status }), ..of(event::Type::Update) }
 }

@@ -23,6 +23,7 @@ use super::out::{Out, quoted};
 use super::refusal::Refusal;
 use super::state::{Channel, Connection, Driver, Framework};
 use super::timers::Timer;
+use super::validate::constraints;
 use super::validate::framework::{self as validate, Checked};
 use super::{Engine, events, status};
 
@@ -99,7 +100,7 @@ fn allocator_facts(framework: &Framework) -> allocator::FrameworkFacts {
         reservation_refinement: capabilities.reservation_refinement,
         revocable_resources: capabilities.revocable_resources,
         shared_resources: capabilities.shared_resources,
-        constraints: None,
+        constraints: framework.constraints.clone(),
     }
 }
 
@@ -233,8 +234,12 @@ impl Engine {
             info.principal.clone_from(&subscriber.principal);
         }
         let suppressed = validate::suppressed(&subscribe.suppressed_roles, &checked.roles)?;
-        validate::constraints(subscribe.offer_constraints.as_ref())?;
-        let constraints = subscribe.offer_constraints.map(Arc::new);
+        let constraints = constraints::compile(
+            subscribe.offer_constraints.as_ref(),
+            &checked.roles,
+            self.config.regex_limits,
+        )?;
+        let stated = subscribe.offer_constraints.map(Arc::new);
         let known = id.as_ref().and_then(|id| self.state.frameworks.get(id)).cloned();
         if let Some(known) = &known
             && (known.info.principal != info.principal || !known.owner.admits(&subscriber.owner))
@@ -279,7 +284,8 @@ impl Engine {
             framework.roles = checked.roles;
             framework.capabilities = checked.capabilities;
             framework.suppressed_roles = suppressed;
-            framework.offer_constraints = constraints;
+            framework.offer_constraints = stated;
+            framework.constraints = constraints;
             framework.owner = framework.owner.clone().joined(subscriber.owner);
         }
         self.connect(&id, subscriber.channel, greeting, again, out);
@@ -315,6 +321,7 @@ impl Engine {
                 let off = allocator::Event::FrameworkSwitched { id: id.clone(), active: false };
                 self.allocator.handle(off, out.now.monotonic);
                 self.discard_offers(id, out);
+                self.discard_inverse_offers(id, out);
             }
             Connection::Disconnected { deadline, .. } | Connection::Recovered { deadline } => {
                 self.timers.cancel(*deadline, Timer::Failover(id.clone()));
@@ -352,6 +359,7 @@ impl Engine {
             roles: checked.roles.clone(),
             suppressed_roles: std::collections::BTreeSet::new(),
             offer_constraints: None,
+            constraints: None,
             capabilities: checked.capabilities,
             owner: Owner::default(),
             connection: Connection::Recovered { deadline },
@@ -365,6 +373,7 @@ impl Engine {
             executors: Map::default(),
             used: Map::default(),
             offers: Set::default(),
+            inverse_offers: Set::default(),
             operations: Set::default(),
             operation_names: Map::default(),
             counters: FrameworkCounters::default(),
@@ -478,6 +487,7 @@ impl Engine {
         let switched = allocator::Event::FrameworkSwitched { id: id.clone(), active: false };
         self.allocator.handle(switched, out.now.monotonic);
         self.discard_offers(id, out);
+        self.discard_inverse_offers(id, out);
     }
 
     fn failover_timeout(&self, id: &FrameworkId) -> Duration {
@@ -505,6 +515,7 @@ impl Engine {
         let message = internal::ShutdownFrameworkMessage { framework_id };
         self.tell_agents(Outbound::ShutdownFramework(message), out);
         self.discard_offers(id, out);
+        self.discard_inverse_offers(id, out);
         let text = format!("Framework {id} removed");
         let ending = (TaskState::TaskKilled, Reason::FrameworkRemoved, text.as_str());
         for task_id in framework.tasks.keys() {
@@ -594,11 +605,13 @@ impl Engine {
             let checked = validate::info(&info)?;
             validate::allowed(&info, &checked.roles, &self.config)?;
             let suppressed = validate::suppressed(&update.suppressed_roles, &checked.roles)?;
-            validate::constraints(update.offer_constraints.as_ref())?;
+            let stated = update.offer_constraints.as_ref();
+            let limits = self.config.regex_limits;
+            let constraints = constraints::compile(stated, &checked.roles, limits)?;
             validate::update(&known.info, &info)?;
-            Ok((checked, suppressed))
+            Ok((checked, suppressed, constraints))
         };
-        let (checked, suppressed) = check().map_err(Refusal::FrameworkUpdate)?;
+        let (checked, suppressed, constraints) = check().map_err(Refusal::FrameworkUpdate)?;
         let left: Vec<_> = known.roles.difference(&checked.roles).cloned().collect();
         if let Some(framework) = edit(&mut self.state.frameworks, id) {
             framework.info = Arc::new(info);
@@ -606,6 +619,7 @@ impl Engine {
             framework.capabilities = checked.capabilities;
             framework.suppressed_roles = suppressed;
             framework.offer_constraints = update.offer_constraints.map(Arc::new);
+            framework.constraints = constraints;
         }
         let offers: Vec<_> = known
             .offers

@@ -188,6 +188,8 @@ outbound! {
     FrameworkReregistered(FrameworkReregisteredMessage);
     /// A scheduler's message for an executor.
     FrameworkToExecutor(FrameworkToExecutorMessage);
+    /// Questions for a scheduler.
+    InverseOffers(InverseOffersMessage);
     /// End a task.
     KillTask(KillTaskMessage);
     /// End what runs there, and start nothing more.
@@ -200,6 +202,8 @@ outbound! {
     AgentReregistered(SlaveReregisteredMessage);
     /// An agent is no more.
     LostAgent(LostSlaveMessage);
+    /// A question is taken back.
+    RescindInverseOffer(RescindInverseOfferMessage);
     /// An offer is taken back.
     RescindResourceOffer(RescindResourceOfferMessage);
     /// Offers for a scheduler.

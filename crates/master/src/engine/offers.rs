@@ -31,27 +31,17 @@ fn message(offer: &Offer, agent: &Agent, framework: &Framework) -> v1::Offer {
     let visible = offer.resources.filter(|resource| &*resource.name != "ephemeral_ports");
     let visible = if multi_role { visible } else { visible.unallocated() };
     let executors = agent.executors.keys().filter(|(id, _)| *id == framework.id);
-    let pid = &agent.peer.pid;
     v1::Offer {
         id: v1::OfferId { value: offer.id.to_string() },
         framework_id: v1::FrameworkId { value: framework.id.to_string() },
         agent_id: v1::AgentId { value: agent.id.to_string() },
         hostname: agent.info.hostname.clone(),
-        url: Some(v1::Url {
-            scheme: "http".to_owned(),
-            address: v1::Address {
-                hostname: Some(agent.info.hostname.clone()),
-                ip: Some(pid.address.ip().to_string()),
-                port: pid.address.port().into(),
-            },
-            path: Some(format!("/{}", pid.id)),
-            ..v1::Url::default()
-        }),
+        url: Some(agent.url()),
         domain: agent.info.domain.clone(),
         resources: write(&visible, form),
         attributes: agent.info.attributes.clone(),
         executor_ids: executors.map(|(_, id)| v1::ExecutorId { value: id.to_string() }).collect(),
-        unavailability: None,
+        unavailability: agent.unavailability,
         allocation_info: multi_role
             .then(|| v1::resource::AllocationInfo { role: Some(offer.role.to_string()) }),
     }
@@ -61,7 +51,8 @@ impl Engine {
     /// Runs the allocator and sends what it offers, one event per framework.
     pub(super) fn make_offers(&mut self, out: &mut Out) {
         let mut events: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
-        for offer in self.allocator.allocate(out.now.monotonic).offers {
+        let allocations = self.allocator.allocate(out.now.monotonic);
+        for offer in allocations.offers {
             let (framework_id, agent_id) = (offer.framework_id.clone(), offer.agent_id.clone());
             match self.make_offer(offer, out) {
                 Ok(message) => events.entry(framework_id).or_default().push(message),
@@ -74,6 +65,7 @@ impl Engine {
         for (framework_id, offers) in events {
             self.tell(&framework_id, events::offers(offers), out);
         }
+        self.make_inverse_offers(allocations.inverse_offers, out);
     }
 
     /// Enters an offer. Returns its resources if nobody is there to take it.

@@ -12,7 +12,7 @@ use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
-use super::agents::{Departure, allocator_facts, peer_of, record, shut_down};
+use super::agents::{Departure, peer_of, record, shut_down};
 use super::announcement::Announcement;
 use super::collections::{Map, Set, edit};
 use super::counters::Counter;
@@ -169,6 +169,8 @@ impl Engine {
             executors: Map::default(),
             tasks: Set::default(),
             offers: Set::default(),
+            inverse_offers: Set::default(),
+            unavailability: None,
             operations: Set::default(),
             providers: Map::default(),
             observer,
@@ -193,7 +195,7 @@ impl Engine {
             agent.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
         let event = allocator::Event::AgentAdded {
             id: id.clone(),
-            facts: allocator_facts(agent),
+            facts: agent.allocator_facts(),
             used,
             active: agent.active,
         };

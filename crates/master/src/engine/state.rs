@@ -1,6 +1,8 @@
 //! What the master knows. A clone is a snapshot: all collections are persistent, all entities
 //! shared, so that it costs a few pointers and never changes again.
 
+mod agent_facts;
+pub mod inverse_offer;
 pub mod operation;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use super::counters::{Counters, FrameworkCounters};
 use super::effect::Peer;
 use super::event::SubscriptionId;
 
+pub use inverse_offer::InverseOffer;
 pub use operation::{Operation, OperationUuid, Provider};
 
 /// An immutable view of the whole master, for readers on other threads.
@@ -50,6 +53,8 @@ pub struct State {
     pub completed_frameworks: History<Framework>,
     /// Outstanding offers.
     pub offers: Map<OfferId, Arc<Offer>>,
+    /// Outstanding inverse offers.
+    pub inverse_offers: Map<OfferId, Arc<InverseOffer>>,
     /// Operations on registered agents' resources, until their endings are acknowledged.
     pub operations: Map<OperationUuid, Arc<Operation>>,
     /// How many messages drivers have sent, by the principals of their frameworks.
@@ -110,6 +115,10 @@ pub struct Agent {
     pub tasks: Set<(FrameworkId, TaskId)>,
     /// Outstanding offers of its resources.
     pub offers: Set<OfferId>,
+    /// Outstanding inverse offers about it.
+    pub inverse_offers: Set<OfferId>,
+    /// When it will be out of service, if that is planned.
+    pub unavailability: Option<v1::Unavailability>,
     /// Operations on its resources, its providers' included.
     pub operations: Set<OperationUuid>,
     /// Its resource providers, by their ids.
@@ -243,6 +252,8 @@ pub struct Framework {
     pub suppressed_roles: BTreeSet<Role>,
     /// What it wants of agents, as given.
     pub offer_constraints: Option<Arc<v1::scheduler::OfferConstraints>>,
+    /// The same, ready to be asked; `None` if it wants any agent.
+    pub constraints: Option<allocator::Constraints>,
     /// What it understands.
     pub capabilities: FrameworkCapabilities,
     /// What its schedulers have proved; nobody where nothing is asked, and for recovered
@@ -270,6 +281,8 @@ pub struct Framework {
     pub used: Map<AgentId, Resources>,
     /// Outstanding offers to it.
     pub offers: Set<OfferId>,
+    /// Outstanding inverse offers to it.
+    pub inverse_offers: Set<OfferId>,
     /// Its operations.
     pub operations: Set<OperationUuid>,
     /// Those of them that it has named, by its names; of several of one name the last.

@@ -14,6 +14,8 @@ pub(super) enum Timer {
     Failover(FrameworkId),
     /// The first message that this limit holds back has its turn.
     Held(LimitOf),
+    /// An inverse offer is too old.
+    InverseOffer(OfferId),
     /// An offer is too old.
     Offer(OfferId),
     /// The next ping of this observer.

@@ -6,6 +6,7 @@ pub mod call;
 pub(super) mod check;
 mod container;
 pub(super) mod executor;
+pub(super) mod constraints;
 pub(super) mod framework;
 pub(super) mod group;
 pub(super) mod offer;

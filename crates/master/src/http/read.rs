@@ -46,6 +46,10 @@ pub(super) fn tasks(master: Shared, request: Request) -> Pending {
     }
 }
 
+pub(super) fn offer_constraints_debug(master: Shared, request: Request) -> Pending {
+    show(master, request, |view| view.offer_constraints_debug())
+}
+
 pub(super) fn roles(master: Shared, request: Request) -> Pending {
     show(master, request, |view| view.roles())
 }

@@ -185,6 +185,8 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 executors: Map::default(),
                 tasks: on_agent,
                 offers: Set::default(),
+                inverse_offers: Set::default(),
+                unavailability: None,
                 operations: Set::default(),
                 providers: Map::default(),
                 observer: n as u64 + 1,
@@ -213,6 +215,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 roles: BTreeSet::from([Role::new(&role).unwrap()]),
                 suppressed_roles: BTreeSet::new(),
                 offer_constraints: None,
+                constraints: None,
                 capabilities: FrameworkCapabilities::default(),
                 owner: Owner::default(),
                 connection: Connection::Connected(Channel::Stream(SubscriptionId(0))),
@@ -226,6 +229,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 executors: Map::default(),
                 used: used_on,
                 offers: Set::default(),
+                inverse_offers: Set::default(),
                 operations: Set::default(),
                 operation_names: Map::default(),
                 counters: FrameworkCounters::default(),
@@ -233,6 +237,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
         );
     }
     State {
+        inverse_offers: Map::default(),
         principals: Map::default(),
         master: Arc::new(master),
         started: moment(&state["start_time"]),

@@ -63,6 +63,7 @@ fn reading() -> Vec<Route<Master>> {
         view("/master/frameworks", Handler::Later(read::frameworks)),
         view("/master/tasks", Handler::Later(read::tasks)),
         view("/master/roles", Handler::Later(read::roles)),
+        view("/allocator/offer_constraints_debug", Handler::Later(read::offer_constraints_debug)),
         view("/master/maintenance/status", Handler::Now(read::nothing)),
         Route {
             path: "/master/maintenance/schedule",

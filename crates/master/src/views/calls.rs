@@ -117,7 +117,15 @@ impl View<'_> {
                     ..Default::default()
                 })
                 .collect(),
-            inverse_offers: Vec::new(),
+            inverse_offers: framework
+                .inverse_offers
+                .iter()
+                .filter_map(|id| self.snapshot.inverse_offers.get(id))
+                .filter_map(|offer| {
+                    let agent = self.snapshot.agents.get(&offer.agent_id)?;
+                    Some(offer.message(agent))
+                })
+                .collect(),
             allocated_resources: seen(&framework.used_on_all()),
             offered_resources: seen(&self.snapshot.offered_to(framework)),
             offer_constraints: Some(

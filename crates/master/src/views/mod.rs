@@ -6,6 +6,7 @@
 
 mod cache;
 mod calls;
+mod constraints;
 mod entities;
 mod operations;
 mod roles;

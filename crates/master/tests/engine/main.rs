@@ -4,6 +4,7 @@
 
 mod agents;
 mod authentication;
+mod constraints;
 mod drain;
 mod drivers;
 mod failover;

@@ -47,10 +47,14 @@ fn check(call: &Call, principal: Option<&str>) -> Result<call::Type, String> {
             check_filters(call.decline.as_ref().and_then(|decline| decline.filters.as_ref()))?;
         }
         call::Type::AcceptInverseOffers => {
-            expect(call.accept_inverse_offers.as_ref(), "accept_inverse_offers")?;
+            let member = call.accept_inverse_offers.as_ref();
+            expect(member, "accept_inverse_offers")?;
+            check_filters(member.and_then(|accept| accept.filters.as_ref()))?;
         }
         call::Type::DeclineInverseOffers => {
-            expect(call.decline_inverse_offers.as_ref(), "decline_inverse_offers")?;
+            let member = call.decline_inverse_offers.as_ref();
+            expect(member, "decline_inverse_offers")?;
+            check_filters(member.and_then(|decline| decline.filters.as_ref()))?;
         }
         call::Type::Kill => expect(call.kill.as_ref(), "kill")?,
         call::Type::Shutdown => expect(call.shutdown.as_ref(), "shutdown")?,

@@ -1,6 +1,7 @@
 //! Descriptions of frameworks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::FpCategory;
 use std::time::Duration;
 
 use model::resources::{MinAllocatable, Quantities, Scalar};
@@ -10,6 +11,9 @@ use wire::v1::framework_info::capability::Type as Capability;
 
 use super::super::config::Config;
 use super::super::state::FrameworkCapabilities;
+
+/// The longest time that the original can count: 2^63 nanoseconds, some 292 years.
+const MAX_FAILOVER_TIMEOUT: Duration = Duration::from_nanos(i64::MAX as u64);
 
 /// What follows from a description of a framework that is in order.
 #[derive(Debug)]
@@ -45,15 +49,20 @@ pub(in super::super) fn info(info: &v1::FrameworkInfo) -> Result<Checked, String
                         capable"
                 .to_owned());
         }
+        let mut twice = BTreeSet::new();
         for text in &info.roles {
             let role = Role::new(text)
                 .map_err(|error| format!("'FrameworkInfo.roles' contains invalid role: {error}"))?;
             if !roles.insert(role) {
-                return Err(format!(
-                    "'FrameworkInfo.roles' contains duplicate items: {}",
-                    info.roles.join(", ")
-                ));
+                twice.insert(text.as_str());
             }
+        }
+        if !twice.is_empty() {
+            let twice: Vec<_> = twice.into_iter().collect();
+            return Err(format!(
+                "'FrameworkInfo.roles' contains duplicate items: {{ {} }}",
+                twice.join(", ")
+            ));
         }
     } else {
         if !info.roles.is_empty() {
@@ -71,9 +80,10 @@ pub(in super::super) fn info(info: &v1::FrameworkInfo) -> Result<Checked, String
     }
     min_allocatable(info)?;
     let seconds = info.failover_timeout.unwrap_or(0.0);
-    let failover_timeout = Duration::try_from_secs_f64(seconds).map_err(|error| {
-        format!("The framework failover_timeout ({seconds}) is invalid: {error}")
-    })?;
+    let failover_timeout = Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|timeout| *timeout <= MAX_FAILOVER_TIMEOUT)
+        .ok_or_else(|| format!("The framework failover_timeout ({seconds}) is invalid"))?;
     Ok(Checked { roles, capabilities, failover_timeout })
 }
 
@@ -106,31 +116,25 @@ pub(in super::super) fn suppressed(
     roles: &BTreeSet<Role>,
 ) -> Result<BTreeSet<Role>, String> {
     let mut all = BTreeSet::new();
+    let mut foreign = BTreeSet::new();
     for text in suppressed {
         match roles.get(text.as_str()) {
-            Some(role) => all.insert(role.clone()),
+            Some(role) => {
+                all.insert(role.clone());
+            }
             None => {
-                return Err(format!(
-                    "Suppressed roles {{ {} }} are not a subset of the framework's roles",
-                    suppressed.join(", ")
-                ));
+                foreign.insert(text.as_str());
             }
         };
     }
-    Ok(all)
-}
-
-/// Offer constraints are not evaluated yet: a framework that relies on them is told so rather
-/// than offered what it excluded.
-pub(in super::super) fn constraints(
-    constraints: Option<&v1::scheduler::OfferConstraints>,
-) -> Result<(), String> {
-    match constraints {
-        Some(constraints) if !constraints.role_constraints.is_empty() => {
-            Err("Offer constraints are not supported by this master".to_owned())
-        }
-        _ => Ok(()),
+    if foreign.is_empty() {
+        return Ok(all);
     }
+    let foreign: Vec<_> = foreign.into_iter().collect();
+    Err(format!(
+        "Suppressed roles {{ {} }} are not contained in the set of roles",
+        foreign.join(", ")
+    ))
 }
 
 /// What offers must hold at the least, by role.
@@ -139,26 +143,41 @@ pub(in super::super) fn min_allocatable(
 ) -> Result<BTreeMap<Role, MinAllocatable>, String> {
     let mut minimums = BTreeMap::new();
     for (text, filters) in &info.offer_filters {
-        let invalid =
-            |reason: String| format!("Offer filters of role '{text}' are invalid: {reason}");
-        let role = Role::new(text).map_err(|error| invalid(error.to_string()))?;
         let Some(minimum) = &filters.min_allocatable_resources else { continue };
         let mut sets = Vec::new();
         for entry in &minimum.quantities {
+            if entry.quantities.is_empty() {
+                return Err("Resource quantities must contain at least one quantity".to_owned());
+            }
             let mut quantities = Quantities::default();
             for (name, scalar) in &entry.quantities {
-                let amount =
-                    Scalar::from_f64(scalar.value).map_err(|error| invalid(error.to_string()))?;
+                let amount = quantity(scalar.value)
+                    .map_err(|why| format!("Invalid resource quantity for '{name}': {why}"))?;
                 quantities.add(name, amount);
-            }
-            if entry.quantities.is_empty() {
-                return Err(invalid("Resource quantities must contain at least one entry".into()));
             }
             sets.push(quantities);
         }
-        minimums.insert(role, MinAllocatable(sets));
+        // For a role that it does not have it may say what it likes, as in the original; what is
+        // no role at all can never be asked about.
+        if let Ok(role) = Role::new(text) {
+            minimums.insert(role, MinAllocatable(sets));
+        }
     }
     Ok(minimums)
+}
+
+/// An amount as a framework states it, in the original's words where that refuses; what is too
+/// large to count is refused too.
+fn quantity(value: f64) -> Result<Scalar, String> {
+    Err(match value.classify() {
+        FpCategory::Infinite => "Infinite values not supported".to_owned(),
+        FpCategory::Nan => "NaN not supported".to_owned(),
+        FpCategory::Subnormal => "Subnormal values not supported".to_owned(),
+        FpCategory::Normal if value < 0.0 => "Negative values not supported".to_owned(),
+        FpCategory::Normal | FpCategory::Zero => {
+            return Scalar::from_f64(value).map_err(|error| error.to_string());
+        }
+    })
 }
 
 /// Whether UPDATE_FRAMEWORK may turn `old` into `new`.
