@@ -175,6 +175,10 @@ impl Engine {
             next_offer: 0,
             config,
         };
+        if let Some(hosts) = engine.config.whitelist.clone() {
+            let event = allocator::Event::Whitelisted(Some(hosts));
+            engine.allocator.handle(event, now.monotonic);
+        }
         let mut out = Out::new(now);
         engine.recover(recovered, &mut out);
         (engine, out.into_effects())
@@ -232,6 +236,10 @@ impl Engine {
                 self.subscribe(subscription, &caller, *call, &mut out);
             }
             Event::Unsubscribed { subscription } => self.unsubscribed(subscription, &mut out),
+            Event::Whitelisted(hosts) => {
+                let event = allocator::Event::Whitelisted(Some(hosts));
+                self.allocator.handle(event, now.monotonic);
+            }
         }
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             self.due(timer, &mut out);

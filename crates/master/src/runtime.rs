@@ -13,6 +13,7 @@ mod queue;
 mod refusals;
 mod streams;
 mod waiting;
+mod whitelist;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -78,6 +79,8 @@ pub struct Settings {
     pub per_framework_metrics: bool,
     /// Virtual and real paths of files to show, such as `/master/log`.
     pub files: Vec<(String, std::path::PathBuf)>,
+    /// `--whitelist`: a file with the host names of the agents that are offered.
+    pub whitelist: Option<std::path::PathBuf>,
     /// Changes the engine's settings from their defaults.
     pub tune: Box<dyn FnOnce(&mut Config) + Send>,
 }
@@ -193,6 +196,10 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         principals: sasl.mechanisms.iter().next().is_some(),
     };
     (settings.tune)(&mut config);
+    if let Some(path) = &settings.whitelist {
+        config.whitelist = Some(whitelist::first(path.clone()).await?);
+    }
+    let hosts = config.whitelist.clone();
     let heartbeat_interval = config.heartbeat_interval;
     let (registry, contents) = blocking(move || {
         let contents = registry.recover();
@@ -259,6 +266,10 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     let _ = master.counted.refused.set(Arc::clone(site.refused()));
     let handler = door::Door::new(Arc::clone(&master), site, desk.clone());
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    if let (Some(path), Some(hosts)) = (settings.whitelist, hosts) {
+        let inbox = master.inbox.clone();
+        tokio::spawn(whitelist::watch(path, hosts, inbox, stopped.clone()));
+    }
     let driver = driver::Driver::new(driver::Parts {
         engine,
         registry,

@@ -19,6 +19,7 @@ mod execute_settings;
 mod master_settings;
 mod page;
 mod parse;
+mod rate_limits;
 mod row;
 mod rows;
 mod suggest;
@@ -39,6 +40,7 @@ pub use execute_settings::{ContentType, ExecuteSettings, SecretText, What};
 pub use master_settings::{MasterSettings, RegistryKind};
 pub use page::{page, usage};
 pub use parse::{Naming, Sources};
+pub use rate_limits::{RateLimit, RateLimits};
 pub use row::{
     Builds, Default, Effect, JsonShape, Kind, Place, Program, Restricts, Row, Section, Sensitivity,
 };

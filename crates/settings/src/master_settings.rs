@@ -1,7 +1,7 @@
 //! What a master is told.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::resources::MinAllocatable;
@@ -9,6 +9,7 @@ use model::role::Role;
 
 use crate::authentication::MasterAuthentication;
 use crate::common_settings::{Listen, LogSettings, Protection, domain};
+use crate::rate_limits::RateLimits;
 use crate::row::Program;
 use crate::typed::{EffectiveFlags, Reading, Typed};
 
@@ -32,6 +33,8 @@ pub struct MasterSettings {
     pub protection: Protection,
     /// Who must be who, and how they show it.
     pub authentication: MasterAuthentication,
+    /// The time between two agents that become unreachable; `None`: they do so at once.
+    pub agent_removal_interval: Option<Duration>,
     /// How long an agent may take to answer a ping.
     pub agent_ping_timeout: Duration,
     /// After a failover, how long agents may stay away before they count as unreachable.
@@ -54,8 +57,16 @@ pub struct MasterSettings {
     pub max_unreachable_tasks_per_framework: usize,
     /// What an offer must hold at the least.
     pub min_allocatable_resources: MinAllocatable,
+    /// The memory in bytes that one regular expression in offer constraints may need.
+    pub offer_constraints_re2_max_mem: usize,
+    /// How many instructions one regular expression in offer constraints may have.
+    pub offer_constraints_re2_max_program_size: usize,
     /// When offers are taken back; longer than zero.
     pub offer_timeout: Option<Duration>,
+    /// Whether metrics of each framework are published.
+    pub publish_per_framework_metrics: bool,
+    /// How many messages drivers may send.
+    pub rate_limits: RateLimits,
     /// The share of agents, 0 to 1, that may be given up after a failover.
     pub recovery_agent_removal_limit: f64,
     /// Where the registry lies.
@@ -72,6 +83,8 @@ pub struct MasterSettings {
     pub roles: Option<BTreeSet<Role>>,
     /// Whether frameworks may run as the user `root`.
     pub root_submissions: bool,
+    /// A file with the host names of the agents that are offered; `None`: all.
+    pub whitelist: Option<PathBuf>,
     /// Where the registry lies; given if it is on disk.
     pub work_dir: Option<PathBuf>,
     /// Every flag with its value, for `/flags`.
@@ -126,6 +139,7 @@ impl Typed for MasterSettings {
             log: LogSettings::read(r),
             protection: protection?,
             authentication: authentication?,
+            agent_removal_interval: removal_interval(r),
             agent_ping_timeout,
             agent_reregister_timeout,
             allocation_interval: r.duration("allocation_interval"),
@@ -137,7 +151,11 @@ impl Typed for MasterSettings {
             max_completed_tasks_per_framework: r.size("max_completed_tasks_per_framework"),
             max_unreachable_tasks_per_framework: r.size("max_unreachable_tasks_per_framework"),
             min_allocatable_resources: min_allocatable(r),
+            offer_constraints_re2_max_mem: r.bytes("offer_constraints_re2_max_mem"),
+            offer_constraints_re2_max_program_size: program_size(r),
             offer_timeout,
+            publish_per_framework_metrics: r.flag("publish_per_framework_metrics"),
+            rate_limits: RateLimits::read(r),
             recovery_agent_removal_limit: removal_limit(r),
             registry: registry?,
             registry_gc_interval: r.duration("registry_gc_interval"),
@@ -146,6 +164,8 @@ impl Typed for MasterSettings {
             require_agent_domain: r.flag("require_agent_domain"),
             roles: roles(r),
             root_submissions: r.flag("root_submissions"),
+            // `*` is an old way to say that there is none.
+            whitelist: r.path("whitelist").filter(|path| path != Path::new("*")),
             work_dir,
             effective_flags: r.effective(),
         })
@@ -172,6 +192,25 @@ fn removal_limit(r: &mut Reading<'_>) -> f64 {
             1.0
         }
     }
+}
+
+/// The time from one agent to the next that `--agent_removal_rate_limit` asks for.
+fn removal_interval(r: &mut Reading<'_>) -> Option<Duration> {
+    let rate = r.rate("agent_removal_rate_limit")?;
+    let interval = u32::try_from(rate.events).ok().and_then(|events| rate.per.checked_div(events));
+    if interval.is_none() {
+        r.invalid("agent_removal_rate_limit", format!("is `{rate}`: not one at any time"));
+    }
+    interval
+}
+
+fn program_size(r: &mut Reading<'_>) -> usize {
+    let size = r.int("offer_constraints_re2_max_program_size");
+    usize::try_from(size).unwrap_or_else(|_| {
+        let why = format!("is {size}, expected a number that is not negative");
+        r.invalid("offer_constraints_re2_max_program_size", why);
+        0
+    })
 }
 
 fn roles(r: &mut Reading<'_>) -> Option<BTreeSet<Role>> {

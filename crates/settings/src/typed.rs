@@ -14,6 +14,7 @@ use crate::page::usage;
 use crate::parse::{Naming, Origin, Sources, Values, checked, read};
 use crate::row::{Builds, Default, Place, Program, Row};
 use crate::rows::{SECTIONS, flags, tls_flags};
+use crate::units::Rate;
 use crate::value::{Value, parse};
 
 /// Every flag of a program with the text of its value, as `/flags` shows it: secrets removed,
@@ -213,6 +214,28 @@ impl Reading<'_> {
     pub(crate) fn size(&mut self, name: &str) -> usize {
         match self.value(name) {
             Some(Value::Size(size)) => usize::try_from(size).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn rate(&mut self, name: &str) -> Option<Rate> {
+        match self.value(name)? {
+            Value::Rate(rate) => Some(rate),
+            _ => None,
+        }
+    }
+
+    /// A number of bytes.
+    pub(crate) fn bytes(&mut self, name: &str) -> usize {
+        match self.value(name) {
+            Some(Value::Bytes(bytes)) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn int(&mut self, name: &str) -> i64 {
+        match self.value(name) {
+            Some(Value::Int(number)) => number,
             _ => 0,
         }
     }

@@ -151,7 +151,7 @@ fn a_value_that_restricts_and_is_not_honoured_is_refused_by_name() {
         }
     }
     // What the plan of the first release names, whatever becomes of the others.
-    for name in ["acls", "authorizers", "firewall_rules", "rate_limits", "whitelist"] {
+    for name in ["acls", "authorizers", "firewall_rules"] {
         assert!(refused[&Program::Master].contains(&name), "{name}");
     }
     for name in ["acls", "authorizer", "bounding_capabilities", "firewall_rules", "isolation"] {

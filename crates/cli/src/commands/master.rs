@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use endpoints::tls::Tls;
-use master::engine::config::Config;
+use master::engine::config::{Config, RegexLimits};
+use master::engine::throttle::{RateLimit, RateLimits};
 use master::runtime::{Running, Settings};
 use master::views::Program;
 use registry::{Contents, MemoryRegistry, RedbRegistry, Registry};
@@ -89,7 +91,8 @@ fn described(
             log_dir: None,
             external_log_file: None,
         },
-        per_framework_metrics: true,
+        per_framework_metrics: settings.publish_per_framework_metrics,
+        whitelist: settings.whitelist.clone(),
         files: Vec::new(),
         tune: Box::new(move |config| tune(config, &settings)),
     })
@@ -111,6 +114,12 @@ fn open_registry(settings: &MasterSettings) -> anyhow::Result<Box<dyn Registry>>
 fn tune(config: &mut Config, settings: &MasterSettings) {
     config.authenticate_agents = settings.authentication.agents;
     config.authenticate_frameworks = settings.authentication.frameworks;
+    config.agent_removal_interval = settings.agent_removal_interval;
+    config.rate_limits = rate_limits(&settings.rate_limits);
+    config.regex_limits = RegexLimits {
+        max_memory: settings.offer_constraints_re2_max_mem,
+        max_program_size: settings.offer_constraints_re2_max_program_size,
+    };
     config.agent_ping_timeout = settings.agent_ping_timeout;
     config.max_agent_ping_timeouts = settings.max_agent_ping_timeouts;
     config.agent_reregister_timeout = settings.agent_reregister_timeout;
@@ -128,4 +137,18 @@ fn tune(config: &mut Config, settings: &MasterSettings) {
     config.max_completed_frameworks = settings.max_completed_frameworks;
     config.max_completed_tasks_per_framework = settings.max_completed_tasks_per_framework;
     config.max_unreachable_tasks_per_framework = settings.max_unreachable_tasks_per_framework;
+}
+
+fn rate_limits(limits: &settings::RateLimits) -> RateLimits {
+    let limit = |limit: &settings::RateLimit| RateLimit {
+        interval: Duration::from_secs_f64(1.0 / limit.qps),
+        capacity: limit.capacity,
+    };
+    let own = |(principal, own): (&String, &Option<settings::RateLimit>)| {
+        (principal.clone(), own.as_ref().map(limit))
+    };
+    RateLimits {
+        principals: limits.principals.iter().map(own).collect(),
+        others: limits.others.as_ref().map(limit),
+    }
 }

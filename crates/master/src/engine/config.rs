@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use allocator::constraints::RegexLimits;
+pub use allocator::constraints::RegexLimits;
 use model::principal::Provable;
 use model::resources::MinAllocatable;
 use model::role::Role;
@@ -44,6 +44,8 @@ pub struct Config {
     pub registry_max_agent_count: usize,
     /// How often records too old or too many are dropped.
     pub registry_gc_interval: Duration,
+    /// The hosts whose agents are offered at the start; `None`: all.
+    pub whitelist: Option<BTreeSet<String>>,
     /// The roles that frameworks may have; `None` allows all. `*` is always allowed.
     pub roles: Option<BTreeSet<Role>>,
     /// Whether frameworks may run as the user `root`.
@@ -87,6 +89,7 @@ impl Config {
             registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
             registry_max_agent_count: 102_400,
             registry_gc_interval: Duration::from_secs(15 * 60),
+            whitelist: None,
             roles: None,
             root_submissions: true,
             min_allocatable_resources: MinAllocatable::default(),

@@ -1,5 +1,7 @@
 //! What happens to the master.
 
+use std::collections::BTreeSet;
+
 use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use model::identity::Identity;
@@ -97,6 +99,8 @@ pub enum Event {
         /// The call, decoded; not validated.
         call: Box<scheduler::Call>,
     },
+    /// From now on only agents on these hosts are offered.
+    Whitelisted(BTreeSet<String>),
     /// A scheduler's stream ended: it hung up, or it read too slowly and was cut off.
     Unsubscribed {
         /// Which stream.

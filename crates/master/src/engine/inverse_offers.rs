@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use allocator::Refusal as Declined;
 use model::id::{AgentId, FrameworkId, OfferId};
+use model::time::Timestamp;
 use wire::v1;
 
 use super::Engine;
-use super::collections::{Set, edit};
+use super::collections::{Map, Set, edit};
 use super::events;
 use super::offers::refusal;
 use super::out::{Out, quoted};
@@ -21,6 +22,22 @@ pub(super) fn facts(unavailability: &v1::Unavailability) -> allocator::Unavailab
         start: unavailability.start.nanoseconds,
         duration: unavailability.duration.map(|duration| duration.nanoseconds),
     }
+}
+
+/// What a framework said, as the maintenance status shows it.
+fn answer(
+    framework_id: &FrameworkId,
+    accepted: bool,
+    now: Timestamp,
+) -> v1::allocator::InverseOfferStatus {
+    let mut status = v1::allocator::InverseOfferStatus {
+        framework_id: v1::FrameworkId { value: framework_id.to_string() },
+        timestamp: v1::TimeInfo { nanoseconds: now.as_nanos() },
+        ..v1::allocator::InverseOfferStatus::default()
+    };
+    use v1::allocator::inverse_offer_status::Status;
+    status.set_status(if accepted { Status::Accept } else { Status::Decline });
+    status
 }
 
 impl Engine {
@@ -145,6 +162,10 @@ impl Engine {
                 out.info(format!("Ignored an answer to inverse offer {id}, no longer valid"));
                 continue;
             };
+            if let Some(agent) = edit(&mut self.state.agents, &offer.agent_id) {
+                let status = answer(framework_id, accepted, out.now.wall);
+                agent.inverse_answers.insert_mut(framework_id.clone(), status);
+            }
             let event = allocator::Event::InverseOfferAnswered {
                 framework_id: framework_id.clone(),
                 agent_id: offer.agent_id.clone(),
@@ -172,6 +193,7 @@ impl Engine {
         self.rescind_inverse_offers_of(agent_id, out);
         if let Some(agent) = edit(&mut self.state.agents, agent_id) {
             agent.unavailability = unavailability;
+            agent.inverse_answers = Map::default();
         }
         self.tell_allocator_of_maintenance(agent_id, out);
     }

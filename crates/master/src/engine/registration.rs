@@ -170,6 +170,7 @@ impl Engine {
             tasks: Set::default(),
             offers: Set::default(),
             inverse_offers: Set::default(),
+            inverse_answers: Map::default(),
             unavailability: None,
             operations: Set::default(),
             providers: Map::default(),

@@ -117,6 +117,8 @@ pub struct Agent {
     pub offers: Set<OfferId>,
     /// Outstanding inverse offers about it.
     pub inverse_offers: Set<OfferId>,
+    /// What frameworks said about that last.
+    pub inverse_answers: Map<FrameworkId, v1::allocator::InverseOfferStatus>,
     /// When it will be out of service, if that is planned.
     pub unavailability: Option<v1::Unavailability>,
     /// Operations on its resources, its providers' included.

@@ -186,6 +186,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 tasks: on_agent,
                 offers: Set::default(),
                 inverse_offers: Set::default(),
+                inverse_answers: Map::default(),
                 unavailability: None,
                 operations: Set::default(),
                 providers: Map::default(),

@@ -125,7 +125,7 @@ fn agents_that_constraints_exclude_are_listed() {
     };
     assert_eq!(offered(&done, 1), ["host-1", "host-2"]);
     let first = world.state().frameworks.keys().next().unwrap().clone();
-    world.operate(alcazar_master::engine::event::OperatorCommand::Teardown(first));
+    world.teardown(&first);
     subscribe(&mut world, one("*", attribute("rack"), matches("r1")), 2);
 
     let state = world.state();

@@ -113,6 +113,7 @@ impl Cluster {
                 external_log_file: None,
             },
             per_framework_metrics: true,
+            whitelist: None,
             files: Vec::new(),
             tune: Box::new(tune),
         };

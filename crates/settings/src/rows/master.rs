@@ -188,7 +188,7 @@ pub(super) const AGENTS: Section = section(
             "agent_removal_rate_limit",
             Rate,
             Unset,
-            NoEffectYet,
+            Honoured,
             "How many agents may become unreachable in a time, e.g. `1/10mins`.",
         )
         .alias("slave_removal_rate_limit"),
@@ -226,8 +226,9 @@ pub(super) const AGENTS: Section = section(
             "whitelist",
             Path,
             Unset,
-            Refused(Restricts::Given),
-            "A file with the host names of the agents whose resources are offered.",
+            Honoured,
+            "A file with the host names of the agents whose resources are offered, one in a line; \
+             read again every 5secs. While it has never been readable nothing is offered.",
         ),
     ],
 );
@@ -310,14 +311,14 @@ pub(super) const OFFERS: Section = section(
             "offer_constraints_re2_max_mem",
             Bytes,
             Value("4KB"),
-            NoEffectYet,
+            Honoured,
             "The memory that one regular expression in offer constraints may need.",
         ),
         Row::new(
             "offer_constraints_re2_max_program_size",
             Int,
             Value("100"),
-            NoEffectYet,
+            Honoured,
             "The complexity that one regular expression in offer constraints may have.",
         ),
         Row::new(
@@ -460,8 +461,10 @@ pub(super) const SECURITY: Section = section(
             "rate_limits",
             Json(JsonShape::Object),
             Unset,
-            Refused(Restricts::Given),
-            "How many messages each principal may send in a second.",
+            Honoured,
+            "How many messages drivers (v0 schedulers) of each principal may send in a second: \
+             `{\"limits\": [{\"principal\", \"qps\", \"capacity\"}, …], \"aggregate_default_qps\", \
+             \"aggregate_default_capacity\"}`.",
         ),
     ],
 );
@@ -531,7 +534,7 @@ pub(super) const MISCELLANEOUS: Section = section(
             "publish_per_framework_metrics",
             Bool,
             Value("true"),
-            NoEffectYet,
+            Honoured,
             "Publish metrics for each framework.",
         ),
         Row::new(

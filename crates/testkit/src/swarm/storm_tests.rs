@@ -79,6 +79,7 @@ async fn master(proof: &Proof) -> Running {
             external_log_file: None,
         },
         per_framework_metrics: true,
+        whitelist: None,
         files: Vec::new(),
         tune: Box::new(|config| config.authenticate_agents = true),
     };
