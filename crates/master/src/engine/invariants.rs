@@ -16,6 +16,7 @@ impl Engine {
         self.check_agents()?;
         self.check_frameworks()?;
         self.check_offers()?;
+        self.check_operations()?;
         self.check_indexes()
     }
 
@@ -39,6 +40,11 @@ impl Engine {
                     return Err(format!("{executor_id} on {id} is not its framework's"));
                 }
                 used.entry(framework_id.clone()).or_default().add_all(&executor.resources);
+            }
+            for operation in agent.operations.iter().filter_map(|u| self.state.operations.get(u)) {
+                if let Some((framework_id, consumed)) = operation.held() {
+                    used.entry(framework_id.clone()).or_default().add_all(consumed);
+                }
             }
             used.retain(|_, resources| !resources.is_empty());
             let entered: BTreeMap<_, _> =
@@ -73,6 +79,13 @@ impl Engine {
         if offered != agent.offered {
             return Err(format!("{id} offers {offered}, entered is {}", agent.offered));
         }
+        // Nothing is offered that is not there or in use. Shared volumes can be both.
+        let taken = agent.used_by_all().unallocated();
+        let free = agent.total.minus(&taken);
+        let given_away = offered.non_shared().unallocated();
+        if !free.contains(&given_away) {
+            return Err(format!("{id} offers {given_away} but has {free}"));
+        }
         let allocated = self.allocator.allocated(id);
         if allocated != Some(&given) {
             return Err(format!("{id} gives {given:?}, the allocator says {allocated:?}"));
@@ -100,6 +113,24 @@ impl Engine {
                     return Err(format!("{executor_id} is not on its agent {agent_id}"));
                 }
                 used.entry(agent_id.clone()).or_default().add_all(&executor.resources);
+            }
+            for uuid in framework.operations.iter() {
+                let operation = self.state.operations.get(uuid);
+                let own = |o: &&std::sync::Arc<super::state::Operation>| {
+                    o.framework_id.as_ref() == Some(id) && !o.orphan
+                };
+                let Some(operation) = operation.filter(own) else {
+                    return Err(format!("operation {uuid} is not one of {id}"));
+                };
+                if let Some((_, consumed)) = operation.held() {
+                    used.entry(operation.agent_id.clone()).or_default().add_all(consumed);
+                }
+            }
+            if let Some(name) = framework.operation_names.iter().find_map(|(name, uuid)| {
+                let operation = self.state.operations.get(uuid).and_then(|o| o.id());
+                (operation.map(|id| &id.value) != Some(name)).then_some(name)
+            }) {
+                return Err(format!("{id} has no operation {name}"));
             }
             used.retain(|_, resources| !resources.is_empty());
             let entered: BTreeMap<_, _> =
@@ -142,6 +173,47 @@ impl Engine {
         let entered = self.state.agents.values().map(|agent| agent.offers.size()).sum::<usize>();
         if entered != self.state.offers.size() {
             return Err("agents have offers that do not exist".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Every operation is entered where it belongs, and what providers have adds up to the agent's
+    /// total, but for what is held by operations that nobody is charged for.
+    fn check_operations(&self) -> Result<(), String> {
+        let mut entered = 0;
+        for (id, agent) in self.state.agents.iter() {
+            let mut total = agent.total.of_provider(None);
+            for provider in agent.providers.values() {
+                total.add_all(&provider.total);
+            }
+            for uuid in agent.operations.iter() {
+                entered += 1;
+                let operation = self.state.operations.get(uuid);
+                let Some(operation) = operation.filter(|o| o.agent_id == *id) else {
+                    return Err(format!("operation {uuid} is not one on {id}"));
+                };
+                let provider = operation.provider.as_ref();
+                if provider.is_some_and(|provider| !agent.providers.contains_key(provider)) {
+                    return Err(format!("operation {uuid} is of a provider that {id} has not"));
+                }
+                if operation.orphan && !operation.is_terminal() {
+                    total.subtract_all(&operation.consumed.unallocated());
+                }
+                let framework = operation.framework_id.as_ref();
+                let known = framework.and_then(|id| self.state.frameworks.get(id));
+                let entered = known.is_some_and(|framework| framework.operations.contains(uuid));
+                if framework.is_some()
+                    && (entered == operation.orphan || known.is_some() != entered)
+                {
+                    return Err(format!("operation {uuid} is an orphan, or should be one"));
+                }
+            }
+            if total != agent.total {
+                return Err(format!("{id} has {}, its parts are {total}", agent.total));
+            }
+        }
+        if entered != self.state.operations.size() {
+            return Err("there are operations on agents that are not registered".to_owned());
         }
         Ok(())
     }

@@ -4,9 +4,9 @@
 pub(super) mod agent;
 pub mod call;
 pub(super) mod check;
+pub(super) mod constraints;
 mod container;
 pub(super) mod executor;
-pub(super) mod constraints;
 pub(super) mod framework;
 pub(super) mod group;
 pub(super) mod offer;

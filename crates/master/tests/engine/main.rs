@@ -9,6 +9,7 @@ mod drain;
 mod drivers;
 mod failover;
 mod frameworks;
+mod operations;
 mod properties;
 mod recorded;
 mod refusals;
