@@ -22,8 +22,14 @@ mod master_replay;
 #[allow(dead_code, reason = "shared with the tests of TLS, which need more of it")]
 mod nodes;
 mod relay;
+#[path = "../compat/replay.rs"]
+#[allow(dead_code, reason = "shared with the tests of compatibility, which need more of it")]
+mod replay;
 #[path = "../compat/rewrite.rs"]
 mod rewrite;
+#[path = "../compat/scheduler_stream.rs"]
+#[allow(dead_code, reason = "shared with the tests of compatibility, which need more of it")]
+mod scheduler_stream;
 mod sessions;
 mod two_daemons;
 mod workshop;

@@ -54,6 +54,12 @@ impl Instance {
         Upid::new(id, self.address)
     }
 
+    /// Closes the connection out; the next message opens another.
+    #[allow(dead_code, reason = "of the binaries that share this file not all need it")]
+    pub(crate) fn hang_up(&mut self) {
+        self.outgoing = None;
+    }
+
     /// Sends a message over the one connection out, which is opened by the first message.
     pub(crate) fn send(&mut self, from: &str, to: &Upid, name: &str, body: &[u8]) {
         self.send_as(&self.actor(from), to, name, body);

@@ -5,7 +5,10 @@
 mod foreign_scheduler;
 mod instance;
 mod mesos_execute;
+mod replay;
 mod replay_agent;
 mod replay_master;
+mod replay_stories;
 mod rewrite;
 mod scheduler_stream;
+mod swarm;

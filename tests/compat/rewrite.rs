@@ -5,11 +5,13 @@
 
 use serde_json::Value;
 use wire::internal::{
-    AuthenticateMessage, AuthenticationCompletedMessage, AuthenticationFailedMessage,
-    AuthenticationMechanismsMessage, AuthenticationStartMessage, FrameworkRegisteredMessage,
-    PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ResourceOffersMessage,
-    RunTaskMessage, ShutdownFrameworkMessage, SlaveRegisteredMessage,
-    StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UpdateSlaveMessage,
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, AuthenticateMessage,
+    AuthenticationCompletedMessage, AuthenticationFailedMessage, AuthenticationMechanismsMessage,
+    AuthenticationStartMessage, FrameworkRegisteredMessage, PingSlaveMessage, PongSlaveMessage,
+    RegisterSlaveMessage, ReregisterSlaveMessage, ResourceOffersMessage, RunTaskMessage,
+    ShutdownFrameworkMessage, SlaveRegisteredMessage, SlaveReregisteredMessage,
+    StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UpdateFrameworkMessage,
+    UpdateOperationStatusMessage, UpdateSlaveMessage,
 };
 use wire::protocol::mesos::scheduler as v0;
 use wire::v1::scheduler::{Call, Event};
@@ -29,12 +31,29 @@ impl Rewrite {
         Self(self.0.iter().map(|(from, to)| (to.clone(), from.clone())).collect())
     }
 
+    /// What stands on the left in `text`, the longest first, is replaced; what comes of that is
+    /// not looked at again.
+    fn apply(&self, text: &str) -> String {
+        let mut pairs: Vec<&(String, String)> = self.0.iter().collect();
+        pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            let found = pairs.iter().find(|(from, _)| rest.starts_with(from.as_str()));
+            if let Some((from, to)) = found {
+                out.push_str(to);
+                rest = &rest[from.len()..];
+            } else {
+                out.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+        out
+    }
+
     /// The message of that name as JSON, rewritten.
     pub(crate) fn to_json(&self, name: &str, body: &[u8]) -> Value {
-        let mut text = to_text(name, body);
-        for (from, to) in &self.0 {
-            text = text.replace(from.as_str(), to);
-        }
+        let text = self.apply(&to_text(name, body));
         let mut value =
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
         sort_resources(&mut value);
@@ -71,6 +90,10 @@ pub(crate) fn as_json(name: &str, body: &[u8]) -> Value {
 macro_rules! by_name {
     ($name:expr, $function:ident, $argument:expr) => {
         match $name.trim_start_matches("mesos.internal.") {
+            "AcknowledgeOperationStatusMessage" => {
+                $function::<AcknowledgeOperationStatusMessage>($argument)
+            }
+            "ApplyOperationMessage" => $function::<ApplyOperationMessage>($argument),
             "AuthenticateMessage" => $function::<AuthenticateMessage>($argument),
             "AuthenticationCompletedMessage" => {
                 $function::<AuthenticationCompletedMessage>($argument)
@@ -88,6 +111,10 @@ macro_rules! by_name {
             "PingSlaveMessage" => $function::<PingSlaveMessage>($argument),
             "PongSlaveMessage" => $function::<PongSlaveMessage>($argument),
             "RegisterSlaveMessage" => $function::<RegisterSlaveMessage>($argument),
+            "ReregisterSlaveMessage" => $function::<ReregisterSlaveMessage>($argument),
+            "SlaveReregisteredMessage" => $function::<SlaveReregisteredMessage>($argument),
+            "UpdateFrameworkMessage" => $function::<UpdateFrameworkMessage>($argument),
+            "UpdateOperationStatusMessage" => $function::<UpdateOperationStatusMessage>($argument),
             "RunTaskMessage" => $function::<RunTaskMessage>($argument),
             "ShutdownFrameworkMessage" => $function::<ShutdownFrameworkMessage>($argument),
             "SlaveRegisteredMessage" => $function::<SlaveRegisteredMessage>($argument),

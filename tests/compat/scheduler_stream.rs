@@ -91,3 +91,29 @@ fn header(head: &[String], name: &str) -> Option<String> {
         n.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
     })
 }
+
+/// The records of a stream that was kept as a whole.
+pub(crate) fn records(mut body: &[u8]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    while let Some(newline) = body.iter().position(|b| *b == b'\n') {
+        let length = std::str::from_utf8(&body[..newline]).expect("a length");
+        let length: usize = length.parse().expect("a length");
+        let (record, rest) = body[newline + 1..].split_at(length);
+        records.push(record.to_vec());
+        body = rest;
+    }
+    records
+}
+
+/// What the master answers under `path`, which is JSON.
+pub(crate) fn get(master: SocketAddrV4, path: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(master).expect("the master listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {master}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the master reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("a whole answer");
+    let answer = testkit::http::Message::parse(&answer);
+    assert!(answer.first_line.starts_with("HTTP/1.1 200 "), "{}", answer.first_line);
+    serde_json::from_slice(&answer.body).expect("JSON")
+}

@@ -2,6 +2,7 @@
 //! workspace is changed.
 
 mod debian;
+mod node;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,6 +22,8 @@ pub(crate) struct Tools {
     bin: PathBuf,
     /// A Python interpreter that has the packages of [`PYTHON_PACKAGES`], if one can be had.
     python: Option<PathBuf>,
+    /// Node.js with the packages of [`node`], if they can be had.
+    node: Option<node::Node>,
 }
 
 impl Tools {
@@ -37,7 +40,9 @@ impl Tools {
                 .arg(&home))?;
         }
         debian::fetch(&home, &bin);
-        Ok(Self { bin, python: python(&home)? })
+        let python = python(&home)?;
+        let node = node::fetch(&home, python.as_deref());
+        Ok(Self { bin, python, node })
     }
 
     /// Variables for the tests.
@@ -48,6 +53,10 @@ impl Tools {
         }
         if let Some(python) = &self.python {
             variables.push(("ALCAZAR_TEST_PYTHON", python.display().to_string()));
+        }
+        if let Some(node) = &self.node {
+            variables.push(("ALCAZAR_TEST_NODE", node.program.display().to_string()));
+            variables.push(("ALCAZAR_TEST_NODE_MODULES", node.modules.display().to_string()));
         }
         variables
     }

@@ -11,7 +11,7 @@ use testkit::swarm::framework::{Demand, TaskSize};
 use testkit::swarm::tls::Files;
 use testkit::swarm::{Proof, Settings};
 
-use crate::{auth, tls};
+use crate::{auth, cluster, tls};
 
 /// How many agents a swarm has unless it is said.
 const AGENTS: usize = 100;
@@ -39,6 +39,31 @@ pub(crate) fn auth(words: &[&str]) -> anyhow::Result<auth::Plan> {
             "--principals" => plan.shared = Some(shared(value(word, &mut words)?)?),
             mechanism => plan.mechanisms.push(mechanism.parse()?),
         }
+    }
+    Ok(plan)
+}
+
+/// What of a master is measured.
+pub(crate) fn master(words: &[&str]) -> anyhow::Result<cluster::Plan> {
+    let mut plan = cluster::Plan::default();
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "sockets" => plan.sockets = true,
+            "memory" => plan.memory = true,
+            "--agents" => plan.agents = number(word, &mut words)?,
+            "--tasks" => plan.tasks = number(word, &mut words)?,
+            "--frameworks" => plan.frameworks = number(word, &mut words)?,
+            "--against" => {
+                let address = value(word, &mut words)?;
+                plan.against = Some(address.parse().with_context(|| format!("`{address}`"))?);
+            }
+            "--pid" => plan.pid = Some(u32::try_from(number(word, &mut words)?)?),
+            other => bail!("`{other}` is nothing that is measured of a master"),
+        }
+    }
+    if !plan.sockets && !plan.memory {
+        (plan.sockets, plan.memory) = (true, plan.against.is_none());
     }
     Ok(plan)
 }
@@ -108,6 +133,7 @@ pub(crate) fn swarm(words: &[&str]) -> anyhow::Result<Swarm> {
         size: TaskSize::Of { cpus: 0.1, mem: 32.0 },
         life: Some((life as f64 / 2.0, life as f64)),
         killed: 0.0,
+        refuse: 0.0,
         reconcile: Some(60.0),
     });
     let churn = every.map(|every: usize| Churn {

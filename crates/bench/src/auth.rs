@@ -4,7 +4,6 @@
 //! of the original; the agents, in one process; and nobody else. What is measured is what an
 //! operator waits for.
 
-mod master;
 mod probe;
 
 use std::fmt;
@@ -20,9 +19,9 @@ use testkit::swarm::tls::Files;
 use testkit::swarm::{Proof, Settings, limits};
 
 use crate::authority::{self, Key, Paths};
+use crate::daemon::{Master, Place};
 use crate::figures::{Goal, Samples};
 use crate::swarm_process;
-use master::{Master, Place};
 use probe::{Latencies, Probes, Scheduler};
 
 /// A mechanism to storm with.
@@ -169,12 +168,12 @@ fn one(
         Mechanism::CramMd5 | Mechanism::ScramSha256 => None,
     };
     let name = mechanism.to_string();
-    let mut place = Place::new(directory.path(), &name, principals, SECRET, tls.clone())?;
+    let mut place = Place::strict(directory.path(), &name, principals, SECRET, tls.clone())?;
     let addresses = Addresses::Loopback;
     let settings = Settings { proof: Some(proof), tls, ..Settings::of(plan.agents, addresses) };
     let mut swarm = swarm_process(&settings)?;
 
-    let master = place.start(0)?;
+    let mut master = place.start(0)?;
     let scheduler = Scheduler::subscribe(master.address)?;
     let idle = idle(&master, &scheduler)?;
     let first = storm(plan, &master, &scheduler, &mut swarm)?;
@@ -283,7 +282,7 @@ impl Storm {
 }
 
 /// The latency below which this part of all is.
-fn part(latencies: &[f64], part: f64) -> f64 {
+pub(crate) fn part(latencies: &[f64], part: f64) -> f64 {
     let mut sorted = latencies.to_vec();
     sorted.sort_by(f64::total_cmp);
     let index = (sorted.len() as f64 * part) as usize;

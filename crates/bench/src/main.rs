@@ -9,6 +9,8 @@ mod auth;
 mod authority;
 mod bare;
 mod child;
+mod cluster;
+mod daemon;
 mod figures;
 mod hammer;
 mod resources;
@@ -38,6 +40,13 @@ usage: alcazar-bench auth [mechanism …] [--runs <number>] [--agents <number>] 
   cram-md5, scram-sha-256, scram-sha-256-plus (over TLS)
                agents that authenticate and register with a restarted master
   (no mechanism: all of them; without --principals both)
+
+usage: alcazar-bench master [sockets] [memory] [--agents <number>] [--tasks <number>]
+           [--frameworks <number>] [--against <ip:port> [--pid <number>]]
+
+  sockets      emulated agents and frameworks against a real master, ours or any at that address
+  memory       20,000 agents that register again with the engine alone
+  (no part: both; with --against only sockets)
 
 usage: alcazar-bench resources [arithmetic] [filter] [contains] [parse] [ranges] [--runs <number>]
 
@@ -78,6 +87,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     match words.as_slice() {
         ["tls", rest @ ..] => tls::run(&arguments::tls(rest)?),
         ["auth", rest @ ..] => auth::run(&arguments::auth(rest)?),
+        ["master", rest @ ..] => cluster::run(&arguments::master(rest)?),
         ["resources", rest @ ..] => resources::run(rest),
         // How a swarm is started in a process of its own.
         ["swarm", "--by-pipe"] => process::serve(),

@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::{Signal, getuid};
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::process::{Process, Watched};
 
 /// A running `mesos-master` or `mesos-agent` with its working directory.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub struct Daemon {
     pub address: SocketAddrV4,
     /// Its files, removed with it.
     pub directory: TempDir,
+    /// What it was started with, besides its port.
+    name: String,
+    flags: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Daemon {
@@ -45,27 +49,53 @@ impl Daemon {
         let directory = tempfile::tempdir().expect("a directory");
         // Tasks run as other users must be able to reach their sandboxes.
         open_to_others(directory.path());
-        let link = directory.path().join(name);
-        std::os::unix::fs::symlink(binary, &link).expect("a link");
-        let mut command = Command::new(&link);
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(directory.path())
-            .args(["--ip=127.0.0.1", "--port=0", "--hostname=127.0.0.1"])
-            .arg(format!("--work_dir={}", directory.path().join("work").display()))
-            .args(flags);
-        let mut process = Process::start(command);
-        let line = process.wait_for_line("listening on ");
-        let address = address_in(&line);
-        Self { process, address, directory }
+        std::os::unix::fs::symlink(binary, directory.path().join(name)).expect("a link");
+        let (process, address) = launch(directory.path(), name, 0, flags, variables);
+        let (name, flags, variables) = (name.to_owned(), flags.to_vec(), variables.to_vec());
+        Self { process, address, directory, name, flags, variables }
+    }
+
+    /// Kills it, and starts it again with the same directory and at the same address.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn restart(&mut self) {
+        self.kill();
+        Watched::new(self.process.id()).wait();
+        let port = self.address.port();
+        let directory = self.directory.path();
+        (self.process, self.address) =
+            launch(directory, &self.name, port, &self.flags, &self.variables);
     }
 
     /// Kills the daemon as an out-of-memory killer would.
     pub fn kill(&self) {
         self.process.signal(Signal::KILL);
     }
+}
+
+/// Starts it, and waits until it listens.
+fn launch(
+    directory: &Path,
+    name: &str,
+    port: u16,
+    flags: &[String],
+    variables: &[(String, String)],
+) -> (Process, SocketAddrV4) {
+    let mut command = Command::new(directory.join(name));
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .current_dir(directory)
+        .args(["--ip=127.0.0.1", "--hostname=127.0.0.1"])
+        .arg(format!("--port={port}"))
+        .arg(format!("--work_dir={}", directory.join("work").display()))
+        .args(flags);
+    let mut process = Process::start(command);
+    let line = process.wait_for_line("listening on ");
+    let address = address_in(&line);
+    (process, address)
 }
 
 /// The address that follows `listening on ` in a line of a daemon's log.

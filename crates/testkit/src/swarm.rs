@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use authn::accounts::Credential;
 use authn::sasl::offer::{Authenticatees, ClientSettings};
-use authn::sasl::retry::RetrySettings;
+pub use authn::sasl::retry::RetrySettings;
 use authn::secret::Secret;
 use libprocess::upid::Upid;
 use serde::{Deserialize, Serialize};
@@ -309,8 +309,12 @@ impl Emulated {
                     Err(_) => return,
                 },
                 Some(how) = self.disturbances.recv(), if leaves.is_none() => match how {
-                    Disturbance::Leave => return self.sockets.cut(),
+                    Disturbance::Leave => {
+                        self.left();
+                        return self.sockets.cut();
+                    }
                     Disturbance::Unregister => {
+                        self.left();
                         leaves = Some(Instant::now() + FAREWELL);
                         Input::Leaves
                     }
@@ -330,6 +334,12 @@ impl Emulated {
                 return;
             }
             self.hears(input);
+        }
+    }
+
+    fn left(&self) {
+        if let Some(id) = self.agent.id() {
+            self.book.enter(book::Fact::Left(id.to_owned()));
         }
     }
 

@@ -20,11 +20,26 @@ pub fn cpu_of(process: u32) -> Option<Duration> {
 }
 
 /// Bytes of memory of this process that are not in a file.
+///
+/// # Errors
+/// The kernel does not say.
 pub fn own_memory() -> anyhow::Result<u64> {
-    let text = fs::read_to_string("/proc/self/status")?;
+    memory_of(std::process::id())
+}
+
+/// Bytes of memory of a process that are not in a file.
+///
+/// # Errors
+/// There is no such process, or the kernel does not say.
+pub fn memory_of(process: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(1024 * kibibytes.context("no RssAnon in /proc/self/status")?.trim().parse::<u64>()?)
+    Ok(1024
+        * kibibytes
+            .with_context(|| format!("no RssAnon of process {process}"))?
+            .trim()
+            .parse::<u64>()?)
 }
 
 /// The processor time of a process, all threads, in user and kernel mode. The kernel says it in

@@ -1,6 +1,6 @@
 //! What came of the agents and frameworks of a swarm since they last heard of a master.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,8 +51,15 @@ pub enum Fact {
     Offered(String),
     /// An offer was rescinded.
     Rescinded,
-    /// A framework launched so many tasks.
-    Launched(u64),
+    /// A framework launched these tasks on the agent with that id.
+    Launched {
+        /// Which tasks.
+        tasks: Vec<String>,
+        /// Where.
+        agent: String,
+    },
+    /// The agent with this id is gone for good.
+    Left(String),
     /// A framework asked about so many tasks.
     Asked(u64),
     /// A task runs, so long after it was launched.
@@ -86,16 +93,24 @@ struct Entries {
     runs: Vec<Duration>,
     /// What became of each task, if that is kept.
     tasks: Option<BTreeMap<String, Story>>,
+    /// Agents that are gone for good.
+    left: BTreeSet<String>,
     report: Report,
 }
 
 /// What became of one task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Story {
+    /// The id of the agent on which it was launched.
+    pub agent: String,
+    /// Whether that agent is gone for good.
+    pub left: bool,
     /// How often an agent began to run it.
     pub started: u32,
     /// How it ended there.
     pub ended: Option<TaskState>,
+    /// Whether its framework heard last that its agent is unreachable.
+    pub unreachable: bool,
     /// What its framework heard as its end, and why if it did not finish.
     pub over: Option<(TaskState, Option<String>)>,
 }
@@ -141,6 +156,10 @@ pub struct Report {
     pub rescinded: u64,
     /// Tasks that were launched.
     pub launched: u64,
+    /// Tasks that were ever launched, if their stories are kept.
+    pub stories: u64,
+    /// Those of them of which frameworks have heard no end, although their agents are there.
+    pub open: u64,
     /// Tasks that frameworks heard have finished.
     pub finished: u64,
     /// Tasks that frameworks heard ended otherwise: state and reason.
@@ -190,6 +209,7 @@ impl Default for Book {
                 offered: Vec::new(),
                 runs: Vec::new(),
                 tasks: None,
+                left: BTreeSet::new(),
                 report: Report::default(),
             }),
             news: tokio::sync::Notify::new(),
@@ -269,7 +289,13 @@ impl Book {
                 }
             }
             Fact::Rescinded => report.rescinded += 1,
-            Fact::Launched(count) => report.launched += count,
+            Fact::Launched { tasks, agent } => {
+                report.launched += tasks.len() as u64;
+                for id in tasks {
+                    entries.story(id, |story| story.agent.clone_from(&agent));
+                }
+            }
+            Fact::Left(agent) => drop(entries.left.insert(agent)),
             Fact::Asked(count) => report.asked += count,
             Fact::Runs(after) => entries.runs.push(after),
             Fact::Over(id, state, why) => {
@@ -282,7 +308,10 @@ impl Book {
                 entries.story(id, |story| story.over = Some((state, why)));
             }
             Fact::Repeated(..) => report.repeated += 1,
-            Fact::Unreachable(_) => report.unreachable += 1,
+            Fact::Unreachable(id) => {
+                report.unreachable += 1;
+                entries.story(id, |story| story.unreachable = true);
+            }
             Fact::CallRefused(status) => {
                 report.refused_calls += 1;
                 report.note(format!("a call was answered with {status}"));
@@ -312,7 +341,12 @@ impl Book {
     /// What became of each task, if that is kept.
     #[must_use]
     pub fn stories(&self) -> BTreeMap<String, Story> {
-        self.entries().tasks.clone().unwrap_or_default()
+        let entries = self.entries();
+        let mut tasks = entries.tasks.clone().unwrap_or_default();
+        for story in tasks.values_mut() {
+            story.left = entries.left.contains(&story.agent);
+        }
+        tasks
     }
 
     /// What has happened so far.
@@ -321,6 +355,12 @@ impl Book {
         let entries = self.entries();
         let mut report = entries.report.clone();
         let times = (entries.authenticated.clone(), entries.registered.clone());
+        if let Some(tasks) = &entries.tasks {
+            let open =
+                |story: &&Story| story.over.is_none() && !entries.left.contains(&story.agent);
+            report.stories = tasks.len() as u64;
+            report.open = tasks.values().filter(open).count() as u64;
+        }
         let of_tasks = (entries.runs.clone(), entries.offered.clone());
         drop(entries);
         report.authenticated = Times::of(times.0);

@@ -37,6 +37,8 @@ pub struct Demand {
     pub life: Option<(f64, f64)>,
     /// The part of them that is killed as soon as they run.
     pub killed: f64,
+    /// For how long, in seconds, what a launch leaves of an offer is not wanted.
+    pub refuse: f64,
     /// A task of which nothing new was heard for so long, in seconds, is asked about.
     pub reconcile: Option<f64>,
 }
@@ -313,7 +315,10 @@ impl Framework {
                 turn.calls.push(self.decline(vec![offer.id], None));
                 continue;
             }
-            turn.facts.push(Fact::Launched(tasks.len() as u64));
+            turn.facts.push(Fact::Launched {
+                tasks: tasks.iter().map(|task| task.task_id.value.clone()).collect(),
+                agent: offer.agent_id.value.clone(),
+            });
             self.launched += tasks.len() as u64;
             for task in &tasks {
                 let known = Known {
@@ -333,7 +338,7 @@ impl Framework {
                 accept: Some(call::Accept {
                     offer_ids: vec![offer.id],
                     operations: vec![operation],
-                    filters: Some(Filters { refuse_seconds: Some(0.0) }),
+                    filters: Some(Filters { refuse_seconds: Some(demand.refuse) }),
                 }),
                 ..self.call(call::Type::Accept)
             });
@@ -429,6 +434,7 @@ mod tests {
             size: TaskSize::Of { cpus: 0.1, mem: 32.0 },
             life: None,
             killed: 0.0,
+            refuse: 0.0,
             reconcile: Some(1.0),
         }
     }

@@ -1,4 +1,4 @@
-//! The master that is stormed: the real program under the name of the original.
+//! The master that is measured: the real program under the name of the original.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -18,44 +18,57 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a master is started with, and started again with.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     binary: PathBuf,
     directory: PathBuf,
-    mechanism: String,
+    flags: Vec<String>,
     tls: Option<Files>,
     starts: u32,
 }
 
 /// A running master. It is killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Master {
+pub(crate) struct Master {
     child: Child,
-    pub(super) address: SocketAddrV4,
+    pub(crate) address: SocketAddrV4,
 }
 
 impl Place {
-    /// A place for a master that knows `principals`, all with the same secret.
-    pub(super) fn new(
+    /// A place for a master with these flags besides those about where it is.
+    pub(crate) fn new(
+        directory: &Path,
+        flags: Vec<String>,
+        tls: Option<Files>,
+    ) -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let binary = own.with_file_name("alcazar");
+        ensure!(binary.exists(), "{} is missing: `cargo xtask bench` builds it", binary.display());
+        Ok(Self { binary, directory: directory.to_owned(), flags, tls, starts: 0 })
+    }
+
+    /// The same for one that knows `principals`, all with the same secret, and asks agents for it.
+    pub(crate) fn strict(
         directory: &Path,
         mechanism: &str,
         principals: impl Iterator<Item = String>,
         secret: &str,
         tls: Option<Files>,
     ) -> anyhow::Result<Self> {
-        let own = std::env::current_exe()?;
-        let binary = own.with_file_name("alcazar");
-        ensure!(binary.exists(), "{} is missing: `cargo xtask bench` builds it", binary.display());
         let one = |principal| json!({"principal": principal, "secret": secret});
         let credentials = json!({"credentials": principals.map(one).collect::<Vec<_>>()});
         let path = directory.join("credentials");
         fs::write(&path, credentials.to_string())?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        let (directory, mechanism) = (directory.to_owned(), mechanism.to_owned());
-        Ok(Self { binary, directory, mechanism, tls, starts: 0 })
+        let flags = vec![
+            "--authenticate_agents=true".to_owned(),
+            format!("--credentials={}", path.display()),
+            format!("--sasl_mechanisms={mechanism}"),
+        ];
+        Self::new(directory, flags, tls)
     }
 
     /// Starts a master at `port` (0: one that the system chooses) and waits until it listens.
-    pub(super) fn start(&mut self, port: u16) -> anyhow::Result<Master> {
+    pub(crate) fn start(&mut self, port: u16) -> anyhow::Result<Master> {
         self.starts += 1;
         let log = self.directory.join(format!("master-{}.log", self.starts));
         let out = File::create(&log)?;
@@ -64,11 +77,10 @@ impl Place {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .envs(self.tls.as_ref().map(variables).into_iter().flatten())
-            .args(["--ip=127.0.0.1", "--hostname=127.0.0.1", "--authenticate_agents=true"])
+            .args(["--ip=127.0.0.1", "--hostname=127.0.0.1"])
             .arg(format!("--port={port}"))
             .arg(format!("--work_dir={}", self.directory.join("work").display()))
-            .arg(format!("--credentials={}", self.directory.join("credentials").display()))
-            .arg(format!("--sasl_mechanisms={}", self.mechanism))
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -113,12 +125,17 @@ fn address_in(log: &str) -> Option<SocketAddrV4> {
 
 impl Master {
     /// Processor time that it has used since its start.
-    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         usage::whole_cpu_of(self.child.id())
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as an out-of-memory killer would.
-    pub(super) fn kill(mut self) -> std::io::Result<()> {
+    pub(crate) fn kill(&mut self) -> std::io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
     }
