@@ -51,6 +51,7 @@ pub mod throttle;
 mod timers;
 mod updates;
 pub mod validate;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,6 +77,7 @@ use message::{Inbound, Sender};
 use out::{MASTER, Out, quoted};
 use pace::Paced;
 use removals::Removal;
+use state::settings::Settings;
 use state::{DepartedAgent, RecoveredAgent, Snapshot, State};
 use throttle::Throttle;
 use timers::{Timer, Timers};
@@ -152,6 +154,7 @@ impl Engine {
                 inverse_offers: Map::default(),
                 principals: Map::default(),
                 operations: Map::default(),
+                settings: Settings::default(),
                 counters: Counters::default(),
             },
             allocator: Allocator::new(rules, seed),
@@ -186,6 +189,7 @@ impl Engine {
 
     fn recover(&mut self, contents: registry::Contents, out: &mut Out) {
         out.persist(Operation::PutMaster(Box::new(self.config.master.clone())));
+        self.recover_settings(contents.quotas, contents.weights, contents.machines, out);
         for (id, record) in contents.agents {
             let owner = record.owner.as_far_as(self.config.provable);
             let orders = record.orders;
@@ -208,6 +212,7 @@ impl Engine {
             }
         }
         self.recovered_at_start = self.state.recovered_agents.size();
+        self.pause_for_quotas(out);
         out.info(format!("Recovered {} agents from the registry", self.recovered_at_start));
         let now = out.now.monotonic;
         self.timers.set(now + self.config.agent_reregister_timeout, Timer::Recovery);

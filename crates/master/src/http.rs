@@ -1,5 +1,7 @@
 //! The master over HTTP: the old endpoints, the operator API, the scheduler API.
 
+mod change;
+mod forms;
 mod kill_task;
 mod operator;
 mod permits;
@@ -8,7 +10,6 @@ mod read;
 mod recorded;
 mod scheduler;
 mod table;
-mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -121,15 +121,25 @@ pub(crate) fn decode_quota(role: &str, bytes: &[u8]) -> Result<(Role, Quota), Re
         return Err(damaged("it is that of another role".to_owned()));
     }
     let (mut guarantees, mut limits) = (Quantities::default(), Limits::default());
-    for (name, amount) in &config.guarantees {
-        let amount = Scalar::from_f64(amount.value).map_err(|e| damaged(e.to_string()))?;
-        guarantees.add(name, amount);
+    for (name, value) in &config.guarantees {
+        guarantees.add(name, amount(*value).map_err(damaged)?);
     }
-    for (name, amount) in &config.limits {
-        limits.set(name, Scalar::from_f64(amount.value).map_err(|e| damaged(e.to_string()))?);
+    for (name, value) in &config.limits {
+        limits.set(name, amount(*value).map_err(damaged)?);
     }
     let quota = Quota::new(guarantees, limits).map_err(|e| damaged(e.to_string()))?;
     Ok((Role::new(role).map_err(|e| damaged(e.to_string()))?, quota))
+}
+
+/// An amount of a quota: it may be larger than any resource.
+fn amount(stored: v1::value::Scalar) -> Result<Scalar, String> {
+    const MOST: f64 = 1e13;
+    match stored.value {
+        value if (0.0..=MOST).contains(&value) => {
+            Ok(Scalar::from_thousandths((value * 1000.0).round() as u64))
+        }
+        value => Err(format!("{value} is no amount")),
+    }
 }
 
 pub(crate) fn encode_weight(weight: Weight) -> Vec<u8> {

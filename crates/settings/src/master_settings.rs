@@ -1,11 +1,12 @@
 //! What a master is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::resources::MinAllocatable;
 use model::role::Role;
+use model::weight::Weight;
 
 use crate::authentication::MasterAuthentication;
 use crate::common_settings::{Listen, LogSettings, Protection, domain};
@@ -41,6 +42,10 @@ pub struct MasterSettings {
     pub agent_reregister_timeout: Duration,
     /// How often everything that is free is offered again.
     pub allocation_interval: Duration,
+    /// After a failover with quotas, the share of agents, 0 to 1, that is waited for.
+    pub allocator_agent_recovery_factor: f64,
+    /// The longest such wait.
+    pub allocator_recovery_timeout: Duration,
     /// The cluster's name, for people.
     pub cluster: Option<String>,
     /// The fault domain: JSON text of a `DomainInfo`.
@@ -85,6 +90,8 @@ pub struct MasterSettings {
     pub root_submissions: bool,
     /// A file with the host names of the agents that are offered; `None`: all.
     pub whitelist: Option<PathBuf>,
+    /// Weights of roles, if the registry has none.
+    pub weights: BTreeMap<Role, Weight>,
     /// Where the registry lies; given if it is on disk.
     pub work_dir: Option<PathBuf>,
     /// Every flag with its value, for `/flags`.
@@ -143,6 +150,8 @@ impl Typed for MasterSettings {
             agent_ping_timeout,
             agent_reregister_timeout,
             allocation_interval: r.duration("allocation_interval"),
+            allocator_agent_recovery_factor: recovery_factor(r),
+            allocator_recovery_timeout: r.duration("allocator_recovery_timeout"),
             cluster: r.text("cluster"),
             domain: domain(r),
             filter_gpu_resources: r.flag("filter_gpu_resources"),
@@ -166,10 +175,46 @@ impl Typed for MasterSettings {
             root_submissions: r.flag("root_submissions"),
             // `*` is an old way to say that there is none.
             whitelist: r.path("whitelist").filter(|path| path != Path::new("*")),
+            weights: weights(r),
             work_dir,
             effective_flags: r.effective(),
         })
     }
+}
+
+/// A share of agents.
+fn recovery_factor(r: &mut Reading<'_>) -> f64 {
+    let text = r.text("allocator_agent_recovery_factor").unwrap_or_default();
+    match text.parse::<f64>() {
+        Ok(factor) if (0.0..=1.0).contains(&factor) => factor,
+        _ => {
+            let why = format!("is `{text}`, expected a number from 0 to 1");
+            r.invalid("allocator_agent_recovery_factor", why);
+            0.0
+        }
+    }
+}
+
+/// `role=weight,…`
+fn weights(r: &mut Reading<'_>) -> BTreeMap<Role, Weight> {
+    let mut weights = BTreeMap::new();
+    let Some(text) = r.text("weights") else { return weights };
+    for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+        let Some((role, weight)) = pair.split_once('=') else {
+            r.invalid("weights", format!("has `{pair}`, expected `role=weight`"));
+            continue;
+        };
+        let number = weight.trim().parse::<f64>().map_err(|error| error.to_string());
+        let weight = number.and_then(|n| Weight::new(n).map_err(|error| error.to_string()));
+        match (Role::new(role.trim()), weight) {
+            (Ok(role), Ok(weight)) => {
+                weights.insert(role, weight);
+            }
+            (Err(error), _) => r.invalid("weights", format!("names `{role}`: {error}")),
+            (_, Err(error)) => r.invalid("weights", format!("has `{pair}`: {error}")),
+        }
+    }
+    weights
 }
 
 fn min_allocatable(r: &mut Reading<'_>) -> MinAllocatable {

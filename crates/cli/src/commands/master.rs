@@ -129,6 +129,9 @@ fn tune(config: &mut Config, settings: &MasterSettings) {
     config.registry_max_agent_count = settings.registry_max_agent_count;
     config.registry_gc_interval = settings.registry_gc_interval;
     config.roles.clone_from(&settings.roles);
+    config.weights.clone_from(&settings.weights);
+    config.allocator_agent_recovery_factor = settings.allocator_agent_recovery_factor;
+    config.allocator_recovery_timeout = settings.allocator_recovery_timeout;
     config.root_submissions = settings.root_submissions;
     config.min_allocatable_resources = settings.min_allocatable_resources.clone();
     config.filter_gpu_resources = settings.filter_gpu_resources;

@@ -1,12 +1,13 @@
 //! What the engine is told once, at start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use allocator::constraints::RegexLimits;
 use model::principal::Provable;
 use model::resources::MinAllocatable;
 use model::role::Role;
+use model::weight::Weight;
 use wire::v1;
 
 use super::throttle::RateLimits;
@@ -48,6 +49,13 @@ pub struct Config {
     pub whitelist: Option<BTreeSet<String>>,
     /// The roles that frameworks may have; `None` allows all. `*` is always allowed.
     pub roles: Option<BTreeSet<Role>>,
+    /// Weights of roles, if the registry has none.
+    pub weights: BTreeMap<Role, Weight>,
+    /// After a failover with quotas, the share of the registry's agents, 0 to 1, that are waited
+    /// for before anything is offered.
+    pub allocator_agent_recovery_factor: f64,
+    /// The longest such wait.
+    pub allocator_recovery_timeout: Duration,
     /// Whether frameworks may run as the user `root`.
     pub root_submissions: bool,
     /// What an offer must hold at the least.
@@ -91,6 +99,9 @@ impl Config {
             registry_gc_interval: Duration::from_secs(15 * 60),
             whitelist: None,
             roles: None,
+            weights: BTreeMap::new(),
+            allocator_agent_recovery_factor: 0.8,
+            allocator_recovery_timeout: Duration::from_secs(10 * 60),
             root_submissions: true,
             min_allocatable_resources: MinAllocatable::default(),
             filter_gpu_resources: true,

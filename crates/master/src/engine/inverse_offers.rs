@@ -179,7 +179,6 @@ impl Engine {
 
     /// The planned maintenance of an agent's machine changed. What was offered without mention of
     /// it is taken back, and what frameworks said about the old plan counts no more.
-    #[expect(dead_code, reason = "machines call it as soon as they have schedules")]
     pub(super) fn set_unavailability(
         &mut self,
         agent_id: &AgentId,

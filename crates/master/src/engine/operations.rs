@@ -128,9 +128,13 @@ impl Engine {
                 .strip_suffix(&format!("; on agent {}", validate::on(&agent)))
                 .unwrap_or(&error)
                 .to_owned();
-            let on = validate::on(&agent);
+            // The original names the agent but for what is given up.
+            let on = match kind {
+                Type::Unreserve | Type::Destroy => String::new(),
+                _ => format!(" on agent {}", validate::on(&agent)),
+            };
             let kind = kind.as_str_name();
-            Refusal::OperationInvalid(format!("Invalid {kind} operation on agent {on}: {error}"))
+            Refusal::OperationInvalid(format!("Invalid {kind} operation{on}: {error}"))
         })?;
         let (Demand::Convert(conversion) | Demand::Resize(conversion)) = demand else {
             return Err(Refusal::OperationInvalid("Not an operation for operators".to_owned()));
@@ -150,6 +154,14 @@ impl Engine {
         out: &mut Out,
     ) -> Result<(), Refusal> {
         let mut lacking = conversion.consumed();
+        if let Some(agent) = self.state.agents.get(agent_id) {
+            // If it would not fit without any offers, none is taken back. What is shared can be
+            // had while it is used.
+            let used = agent.used_by_all().filter(|resource| !resource.shared).unallocated();
+            if let Err(error) = agent.total.minus(&used).apply(&conversion.unallocated()) {
+                return Err(Refusal::OperationConflict(error.to_string()));
+            }
+        }
         loop {
             let error = match self.convert(None, agent_id, conversion) {
                 Ok(()) => return Ok(()),

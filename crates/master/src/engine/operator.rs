@@ -1,5 +1,12 @@
 //! Commands of operators.
 
+mod convert;
+mod maintenance;
+mod quota;
+mod quota_checks;
+mod recovery;
+mod weights;
+
 use authz::{AnyPermit, Permit};
 use model::id::{FrameworkId, TaskId};
 use wire::v1;
@@ -19,6 +26,9 @@ impl Engine {
         out: &mut Out,
     ) -> Result<Accepted, Refusal> {
         match command {
+            OperatorCommand::Convert { agent_id, conversion } => {
+                self.operator_converts(&agent_id, conversion, out)
+            }
             OperatorCommand::DeactivateAgent { permit, agent_id } => {
                 by(&permit, out);
                 self.deactivate_agent(&agent_id, out)
@@ -27,6 +37,7 @@ impl Engine {
                 if config.mark_gone() && mark_gone.is_none() {
                     return Err(Refusal::NotPermitted);
                 }
+                self.not_scheduled(&agent_id)?;
                 by(&permit, out);
                 self.drain_agent(&agent_id, config, out)
             }
@@ -43,6 +54,22 @@ impl Engine {
                 by(&permit, out);
                 self.reactivate_agent(&agent_id, out)
             }
+            OperatorCommand::RemoveQuota { permit, role, path } => {
+                by(&permit, out);
+                self.remove_quota(&permit, &role, path.as_deref(), out)
+            }
+            OperatorCommand::SetQuota { permit, request } => {
+                by(&permit, out);
+                self.set_quota(&permit, &request, out)
+            }
+            OperatorCommand::StartMaintenance { permit, machines } => {
+                by(&permit, out);
+                self.start_maintenance(&permit, &machines, out)
+            }
+            OperatorCommand::StopMaintenance { permit, machines } => {
+                by(&permit, out);
+                self.stop_maintenance(&permit, &machines, out)
+            }
             OperatorCommand::Teardown { permit, framework_id } => {
                 let unknown = Refusal::FrameworkToTearDownNotFound;
                 self.covers_framework(&permit, &framework_id, unknown)?;
@@ -51,9 +78,17 @@ impl Engine {
                 self.remove_framework(&framework_id, out);
                 Ok(Accepted::Done)
             }
-            other => {
-                out.warn(format!("Not done yet: {other:?}"));
-                Err(Refusal::NotImplemented)
+            OperatorCommand::UpdateQuota { permit, configs, force } => {
+                by(&permit, out);
+                self.update_quota(&permit, &configs, force, out)
+            }
+            OperatorCommand::UpdateSchedule { permit, schedule } => {
+                by(&permit, out);
+                self.update_schedule(&permit, &schedule, out)
+            }
+            OperatorCommand::UpdateWeights { permit, weights } => {
+                by(&permit, out);
+                self.update_weights(&permit, &weights, out)
             }
         }
     }
@@ -88,7 +123,7 @@ impl Engine {
     }
 }
 
-/// Tells the log who asks for what.
+/// Tells the log who asks for what, whether it is then done or refused.
 fn by(permit: &dyn AnyPermit, out: &mut Out) {
     let name = permit.subject().principal().map(ToString::to_string);
     let who = name.map_or_else(|| "somebody".to_owned(), |name| quoted(&name));
@@ -96,7 +131,7 @@ fn by(permit: &dyn AnyPermit, out: &mut Out) {
 }
 
 /// A permit for one object opens no other.
-pub(super) fn covers<A: authz::Action<Object = String>>(
+fn covers<A: authz::Action<Object = String>>(
     permit: &Permit<A>,
     object: &str,
 ) -> Result<(), Refusal> {

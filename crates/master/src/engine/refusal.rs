@@ -32,6 +32,12 @@ pub enum Refusal {
     /// UPDATE_FRAMEWORK changes what cannot be changed or is invalid in itself.
     #[error("FrameworkInfo update is not valid: {0}")]
     FrameworkUpdate(String),
+    /// What an operator wants set does not fit what is there; the text says why.
+    #[error("{0}")]
+    Conflict(String),
+    /// What an operator wants set is wrong in itself, or nothing of the kind exists.
+    #[error("{0}")]
+    Invalid(String),
     /// The call is not well formed; the text says what is missing.
     #[error("Failed to validate scheduler::Call: {0}")]
     InvalidCall(String),
@@ -87,7 +93,7 @@ impl Refusal {
         match self {
             Self::FrameworkNotSubscribed | Self::FrameworkNotHttp | Self::NotPermitted => 403,
             Self::AgentNotFound(_) | Self::TaskToKillNotFound => 404,
-            Self::OperationConflict(_) => 409,
+            Self::Conflict(_) | Self::OperationConflict(_) => 409,
             Self::NotImplemented => 501,
             Self::AgentCannotDrain(_)
             | Self::AgentDrains
@@ -96,6 +102,7 @@ impl Refusal {
             | Self::FrameworkNotFound
             | Self::FrameworkToTearDownNotFound
             | Self::FrameworkUpdate(_)
+            | Self::Invalid(_)
             | Self::InvalidCall(_)
             | Self::NoAgent
             | Self::OperationInvalid(_)

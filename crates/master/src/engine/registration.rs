@@ -89,6 +89,7 @@ impl Engine {
         }
         check_actor(from)?;
         let registration = validate::register(message, &self.config)?;
+        self.refuse_if_down(from, &registration.info.hostname, out)?;
         let peer = peer_of(from);
         if let Some(agent) = self.agent_of(from).cloned() {
             let same = agent.owner.admits(&from.owner());
@@ -148,6 +149,8 @@ impl Engine {
         out.persist(record(&id, &owner, &orders, &info));
         authentication::admitted(from, out);
         let observer = self.start_observing(&id, out);
+        let machine = self.state.settings.machine_of(&info.hostname, *peer.pid.address.ip());
+        let unavailability = machine.map(|(_, unavailability)| unavailability.clone());
         let agent = Agent {
             id: id.clone(),
             peer: peer.clone(),
@@ -171,7 +174,7 @@ impl Engine {
             offers: Set::default(),
             inverse_offers: Set::default(),
             inverse_answers: Map::default(),
-            unavailability: None,
+            unavailability,
             operations: Set::default(),
             providers: Map::default(),
             observer,
@@ -200,7 +203,11 @@ impl Engine {
             used,
             active: agent.active,
         };
+        let scheduled = agent.unavailability.is_some();
         self.allocator.handle(event, out.now.monotonic);
+        if scheduled {
+            self.tell_allocator_of_maintenance(id, out);
+        }
     }
 
     fn known(&self, id: &AgentId) -> Known {
@@ -248,7 +255,9 @@ impl Engine {
             return Ok(());
         }
         check_actor(from)?;
+        let hostname = message.slave.hostname.clone();
         let reregistration = validate::reregister(message, &self.config)?;
+        self.refuse_if_down(from, &hostname, out)?;
         self.vacate(from, &id, out)?;
         self.vacate_identity(from, Some(&id), out)?;
         match known {

@@ -4,6 +4,7 @@
 mod agent_facts;
 pub mod inverse_offer;
 pub mod operation;
+pub mod settings;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::event::SubscriptionId;
 
 pub use inverse_offer::InverseOffer;
 pub use operation::{Operation, OperationUuid, Provider};
+pub use settings::Settings;
 
 /// An immutable view of the whole master, for readers on other threads.
 pub type Snapshot = State;
@@ -59,6 +61,8 @@ pub struct State {
     pub operations: Map<OperationUuid, Arc<Operation>>,
     /// How many messages drivers have sent, by the principals of their frameworks.
     pub principals: Map<String, MessageCounts>,
+    /// What operators have set.
+    pub settings: Settings,
     /// What has been counted.
     pub counters: Counters,
 }

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use endpoints::call::{absent, invalid, read, reply};
+use endpoints::call::{absent, read, reply};
 use endpoints::common::{all_metrics, list_files, read_file};
 use endpoints::media::{self, Media};
 use endpoints::refusal::Refusal;
 use endpoints::reply::{Answer, Reply};
 use endpoints::request::Request;
 use endpoints::route::Pending;
-use model::id::{AgentId, FrameworkId};
 use wire::Limits;
 use wire::json::Style;
+use wire::v1;
 use wire::v1::master::call::Type;
 use wire::v1::master::response::{self, Type as Kind};
 use wire::v1::master::{Call, Response};
-use wire::v1::{self, maintenance, quota};
 
-use super::{Master, Shared, permits, refused, stopping};
+use super::change::Change;
+use super::{Master, Shared, refused, stopping};
 use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, OperatorCommand};
 
@@ -43,8 +43,7 @@ enum Asked {
         offset: u64,
         length: Option<u64>,
     },
-    MarkGone(AgentId),
-    Teardown(FrameworkId),
+    Change(Change),
 }
 
 fn validate(call: Call) -> Result<Asked, Refusal> {
@@ -81,24 +80,10 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
             let read = call.read_file.ok_or_else(|| absent(KIND, "read_file"))?;
             Ok(Asked::ReadFile { path: read.path, offset: read.offset, length: read.length })
         }
-        Type::MarkAgentGone => {
-            let mark = call.mark_agent_gone.ok_or_else(|| absent(KIND, "mark_agent_gone"))?;
-            let id = mark.agent_id.value;
-            let id: AgentId = id.parse().map_err(|why| {
-                invalid(KIND, &format!("'{}' is not a valid agent ID: {why}", id.escape_default()))
-            })?;
-            Ok(Asked::MarkGone(id))
-        }
-        Type::Teardown => {
-            let teardown = call.teardown.ok_or_else(|| absent(KIND, "teardown"))?;
-            let id: FrameworkId = teardown
-                .framework_id
-                .value
-                .parse()
-                .map_err(|_| Refusal::bad_request("No framework found with specified ID"))?;
-            Ok(Asked::Teardown(id))
-        }
-        other => Err(not_offered(other)),
+        other => match Change::of_call(other, call)? {
+            Some(change) => Ok(Asked::Change(change)),
+            None => Err(not_offered(other)),
+        },
     }
 }
 
@@ -126,14 +111,7 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
             let read_file = Some(response::ReadFile { size: chunk.size, data: chunk.data.into() });
             Ok(message(media, Kind::ReadFile, Response { read_file, ..Default::default() }))
         }
-        Asked::MarkGone(agent_id) => {
-            let permit = permits::permit(&master, &request.caller, [()])?;
-            command(&master, OperatorCommand::MarkAgentGone { permit, agent_id }).await
-        }
-        Asked::Teardown(framework_id) => {
-            let permit = permits::on_framework(&master, &request.caller, &framework_id)?;
-            command(&master, OperatorCommand::Teardown { permit, framework_id }).await
-        }
+        Asked::Change(change) => change.make(&master, &request.caller).await,
     }
 }
 
@@ -200,22 +178,6 @@ fn respond(
             response.get_logging_level = Some(response::GetLoggingLevel { level: 0 });
             (Kind::GetLoggingLevel, Style::V1)
         }
-        Type::GetWeights => (Kind::GetWeights, Style::V1),
-        Type::GetQuota => {
-            let status = quota::QuotaStatus::default();
-            response.get_quota = Some(response::GetQuota { status });
-            (Kind::GetQuota, Style::V1)
-        }
-        Type::GetMaintenanceStatus => {
-            let status = maintenance::ClusterStatus::default();
-            response.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
-            (Kind::GetMaintenanceStatus, Style::V1)
-        }
-        Type::GetMaintenanceSchedule => {
-            let schedule = maintenance::Schedule::default();
-            response.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
-            (Kind::GetMaintenanceSchedule, Style::V1)
-        }
         state => return master.view(caller, |view| respond_state(view, state, media)),
     };
     response.r#type = Some(kind as i32);
@@ -258,6 +220,26 @@ fn respond_state(view: crate::views::View<'_>, kind: Type, media: Media) -> Answ
         Type::GetMaster => {
             response.get_master = Some(view.get_master());
             (Kind::GetMaster, Style::V1)
+        }
+        Type::GetWeights => {
+            let weight_infos = view.weights();
+            response.get_weights =
+                (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos });
+            (Kind::GetWeights, Style::V1)
+        }
+        Type::GetQuota => {
+            response.get_quota = Some(response::GetQuota { status: view.quota_status() });
+            (Kind::GetQuota, Style::V1)
+        }
+        Type::GetMaintenanceStatus => {
+            let status = view.maintenance_status();
+            response.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
+            (Kind::GetMaintenanceStatus, Style::V1)
+        }
+        Type::GetMaintenanceSchedule => {
+            let schedule = view.schedule();
+            response.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
+            (Kind::GetMaintenanceSchedule, Style::V1)
         }
         other => return Err(not_offered(other)),
     };

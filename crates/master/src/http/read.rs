@@ -4,6 +4,8 @@ use endpoints::refusal::Refusal;
 use endpoints::reply::{Answer, Reply};
 use endpoints::request::Request;
 use endpoints::route::Pending;
+use wire::Described;
+use wire::json::Style;
 
 use super::{Master, Shared};
 use crate::views::{TaskQuery, View};
@@ -54,14 +56,38 @@ pub(super) fn roles(master: Shared, request: Request) -> Pending {
     show(master, request, |view| view.roles())
 }
 
-/// Quota and maintenance, of which there is none.
-pub(super) fn nothing(_: &Master, _: &Request) -> Answer {
-    Ok(Reply::Json("{}".into()))
+pub(super) fn quota(master: Shared, request: Request) -> Pending {
+    show(master, request, |view| message(&view.quota_status()))
 }
 
-/// Weights, of which there is none.
-pub(super) fn no_weights(_: &Master, _: &Request) -> Answer {
-    Ok(Reply::Json("[]".into()))
+pub(super) fn weights(master: Shared, request: Request) -> Pending {
+    show(master, request, |view| {
+        let mut json = Vec::new();
+        wire::json::array(&mut json, |a| {
+            for info in view.weights() {
+                a.push(wire::json::message(&info, Style::V0));
+            }
+        });
+        json
+    })
+}
+
+pub(super) fn schedule(master: Shared, request: Request) -> Pending {
+    show(master, request, |view| message(&view.schedule()))
+}
+
+pub(super) fn maintenance_status(master: Shared, request: Request) -> Pending {
+    show(master, request, |view| message(&view.maintenance_status()))
+}
+
+pub(super) fn registry(master: Shared, request: Request) -> Pending {
+    show(master, request, |view| view.registry())
+}
+
+fn message<T: Described>(message: &T) -> Vec<u8> {
+    let mut json = Vec::new();
+    wire::json::write(message, Style::V0, &mut json);
+    json
 }
 
 /// Where the leader is: here.

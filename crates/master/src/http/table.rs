@@ -4,9 +4,10 @@ use endpoints::access::{Action, Realm};
 use endpoints::common::{Program, routes};
 use endpoints::refusal::Refusal;
 use endpoints::request::Request;
-use endpoints::route::{GET, Handler, Methods, POST, Route, Table};
+use endpoints::route::{Handler, Methods, POST, Route, Table};
+use http::Method;
 
-use super::{Master, kill_task, operator, read, scheduler, write};
+use super::{Master, forms, kill_task, operator, read, scheduler};
 
 /// All routes of a master. Nothing is reached without an identity, unless the whole daemon runs
 /// in plaintext.
@@ -64,28 +65,9 @@ fn reading() -> Vec<Route<Master>> {
         view("/master/tasks", Handler::Later(read::tasks)),
         view("/master/roles", Handler::Later(read::roles)),
         view("/allocator/offer_constraints_debug", Handler::Later(read::offer_constraints_debug)),
-        view("/master/maintenance/status", Handler::Now(read::nothing)),
-        Route {
-            path: "/master/maintenance/schedule",
-            methods: GET,
-            realm: Realm::MasterReadwrite,
-            action: Action::ViewState,
-            handler: Handler::Now(read::nothing),
-        },
-        Route {
-            path: "/master/quota",
-            methods: GET,
-            realm: Realm::MasterReadwrite,
-            action: Action::ViewState,
-            handler: Handler::Now(read::nothing),
-        },
-        Route {
-            path: "/master/weights",
-            methods: GET,
-            realm: Realm::MasterReadwrite,
-            action: Action::ViewState,
-            handler: Handler::Now(read::no_weights),
-        },
+        view("/master/maintenance/status", Handler::Later(read::maintenance_status)),
+        // The original asks nobody whether they may see it, but who they are.
+        view("/registrar(1)/registry", Handler::Later(read::registry)),
         Route {
             path: "/master/redirect",
             methods: Methods::Any,
@@ -100,17 +82,28 @@ fn writing() -> Vec<Route<Master>> {
     let route =
         |path, realm, handler| Route { path, methods: POST, realm, action: Action::Call, handler };
     let write = |path, handler| route(path, Realm::MasterReadwrite, handler);
+    // The method says whether it is read or changed.
+    let both = |path, methods, handler| Route {
+        path,
+        methods: Methods::Only(methods),
+        realm: Realm::MasterReadwrite,
+        action: Action::Call,
+        handler: Handler::Later(handler),
+    };
     vec![
         write("/master/api/v1", Handler::Later(operator::call)),
         route("/master/api/v1/scheduler", Realm::MasterScheduler, Handler::Later(scheduler::call)),
-        write("/master/teardown", Handler::Later(write::teardown)),
+        write("/master/teardown", Handler::Later(forms::teardown)),
         // Ours; the original gives no operator the means to end a task.
         write("/master/alcazar/v1/kill-task", Handler::Later(kill_task::call)),
-        write("/master/machine/down", Handler::Now(write::not_offered)),
-        write("/master/machine/up", Handler::Now(write::not_offered)),
-        write("/master/reserve", Handler::Now(write::not_offered)),
-        write("/master/unreserve", Handler::Now(write::not_offered)),
-        write("/master/create-volumes", Handler::Now(write::not_offered)),
-        write("/master/destroy-volumes", Handler::Now(write::not_offered)),
+        write("/master/machine/down", Handler::Later(forms::machine_down)),
+        write("/master/machine/up", Handler::Later(forms::machine_up)),
+        write("/master/reserve", Handler::Later(forms::reserve)),
+        write("/master/unreserve", Handler::Later(forms::unreserve)),
+        write("/master/create-volumes", Handler::Later(forms::create_volumes)),
+        write("/master/destroy-volumes", Handler::Later(forms::destroy_volumes)),
+        both("/master/quota", &[Method::GET, Method::POST, Method::DELETE], forms::quota),
+        both("/master/weights", &[Method::GET, Method::PUT], forms::weights),
+        both("/master/maintenance/schedule", &[Method::GET, Method::POST], forms::schedule),
     ]
 }

@@ -10,6 +10,7 @@ mod constraints;
 mod entities;
 mod operations;
 mod roles;
+mod settings;
 mod state;
 mod summary;
 mod tasks;
@@ -37,6 +38,8 @@ pub trait Sight: Send + Sync {
     fn executor(&self, framework: &v1::FrameworkInfo, executor: &v1::ExecutorInfo) -> bool;
     /// A role, and what is reserved to it.
     fn role(&self, role: &str) -> bool;
+    /// A machine in the maintenance schedule.
+    fn machine(&self, machine: &v1::MachineId) -> bool;
     /// Whether every role is seen, so that what was rendered for everybody can be used.
     fn all_roles(&self) -> bool;
 }
@@ -59,6 +62,9 @@ impl Sight for Everything {
         true
     }
     fn role(&self, _: &str) -> bool {
+        true
+    }
+    fn machine(&self, _: &v1::MachineId) -> bool {
         true
     }
     fn all_roles(&self) -> bool {
