@@ -9,14 +9,24 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use model::id::AgentId;
+use wire::internal::slave::ResourceState;
+
 use crate::engine::event::{ExecutorPlace, Record, RunPlace};
+use crate::engine::operations::OperationUuid;
 use crate::engine::paths;
 use crate::resource_format::downgrade;
 
 mod file;
 mod read;
+mod volumes;
 
 pub use read::RecoverError;
+
+/// The file, in `resources`, that holds an agent's remembered resources and operations.
+const RESOURCES_AND_OPERATIONS: &str = "resources_and_operations.state";
+/// What the original writes before it makes and removes volumes.
+const TARGETS: [&str; 2] = ["resources_and_operations.target", "resources.target"];
 
 /// The directory with all checkpoints, beneath the agent's work directory.
 #[derive(Clone, Debug)]
@@ -72,6 +82,13 @@ impl Store {
             Record::Completed(place) => {
                 self.replace(&self.run(place).join("executor.sentinel"), &Vec::new)
             }
+            Record::Drain { agent, config } => {
+                let path = self.agent(agent).join("drain.config");
+                match config {
+                    Some(config) => self.replace(&path, &|| file::framed(config)),
+                    None => at(&path, file::remove(&path)),
+                }
+            }
             Record::Executor { place, info, generated } => {
                 let directory = self.executor(place);
                 self.replace(&directory.join("executor.info"), &|| {
@@ -109,6 +126,15 @@ impl Store {
                 let text = lines.map(|token| file::hexadecimal(&token.0)).collect::<Vec<_>>();
                 self.replace(&path, &|| text.join("\n").into_bytes())
             }
+            Record::Operation { agent, uuid, record } => {
+                let path = self.operation(agent, uuid).join("operation.updates");
+                at(&path, file::append(&path, &file::framed(&**record)))
+            }
+            Record::OperationOver { agent, uuid } => {
+                let path = self.operation(agent, uuid);
+                at(&path, volumes::remove_directory(&path))
+            }
+            Record::Resources(state) => self.resources(state),
             Record::Run { place, token } => {
                 let run = self.run(place);
                 let pids = run.join("pids");
@@ -130,7 +156,44 @@ impl Store {
                 let path = self.run(place).join("tasks").join(task.as_str()).join("task.updates");
                 at(&path, file::append(&path, &file::framed(&**record)))
             }
+            Record::Volumes { create, remove } => {
+                for volume in create {
+                    at(&volume.path, volumes::create(volume))?;
+                }
+                for volume in remove {
+                    at(&volume.path, volumes::remove(volume))?;
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Writes the resources twice: for agents of the original that know no operations, and, as
+    /// what counts, with the operations.
+    fn resources(&self, state: &ResourceState) -> Result<(), StoreError> {
+        let directory = self.meta.join("resources");
+        let plain = directory.join("resources.info");
+        let content: Vec<u8> =
+            downgrade(state.resources.clone()).iter().flat_map(file::framed).collect();
+        // Most often only an operation moved on.
+        if at(&plain, file::read(&plain))?.as_ref() != Some(&content) {
+            self.replace(&plain, &|| content.clone())?;
+        }
+        self.replace(&directory.join(RESOURCES_AND_OPERATIONS), &|| file::framed(state))?;
+        // What an agent of the original was about to do when it ended is done.
+        for leftover in TARGETS {
+            let path = directory.join(leftover);
+            at(&path, file::remove(&path))?;
+        }
+        Ok(())
+    }
+
+    fn agent(&self, id: &AgentId) -> PathBuf {
+        self.meta.join("slaves").join(id.as_str())
+    }
+
+    fn operation(&self, agent: &AgentId, uuid: &OperationUuid) -> PathBuf {
+        self.agent(agent).join("operations").join(uuid.to_string())
     }
 
     fn run(&self, place: &RunPlace) -> PathBuf {

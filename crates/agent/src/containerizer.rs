@@ -22,11 +22,13 @@ mod sockets;
 mod unsupported;
 mod usage;
 mod users;
+mod volumes;
 
 pub use launch::material::BearerToken as ExecutorToken;
 pub use process::{ProcessContainerizer, Settings};
 pub use sandbox::{Impassable, check_passable};
 pub use users::resolve as resolve_user;
+pub use volumes::VolumeLink;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -67,6 +69,7 @@ pub trait Containerizer: fmt::Debug + Send + Sync {
         &self,
         container: &ContainerId,
         resources: Vec<v1::Resource>,
+        volumes: Vec<VolumeLink>,
     ) -> BoxFuture<'_, Result<(), UpdateError>>;
 
     /// What is known about a running container, for `container_status` in status updates and for
@@ -99,6 +102,8 @@ pub struct LaunchRequest {
     pub container: Option<v1::ContainerInfo>,
     /// The executor's own resources and those of its first tasks.
     pub resources: Vec<v1::Resource>,
+    /// The persistent volumes among them.
+    pub volumes: Vec<VolumeLink>,
     /// The whole environment: nothing is inherited from the agent, and the implementation adds
     /// only the number of the descriptor that carries [`Self::secrets`].
     pub environment: BTreeMap<String, String>,

@@ -27,7 +27,10 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use wire::v1;
 
+pub mod drain;
 pub mod event;
+pub mod inventory;
+pub mod operations;
 pub mod recovered;
 pub mod rules;
 pub mod state;
@@ -54,6 +57,8 @@ mod updates;
 
 use crate::message::AgentMessage;
 use event::{Effect, Event, Record, RunPlace, Severity, Token};
+use inventory::Inventory;
+use operations::{OperationUuid, Outcome};
 use recovered::Recovered;
 use rules::Rules;
 use state::{Activity, Executor, Framework, State};
@@ -95,12 +100,16 @@ pub struct Engine {
     phase: Phase,
     /// The agent's description, canonical, with its id once it has one.
     info: v1::AgentInfo,
+    /// What it has, as operations have changed it.
+    inventory: Inventory,
     /// Chosen anew by each run.
     resource_version: UpdateId,
     ping_timeout: std::time::Duration,
     state: State,
     containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
     streams: BTreeMap<(FrameworkId, TaskId), StreamEntry>,
+    /// The outcomes of operations that are not acknowledged.
+    outcomes: BTreeMap<OperationUuid, Outcome>,
     timers: Timers,
     tokens: u64,
     /// Whether an authentication is under way.
@@ -134,6 +143,7 @@ impl Engine {
             domain: rules.domain.clone(),
             checkpoint: Some(true),
         };
+        let inventory = Inventory::new(&rules.resources);
         let mut engine = Self {
             rules,
             rng,
@@ -148,12 +158,17 @@ impl Engine {
                 activity: Activity::Recovering,
                 id: None,
                 master: None,
+                total: inventory.total().clone(),
+                operations: BTreeMap::new(),
+                drain: None,
                 frameworks: BTreeMap::new(),
                 completed_frameworks: std::collections::VecDeque::new(),
                 tokens: BTreeMap::new(),
                 executors_known: false,
                 counters: state::Counters::default(),
             },
+            inventory,
+            outcomes: BTreeMap::new(),
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
             timers: Timers::default(),
@@ -236,6 +251,7 @@ impl Engine {
                 self.heartbeat_due(&framework, &executor, connection);
             }
             Timer::Lease(token) => self.lease_over(token),
+            Timer::Operation(uuid) => self.operation_due(uuid),
             Timer::Ping => self.ping_overdue(),
             Timer::Recovery => self.recovery_overdue(),
             Timer::Register => self.register_due(),
@@ -298,6 +314,10 @@ impl Engine {
                 }
             }
         }
+        assert!(
+            self.outcomes.keys().eq(self.state.operations.keys()),
+            "every operation's outcome is on its way"
+        );
         for (key, entry) in &self.streams {
             assert!(self.state.frameworks.contains_key(&key.0), "a stream outlived {}", key.0);
             assert!(!entry.stream.is_retired(), "a retired stream was kept");

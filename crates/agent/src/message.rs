@@ -12,7 +12,7 @@ use wire::internal::{
     ReregisterSlaveMessage, RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage,
     ShutdownFrameworkMessage, ShutdownMessage, SlaveRegisteredMessage, SlaveReregisteredMessage,
     StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UnregisterSlaveMessage,
-    UpdateFrameworkMessage, UpdateSlaveMessage,
+    UpdateFrameworkMessage, UpdateOperationStatusMessage, UpdateSlaveMessage,
 };
 
 const PREFIX: &str = "mesos.internal.";
@@ -145,6 +145,8 @@ messages! {
         Unregister(UnregisterSlaveMessage),
         /// What I have.
         Update(UpdateSlaveMessage),
+        /// What became of an operation.
+        UpdateOperationStatus(UpdateOperationStatusMessage),
     }
 }
 

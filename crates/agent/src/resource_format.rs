@@ -62,6 +62,58 @@ impl HoldsResources for wire::v1::AgentInfo {
     }
 }
 
+impl HoldsResources for wire::v1::offer::Operation {
+    fn each_resource(&mut self, change: &mut dyn FnMut(&mut Resource)) {
+        if let Some(reserve) = &mut self.reserve {
+            reserve.source.each_resource(change);
+            reserve.resources.each_resource(change);
+        }
+        if let Some(unreserve) = &mut self.unreserve {
+            unreserve.resources.each_resource(change);
+        }
+        if let Some(create) = &mut self.create {
+            create.volumes.each_resource(change);
+        }
+        if let Some(destroy) = &mut self.destroy {
+            destroy.volumes.each_resource(change);
+        }
+        if let Some(grow) = &mut self.grow_volume {
+            grow.volume.each_resource(change);
+            grow.addition.each_resource(change);
+        }
+        if let Some(shrink) = &mut self.shrink_volume {
+            shrink.volume.each_resource(change);
+        }
+        if let Some(create) = &mut self.create_disk {
+            create.source.each_resource(change);
+        }
+        if let Some(destroy) = &mut self.destroy_disk {
+            destroy.source.each_resource(change);
+        }
+    }
+}
+
+impl HoldsResources for wire::v1::OperationStatus {
+    fn each_resource(&mut self, change: &mut dyn FnMut(&mut Resource)) {
+        self.converted_resources.each_resource(change);
+    }
+}
+
+impl HoldsResources for wire::v1::Operation {
+    fn each_resource(&mut self, change: &mut dyn FnMut(&mut Resource)) {
+        self.info.each_resource(change);
+        self.latest_status.each_resource(change);
+        self.statuses.each_resource(change);
+    }
+}
+
+impl HoldsResources for wire::internal::UpdateOperationStatusMessage {
+    fn each_resource(&mut self, change: &mut dyn FnMut(&mut Resource)) {
+        self.status.each_resource(change);
+        self.latest_status.each_resource(change);
+    }
+}
+
 /// Brings everything into the canonical form.
 pub fn upgrade<T: HoldsResources>(mut holder: T) -> T {
     holder.each_resource(&mut upgrade_one);

@@ -42,7 +42,7 @@ impl Snapshot {
             state: engine.state().clone(),
             info: engine.info().clone(),
             pid: engine.rules().pid.clone(),
-            total: counted(&engine.info().resources),
+            total: engine.total().clone(),
         }
     }
 

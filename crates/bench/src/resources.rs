@@ -148,6 +148,13 @@ fn arithmetic(bench: &Bench) -> anyhow::Result<()> {
         bench.case(&format!("{name}: a = a + b"), *times, None, empty, |r| *r = r.plus(one));
         bench.case(&format!("{name}: a = a - b"), *times, None, sum, |r| *r = r.minus(one));
     }
+    // Nothing is where it was in the other.
+    let (one, times) = (labelled()?, 10);
+    let mut reversed: Vec<Resource> = one.iter().cloned().collect();
+    reversed.reverse();
+    let reversed = Resources::from_iter(reversed);
+    let name = "1,000 labelled reservations, reversed: +=";
+    bench.case(name, times, None, || one.clone(), |r| r.add_all(&reversed));
     Ok(())
 }
 
@@ -185,7 +192,9 @@ fn contains(bench: &Bench) -> anyhow::Result<()> {
     let text = |text: &str| parse(text, &Role::any());
     let (small, large) = (text("cpus:1;mem:128")?, text("cpus:2;gpus:1;mem:256;disk:9")?);
     let whole = ports([(1, 16_000)])?;
-    let fragments = ports((0..8000).map(|i| (2 * i + 1, 2 * i + 1)))?;
+    let fragmented = || ports((0..8000).map(|i| (2 * i + 1, 2 * i + 1)));
+    // Equal ones that do not know that they are.
+    let (fragments, again) = (fragmented()?, fragmented()?);
     let (many, few) = (large.plus(&fragments), small.plus(&fragments));
     let all = large.plus(&whole);
     let original = Some((68.0, Goal::AtLeast(5.0)));
@@ -195,10 +204,10 @@ fn contains(bench: &Bench) -> anyhow::Result<()> {
         ("scalars in as much", &large, &large, 5000, None),
         ("8,000 fragments of ports in 1–16000", &whole, &fragments, 100, original),
         ("1–16000 in 8,000 fragments of it", &fragments, &whole, 50, None),
-        ("fragments in themselves", &fragments, &fragments.clone(), 1, None),
+        ("fragments in themselves", &fragments, &again, 1, None),
         ("scalars and fragments in more of both", &all, &few, 100, None),
         ("scalars and ports in fewer of both", &few, &all, 50, None),
-        ("scalars and fragments in themselves", &many, &many.clone(), 1, None),
+        ("scalars and fragments in themselves", &many, &large.plus(&again), 1, None),
     ] {
         bench.case(
             &format!("contains: {name}"),

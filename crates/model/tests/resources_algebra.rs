@@ -1,5 +1,7 @@
 //! The laws that arithmetic on resources obeys, for every mixture of kinds.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 
 use alcazar_model::resources::{

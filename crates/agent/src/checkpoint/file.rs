@@ -36,7 +36,8 @@ pub(super) fn make_directories(path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+/// Makes the entry of `path` in its directory durable.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),

@@ -4,17 +4,21 @@
 //! never came about. A file that cannot be read is another matter: with `strict` the agent does
 //! not start, without it the file is counted and left out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use wire::internal::StatusUpdateRecord;
+use wire::internal::slave::ResourceState;
+use wire::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
 use wire::{Described, v1};
 
 use super::{Store, StoreError, file};
 use crate::engine::event::TokenDigest;
+use crate::engine::operations::OperationUuid;
 use crate::engine::recovered::{
-    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
+    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredResources, RecoveredRun,
+    RecoveredTask,
 };
 use crate::resource_format::upgrade;
 
@@ -146,7 +150,7 @@ impl Reading<'_> {
 
     fn agent(&mut self) -> Result<Recovered, RecoverError> {
         let slaves = self.store.meta.join("slaves");
-        let mut recovered = Recovered::default();
+        let mut recovered = Recovered { resources: self.resources()?, ..Recovered::default() };
         let Some(id) = self.link(&slaves.join("latest"))?.and_then(|id| id.parse().ok()) else {
             return Ok(recovered);
         };
@@ -155,6 +159,8 @@ impl Reading<'_> {
             return Ok(recovered);
         };
         recovered.agent = Some((id, upgrade(info)));
+        recovered.drain = self.message(&directory.join("drain.config"))?;
+        recovered.resources.updates = self.operations(&directory.join("operations"))?;
         let frameworks = directory.join("frameworks");
         for name in self.directories(&frameworks)? {
             if let Some(framework) = self.framework(&frameworks.join(&name), &name)? {
@@ -162,6 +168,54 @@ impl Reading<'_> {
             }
         }
         Ok(recovered)
+    }
+
+    /// What an agent remembers of its resources belongs to the machine, and outlives its id.
+    fn resources(&mut self) -> Result<RecoveredResources, RecoverError> {
+        let directory = self.store.meta.join("resources");
+        let state: Option<ResourceState> =
+            self.message(&directory.join(super::RESOURCES_AND_OPERATIONS))?;
+        let target: Option<ResourceState> = self.message(&directory.join(super::TARGETS[0]))?;
+        if state.is_none() && target.is_none() {
+            // The original did not always know operations.
+            return Ok(RecoveredResources {
+                resources: self.list(&directory.join("resources.info"))?.unwrap_or_default(),
+                target: self.list(&directory.join(super::TARGETS[1]))?,
+                ..RecoveredResources::default()
+            });
+        }
+        let state = state.unwrap_or_default();
+        let operations = match &target {
+            Some(target) => target.operations.clone(),
+            None => state.operations,
+        };
+        Ok(RecoveredResources {
+            resources: upgrade(state.resources),
+            target: target.map(|target| upgrade(target.resources)),
+            operations,
+            updates: BTreeMap::new(),
+        })
+    }
+
+    fn list(&mut self, path: &Path) -> Result<Option<Vec<v1::Resource>>, RecoverError> {
+        let found = file::read_messages::<v1::Resource>(path);
+        Ok(self.lenient(path, found)?.map(|found| upgrade(found.messages)))
+    }
+
+    fn operations(
+        &mut self,
+        directory: &Path,
+    ) -> Result<BTreeMap<OperationUuid, Vec<UpdateOperationStatusRecord>>, RecoverError> {
+        let mut all = BTreeMap::new();
+        for name in self.directories(directory)? {
+            let uuid = uuid::Uuid::parse_str(&name).ok();
+            let Some(uuid) = uuid.and_then(|uuid| OperationUuid::from_wire(uuid.as_bytes())) else {
+                continue;
+            };
+            let records = self.records(&directory.join(&name).join("operation.updates"))?;
+            all.insert(uuid, records);
+        }
+        Ok(all)
     }
 
     fn framework(
@@ -245,22 +299,23 @@ impl Reading<'_> {
     ) -> Result<Option<RecoveredTask>, RecoverError> {
         let task = self.message::<v1::Task>(&directory.join("task.info"))?;
         let (Ok(id), Some(task)) = (name.parse(), task) else { return Ok(None) };
-        let path = directory.join("task.updates");
-        let found = file::read_messages::<StatusUpdateRecord>(&path);
-        let found = self.lenient(&path, found)?;
-        let mut updates = Vec::new();
-        if let Some(found) = found {
-            if found.whole < found.size {
-                tracing::warn!(
-                    path = %path.display(),
-                    bytes = found.size - found.whole,
-                    "cutting off a record that a crash left half written"
-                );
-                file::truncate(&path, found.whole)
-                    .map_err(|source| StoreError { path: path.clone(), source })?;
-            }
-            updates = found.messages;
-        }
+        let updates: Vec<StatusUpdateRecord> = self.records(&directory.join("task.updates"))?;
         Ok(Some(RecoveredTask { id, task: upgrade(task), updates }))
+    }
+
+    /// The records of a file that is appended to.
+    fn records<T: Described>(&mut self, path: &Path) -> Result<Vec<T>, RecoverError> {
+        let found = file::read_messages::<T>(path);
+        let Some(found) = self.lenient(path, found)? else { return Ok(Vec::new()) };
+        if found.whole < found.size {
+            tracing::warn!(
+                path = %path.display(),
+                bytes = found.size - found.whole,
+                "cutting off a record that a crash left half written"
+            );
+            file::truncate(path, found.whole)
+                .map_err(|source| StoreError { path: path.to_owned(), source })?;
+        }
+        Ok(found.messages)
     }
 }

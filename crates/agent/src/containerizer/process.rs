@@ -20,7 +20,8 @@ use super::first_process::FirstProcess;
 use super::record::Records;
 use super::{
     BoxFuture, Containerizer, LaunchError, LaunchRequest, Launched, RecoverError,
-    RecoveredContainer, Termination, UpdateError, fetcher, orphans, sockets, usage,
+    RecoveredContainer, Termination, UpdateError, VolumeLink, fetcher, orphans, sockets, usage,
+    volumes,
 };
 
 /// How long a container may take to end after it was asked to, before it is killed from here.
@@ -163,11 +164,25 @@ impl Containerizer for ProcessContainerizer {
         &self,
         container: &ContainerId,
         _resources: Vec<v1::Resource>,
+        volumes: Vec<VolumeLink>,
     ) -> BoxFuture<'_, Result<(), UpdateError>> {
         // There are no limits here that could be changed.
-        let known = self.shared.find(container).map(drop);
-        let result = known.ok_or_else(|| UpdateError::Unknown(container.clone()));
-        Box::pin(std::future::ready(result))
+        let known = self.shared.find(container);
+        let container = container.clone();
+        Box::pin(async move {
+            let known = known.ok_or_else(|| UpdateError::Unknown(container.clone()))?;
+            let failed = |cause: String| UpdateError::Failed { container, cause };
+            let sandbox = match &known.sandbox {
+                Some(sandbox) => sandbox.clone(),
+                None if volumes.is_empty() => return Ok(()),
+                None => return Err(failed("its sandbox is not known".to_owned())),
+            };
+            match tokio::task::spawn_blocking(move || volumes::appear(&sandbox, &volumes)).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(failed(error.to_string())),
+                Err(error) => Err(failed(error.to_string())),
+            }
+        })
     }
 
     fn status(&self, container: &ContainerId) -> BoxFuture<'_, Option<v1::ContainerStatus>> {

@@ -36,16 +36,11 @@ impl Engine {
             MasterMessage::ShutdownFramework(m) => self.shutdown_framework_message(&m.framework_id),
             MasterMessage::StatusUpdateAcknowledgement(m) => self.acknowledged(*m),
             MasterMessage::UpdateFramework(m) => self.update_framework(*m),
-            message @ (MasterMessage::AcknowledgeOperationStatus(_)
-            | MasterMessage::ApplyOperation(_)
-            | MasterMessage::CheckpointResources(_)
-            | MasterMessage::Drain(_)
-            | MasterMessage::ReconcileOperations(_)) => {
-                self.drop_message(format!(
-                    "Dropping {}: this agent does not support it yet",
-                    message.name()
-                ));
-            }
+            MasterMessage::AcknowledgeOperationStatus(m) => self.operation_acknowledged(&m),
+            MasterMessage::ApplyOperation(m) => self.apply_operation(*m),
+            MasterMessage::CheckpointResources(m) => self.checkpoint_resources(&m),
+            MasterMessage::Drain(m) => self.drain(*m),
+            MasterMessage::ReconcileOperations(m) => self.reconcile_operations(&m),
         }
     }
 
@@ -108,9 +103,9 @@ impl Engine {
                 | M::Shutdown(_)
                 // An agent whose registration is on its way back may be told these already; they
                 // speak of what is here, and their sender leads.
-                | M::StatusUpdateAcknowledgement(_) => Ok(()),
-                M::AcknowledgeOperationStatus(_)
-                | M::ApplyOperation(_)
+                | M::StatusUpdateAcknowledgement(_)
+                | M::AcknowledgeOperationStatus(_) => Ok(()),
+                M::ApplyOperation(_)
                 | M::CheckpointResources(_)
                 | M::Drain(_)
                 | M::FrameworkToExecutor(_)
@@ -124,9 +119,10 @@ impl Engine {
             },
             Phase::Running => Ok(()),
             Phase::Terminating { .. } => match message {
-                M::Ping(_) | M::StatusUpdateAcknowledgement(_) => Ok(()),
-                M::AcknowledgeOperationStatus(_)
-                | M::ApplyOperation(_)
+                M::Ping(_)
+                | M::StatusUpdateAcknowledgement(_)
+                | M::AcknowledgeOperationStatus(_) => Ok(()),
+                M::ApplyOperation(_)
                 | M::CheckpointResources(_)
                 | M::Drain(_)
                 | M::FrameworkToExecutor(_)

@@ -350,6 +350,7 @@ impl Engine {
             remember(&mut self.state.completed_frameworks, Arc::clone(&framework), keep);
         }
         self.end_if_empty();
+        self.maybe_drained();
     }
 
     /// An operator wants the agent to leave the cluster.

@@ -12,7 +12,11 @@ use tls_policy::ServerTrust;
 use wire::v1::executor;
 use wire::{internal, v1};
 
-use crate::containerizer::{ExecutorToken, LaunchRequest, RecoveredContainer, Termination};
+use super::inventory::VolumeDirectory;
+use super::operations::OperationUuid;
+use crate::containerizer::{
+    ExecutorToken, LaunchRequest, RecoveredContainer, Termination, VolumeLink,
+};
 use crate::message::{AgentMessage, ExecutorMessage, MasterMessage, ToExecutor};
 
 /// One call of the executor API, from its arrival to its answer.
@@ -216,6 +220,8 @@ pub enum Effect {
         container: ContainerId,
         /// All that it may use from now on.
         resources: Vec<v1::Resource>,
+        /// The persistent volumes among them.
+        volumes: Vec<VolumeLink>,
     },
     /// Report the end of a container. Answered by [`Event::ContainerTerminated`].
     Watch(ContainerId),
@@ -317,6 +323,13 @@ pub enum Record {
     Agent(Box<v1::AgentInfo>),
     /// A run is over and its tasks are accounted for.
     Completed(RunPlace),
+    /// The agent is being emptied like this; or is not any more.
+    Drain {
+        /// Which agent.
+        agent: AgentId,
+        /// How.
+        config: Option<v1::DrainConfig>,
+    },
     /// An executor.
     Executor {
         /// Where.
@@ -346,6 +359,24 @@ pub enum Record {
         /// Where.
         pid: Upid,
     },
+    /// The outcome of an operation is to be delivered.
+    Operation {
+        /// On which agent.
+        agent: AgentId,
+        /// Which operation.
+        uuid: OperationUuid,
+        /// What is to be delivered.
+        record: Box<internal::UpdateOperationStatusRecord>,
+    },
+    /// The outcome of an operation was acknowledged.
+    OperationOver {
+        /// On which agent.
+        agent: AgentId,
+        /// Which operation.
+        uuid: OperationUuid,
+    },
+    /// What is remembered of the agent's resources, and the operations on them.
+    Resources(Box<internal::slave::ResourceState>),
     /// A run begins.
     Run {
         /// Where.
@@ -377,6 +408,13 @@ pub enum Record {
         task: TaskId,
         /// How.
         record: Box<internal::StatusUpdateRecord>,
+    },
+    /// Directories of persistent volumes; those that are there or gone already stay so.
+    Volumes {
+        /// To be made.
+        create: Vec<VolumeDirectory>,
+        /// To be removed with all that is in them.
+        remove: Vec<VolumeDirectory>,
     },
 }
 

@@ -20,10 +20,10 @@ use super::task::from_info;
 use super::timers::Timer;
 use super::tokens::digest;
 use super::updates::AgentReport;
-use super::{Engine, command_executor, environment, paths};
+use super::{Engine, command_executor, environment, inventory, paths};
 use crate::containerizer::{ExecutorSecrets, LaunchRequest, RunAs};
 use crate::message::AgentMessage;
-use crate::resource_format::{needs_checkpoint, upgrade};
+use crate::resource_format::upgrade;
 
 /// Where a task goes.
 enum Placement {
@@ -227,6 +227,9 @@ impl Engine {
             )
             .into());
         }
+        if self.state.drain.is_some() {
+            return Err(dropped(aware, Reason::AgentDraining, "Agent is draining").into());
+        }
         let own = self.resource_version.to_wire();
         let stale =
             |v: &ResourceVersionUuid| v.resource_provider_id.is_none() && v.uuid.value != own;
@@ -239,11 +242,14 @@ impl Engine {
             .into());
         }
         let executor_resources = task.executor.iter().flat_map(|e| &e.resources);
-        if let Some(unknown) =
-            task.resources.iter().chain(executor_resources).find(|r| needs_checkpoint(r))
-        {
-            let text = format!("Unknown checkpointed resource: {}", unknown.name);
-            return Err(dropped(aware, Reason::ResourcesUnknown, &text).into());
+        if self.inventory.unknown(task.resources.iter().chain(executor_resources)).is_some() {
+            return Err(dropped(
+                aware,
+                Reason::ResourcesUnknown,
+                "The checkpointed resources being used by the task or task group are unknown to \
+                 the agent",
+            )
+            .into());
         }
         match framework.executors.get(&executor_id) {
             Some(_) if generated => Err(dropped(
@@ -422,6 +428,7 @@ impl Engine {
                 executor_id: new.id.clone(),
                 command: new.info.command.unwrap_or_default(),
                 container: new.info.container,
+                volumes: inventory::volume_links(&self.rules.work_dir, &resources),
                 resources,
                 environment,
                 run_as: new.run_as,
@@ -470,6 +477,7 @@ impl Engine {
         let effect = Effect::UpdateContainer {
             container: executor.container.clone(),
             resources: executor.allocated(),
+            volumes: inventory::volume_links(&self.rules.work_dir, &executor.allocated()),
         };
         self.out.push(effect);
     }

@@ -1,23 +1,43 @@
 //! What an earlier run of the agent left behind, as values.
 
+use std::collections::BTreeMap;
+
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
-use wire::internal::StatusUpdateRecord;
+use wire::internal::{StatusUpdateRecord, UpdateOperationStatusRecord};
 use wire::v1;
 
 use super::event::TokenDigest;
+use super::operations::OperationUuid;
 
 /// Everything that was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovered {
     /// The agent's description, with its id; `None` on a first start.
     pub agent: Option<(AgentId, v1::AgentInfo)>,
+    /// What it remembered of its resources, and the operations on them.
+    pub resources: RecoveredResources,
+    /// How it was being emptied, if it was.
+    pub drain: Option<v1::DrainConfig>,
     /// Its frameworks.
     pub frameworks: Vec<RecoveredFramework>,
     /// Whether the machine was started again since: no process of then runs any more.
     pub rebooted: bool,
     /// How many files could not be read and were left out.
     pub errors: u64,
+}
+
+/// Resources and operations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecoveredResources {
+    /// What was reserved or made a volume at run time.
+    pub resources: Vec<v1::Resource>,
+    /// What an agent of the other kind was about to change that to.
+    pub target: Option<Vec<v1::Resource>>,
+    /// The operations whose outcome was not acknowledged.
+    pub operations: Vec<v1::Operation>,
+    /// What was to be delivered of them.
+    pub updates: BTreeMap<OperationUuid, Vec<UpdateOperationStatusRecord>>,
 }
 
 /// A framework.

@@ -7,6 +7,7 @@ use model::id::{ContainerId, ExecutorId, FrameworkId};
 use wire::v1::TaskState;
 use wire::v1::task_status::Reason;
 
+use super::drain::Drain;
 use super::event::{Effect, ExecutorPlace, RunPlace};
 use super::launch::new_framework;
 use super::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredTask};
@@ -23,11 +24,22 @@ impl Engine {
     /// Takes in what was found. Ends with the containerizer being asked to do the same.
     pub(super) fn recover(&mut self, found: Recovered) {
         self.state.counters.recovery_errors = found.errors;
+        if let Err(why) = self.recover_resources(&found.resources) {
+            return self.fail(format!(
+                "What is remembered of this agent's resources does not go with its configuration: \
+                 {why}. Start it with resources that hold these, or, to give up all reservations \
+                 made at run time and the records of all volumes, remove {}",
+                self.rules.work_dir.join("meta/resources").display()
+            ));
+        }
         if let Some((id, info)) = found.agent {
             match compatibility::check(self.rules.reconfiguration, &info, &self.info) {
                 Ok(()) => {
                     self.info.id = info.id;
                     self.state.id = Some(id);
+                    self.state.drain =
+                        found.drain.map(|config| Drain { config, since: self.now.wall });
+                    self.recover_operations(found.resources);
                     for framework in found.frameworks {
                         self.recover_framework(framework);
                     }

@@ -31,6 +31,7 @@ const REGISTER_RETRY_MAX: Duration = Duration::from_secs(60);
 /// Why a running agent registers again.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Why {
+    BooksDiffer,
     LinkBroke,
     MasterThinksDisconnected,
     NoPings,
@@ -101,7 +102,7 @@ impl Engine {
         } else {
             AgentMessage::Register(Box::new(RegisterSlaveMessage {
                 slave: downgrade(self.info.clone()),
-                checkpointed_resources: Vec::new(),
+                checkpointed_resources: self.checkpointed_resources(),
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: Some(self.resource_version_uuid()),
@@ -136,7 +137,7 @@ impl Engine {
         let frameworks = self.state.frameworks.values().map(|f| f.info.clone()).collect();
         ReregisterSlaveMessage {
             slave: downgrade(self.info.clone()),
-            checkpointed_resources: Vec::new(),
+            checkpointed_resources: self.checkpointed_resources(),
             executor_infos: downgrade(executor_infos),
             tasks: downgrade(tasks),
             frameworks,
@@ -210,13 +211,17 @@ impl Engine {
                 slave_id,
                 update_oversubscribed_resources: Some(false),
                 oversubscribed_resources: Vec::new(),
-                operations: Some(update_slave_message::Operations::default()),
+                operations: Some(update_slave_message::Operations {
+                    operations: self.operations_under_way(),
+                }),
                 resource_version_uuid: Some(self.resource_version_uuid()),
                 resource_providers: Some(update_slave_message::ResourceProviders::default()),
             };
             self.send(AgentMessage::Update(Box::new(message)), None);
         }
         self.resume_streams(None);
+        self.resume_operations();
+        self.maybe_drained();
     }
 
     /// Tells about the tasks that the master has and the agent does not know.
@@ -283,6 +288,9 @@ impl Engine {
 
     pub(super) fn reconnect(&mut self, why: Why) {
         let text = match why {
+            Why::BooksDiffer => {
+                "What the master believes to be here is not what is here".to_owned()
+            }
             Why::LinkBroke => "The link to the master broke".to_owned(),
             Why::MasterThinksDisconnected => {
                 "The master thinks that this agent is disconnected".to_owned()
@@ -309,6 +317,7 @@ impl Engine {
         for (framework, task) in keys {
             self.feed_stream(&framework, &task, stream::Input::Paused);
         }
+        self.pause_operations();
     }
 }
 

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
+use model::resources::Resources;
 use model::time::Instant;
 use wire::v1;
 use wire::v1::framework_info::capability;
 
+use super::drain::Drain;
 use super::event::{ConnectionId, TokenDigest};
+use super::operations::OperationUuid;
 
 /// What the agent does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,12 @@ pub struct State {
     pub id: Option<AgentId>,
     /// The leading master.
     pub master: Option<Upid>,
+    /// All that it has, as operations have changed what its configuration states.
+    pub total: Resources,
+    /// Operations whose outcome is not acknowledged.
+    pub operations: BTreeMap<OperationUuid, Arc<v1::Operation>>,
+    /// Whether it is being emptied.
+    pub drain: Option<Drain>,
     /// The frameworks that have something here.
     pub frameworks: BTreeMap<FrameworkId, Arc<Framework>>,
     /// Those that had, the oldest first.

@@ -2,10 +2,13 @@
 
 mod authenticating;
 mod crash;
+mod draining;
 mod executors;
 pub(crate) mod fixture;
 mod launching;
 mod libprocess_executors;
+mod operations;
+mod operations_crash;
 mod random;
 mod registering;
 mod tls_trust;

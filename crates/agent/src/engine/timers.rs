@@ -6,6 +6,7 @@ use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use model::time::Instant;
 
 use super::event::{ConnectionId, TokenDigest};
+use super::operations::OperationUuid;
 
 /// What a deadline is for. Setting one again moves it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +19,8 @@ pub(super) enum Timer {
     Recovery,
     /// The head of a status stream is due again.
     Stream(FrameworkId, TaskId),
+    /// An operation's outcome is due again.
+    Operation(OperationUuid),
     /// A token expires.
     Lease(TokenDigest),
     /// A new executor had its time to subscribe.

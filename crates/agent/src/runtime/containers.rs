@@ -8,7 +8,7 @@ use wire::v1;
 
 use super::AgentError;
 use super::inbox::Inbox;
-use crate::containerizer::{Containerizer, LaunchRequest, RecoveredContainer};
+use crate::containerizer::{Containerizer, LaunchRequest, RecoveredContainer, VolumeLink};
 use crate::engine::event::Event;
 
 /// See the module's text.
@@ -48,10 +48,15 @@ impl Containers {
         tokio::spawn(async move { this.containerizer.destroy(&container).await });
     }
 
-    pub(super) fn update(&self, container: ContainerId, resources: Vec<v1::Resource>) {
+    pub(super) fn update(
+        &self,
+        container: ContainerId,
+        resources: Vec<v1::Resource>,
+        volumes: Vec<VolumeLink>,
+    ) {
         let this = self.clone();
         tokio::spawn(async move {
-            let result = this.containerizer.update(&container, resources).await;
+            let result = this.containerizer.update(&container, resources, volumes).await;
             let result = result.map_err(|error| error.to_string());
             this.tell(Event::ContainerUpdated { container, result }).await;
         });

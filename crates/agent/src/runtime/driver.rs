@@ -267,8 +267,8 @@ impl Driver {
                     }
                 }
             }
-            Effect::UpdateContainer { container, resources } => {
-                self.containers.update(container, resources);
+            Effect::UpdateContainer { container, resources, volumes } => {
+                self.containers.update(container, resources, volumes);
             }
             Effect::Watch(container) => self.containers.watch(container),
         }

@@ -84,6 +84,7 @@ impl Place {
             },
             container: None,
             resources: Vec::new(),
+            volumes: Vec::new(),
             environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             run_as: RunAs::Agent,
             sandbox: self.sandbox(container),

@@ -3,7 +3,9 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use alcazar_agent::containerizer::{Containerizer as _, LaunchError, LaunchRequest, RunAs};
+use alcazar_agent::containerizer::{
+    Containerizer as _, LaunchError, LaunchRequest, RunAs, VolumeLink,
+};
 use launch::exit::Exit;
 use launch::material::{Material, VARIABLE};
 use wire::v1;
@@ -28,7 +30,7 @@ pub(crate) fn a_container_lives_and_ends() {
         assert_eq!(status.network_infos[0].ip_addresses[0].ip_address(), "127.0.0.2");
         let usage = containerizer.usage(&id("c")).await.unwrap();
         assert!(usage.processes() >= 1 && usage.mem_rss_bytes() > 0, "{usage:?}");
-        containerizer.update(&id("c"), Vec::new()).await.unwrap();
+        containerizer.update(&id("c"), Vec::new(), Vec::new()).await.unwrap();
         assert_eq!(place.records(), 1);
 
         std::fs::write(sandbox.join("go"), "\n").unwrap();
@@ -44,6 +46,41 @@ pub(crate) fn a_container_lives_and_ends() {
 }
 
 /// The request with a program that first makes the pipe `go`.
+/// A volume outlives the containers that use it.
+pub(crate) fn a_volume_is_in_the_sandbox_and_stays_when_the_container_ends() {
+    run(async {
+        let place = Place::new();
+        let volume = |name: &str| {
+            let directory = place.sandbox("c").with_file_name(name);
+            std::fs::create_dir_all(&directory).unwrap();
+            VolumeLink { container_path: format!("mnt/{name}"), directory, shared: false }
+        };
+        let (first, second) = (volume("first"), volume("second"));
+        let containerizer = place.containerizer();
+        let mut request = place.shell("c", "echo kept > mnt/first/file; read x < go; ls mnt");
+        request.volumes = vec![first.clone()];
+        let sandbox = request.sandbox.clone();
+        let launched = containerizer.launch(with_pipe(request)).await;
+        launched.unwrap();
+        // A later task of the same executor brings another one.
+        let both = vec![first.clone(), second];
+        containerizer.update(&id("c"), Vec::new(), both).await.unwrap();
+        let mut broken = first.clone();
+        broken.container_path = "../out".into();
+        let error = containerizer.update(&id("c"), Vec::new(), vec![broken]).await.unwrap_err();
+        assert!(error.to_string().contains("'../out'"), "{error}");
+        std::fs::write(sandbox.join("go"), "\n").unwrap();
+        containerizer.wait(&id("c")).await.unwrap();
+        assert_eq!(place.output("c", "stdout"), "first\nsecond\n");
+        assert_eq!(std::fs::read_to_string(first.directory.join("file")).unwrap(), "kept\n");
+
+        let mut request = place.shell("d", "true");
+        request.volumes = vec![VolumeLink { directory: "/no/such/volume".into(), ..first }];
+        let error = containerizer.launch(request).await.unwrap_err();
+        assert!(error.to_string().contains("'mnt/first'"), "{error}");
+    });
+}
+
 fn with_pipe(mut request: LaunchRequest) -> LaunchRequest {
     if let Some(text) = request.command.arguments.last_mut() {
         *text = format!("mkfifo go; {text}");
@@ -272,7 +309,7 @@ pub(crate) fn strangers_are_unknown() {
         assert_eq!(containerizer.wait(&id("x")).await, None);
         assert_eq!(containerizer.status(&id("x")).await, None);
         assert!(containerizer.usage(&id("x")).await.is_none());
-        assert!(containerizer.update(&id("x"), Vec::new()).await.is_err());
+        assert!(containerizer.update(&id("x"), Vec::new(), Vec::new()).await.is_err());
         containerizer.destroy(&id("x")).await;
     });
 }

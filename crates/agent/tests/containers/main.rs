@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         living::what_is_not_supported_is_refused_before_anything_is_made,
         living::a_program_that_is_not_there_ends_its_container,
         living::strangers_are_unknown,
+        living::a_volume_is_in_the_sandbox_and_stays_when_the_container_ends,
         recovering::a_container_survives_its_agent,
         recovering::nothing_survives_a_recovered_container_that_is_killed,
         recovering::a_container_that_ended_meanwhile_has_ended,

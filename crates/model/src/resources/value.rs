@@ -60,10 +60,8 @@ impl Value {
         match (self, other) {
             (Self::Scalar(a), Self::Scalar(b)) => *a = a.plus(*b),
             (Self::Ranges(a), Self::Ranges(b)) => a.unite(b),
-            (Self::Set(a), Self::Set(b)) => {
-                if !b.is_subset(a) {
-                    Arc::make_mut(a).extend(b.iter().cloned());
-                }
+            (Self::Set(a), Self::Set(b)) if !b.is_subset(a) => {
+                Arc::make_mut(a).extend(b.iter().cloned());
             }
             _ => {}
         }
@@ -74,10 +72,8 @@ impl Value {
         match (self, other) {
             (Self::Scalar(a), Self::Scalar(b)) => *a = a.minus(*b),
             (Self::Ranges(a), Self::Ranges(b)) => a.subtract(b),
-            (Self::Set(a), Self::Set(b)) => {
-                if !a.is_disjoint(b) {
-                    Arc::make_mut(a).retain(|item| !b.contains(item));
-                }
+            (Self::Set(a), Self::Set(b)) if !a.is_disjoint(b) => {
+                Arc::make_mut(a).retain(|item| !b.contains(item));
             }
             _ => {}
         }

@@ -18,6 +18,7 @@ use crate::containerizer::fetcher::{self, Fetch};
 use crate::containerizer::first_process::{FirstProcess, Waiting};
 use crate::containerizer::record::{Record, write_durably};
 use crate::containerizer::sandbox::Sandbox;
+use crate::containerizer::volumes;
 use crate::containerizer::{LaunchError, LaunchRequest, Launched, Termination, unsupported, users};
 
 /// The command of this program under which it is the command executor.
@@ -82,6 +83,8 @@ impl Shared {
     fn prepare(&self, request: &LaunchRequest) -> Result<(Sandbox, Option<User>), LaunchError> {
         let user = users::resolve(&request.run_as, self.settings.allow_root)?;
         let sandbox = Sandbox::create(&request.sandbox, user.as_ref())?;
+        volumes::appear(&request.sandbox, &request.volumes)
+            .map_err(|source| LaunchError::Sandbox { path: request.sandbox.clone(), source })?;
         Ok((sandbox, user))
     }
 

@@ -278,6 +278,7 @@ fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_n
             }],
             rebooted: false,
             errors: 0,
+            ..Recovered::default()
         }
     };
     let mut agent = Agent::recovered(rules(), found());
@@ -354,6 +355,7 @@ fn an_agent_that_is_to_clean_up_ends_what_was_left_and_then_itself() {
         }],
         rebooted: false,
         errors: 0,
+        ..Recovered::default()
     };
     let mut rules = rules();
     rules.recover = crate::engine::rules::Recover::Cleanup;

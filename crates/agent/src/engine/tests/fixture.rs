@@ -459,3 +459,98 @@ pub(super) fn reregistered(reconciliations: Vec<i::ReconcileTasksMessage>) -> Ma
         connection: Some(i::MasterSlaveConnection { total_ping_timeout_seconds: Some(75.0) }),
     }))
 }
+
+/// A dynamic reservation of `amount` of `name` to `ops`.
+pub(crate) fn reserved(name: &str, amount: f64) -> v1::Resource {
+    use v1::resource::{ReservationInfo, reservation_info};
+    v1::Resource {
+        reservations: vec![ReservationInfo {
+            r#type: Some(reservation_info::Type::Dynamic.into()),
+            role: Some("ops".into()),
+            principal: Some("p".into()),
+            labels: None,
+        }],
+        ..scalar(name, amount)
+    }
+}
+
+/// A persistent volume on disk that is reserved to `ops`.
+pub(crate) fn volume(id: &str, size: f64) -> v1::Resource {
+    v1::Resource {
+        disk: Some(v1::resource::DiskInfo {
+            persistence: Some(v1::resource::disk_info::Persistence {
+                id: id.into(),
+                principal: None,
+            }),
+            volume: Some(v1::Volume {
+                container_path: "data".into(),
+                mode: v1::volume::Mode::Rw.into(),
+                ..Default::default()
+            }),
+            source: None,
+        }),
+        ..reserved("disk", size)
+    }
+}
+
+/// An operation as a master sends it: `ops` in place of the resources' allocation.
+pub(crate) fn operation(change: impl FnOnce(&mut v1::offer::Operation)) -> v1::offer::Operation {
+    let mut info = v1::offer::Operation {
+        id: Some(v1::OperationId { value: "o".into() }),
+        ..Default::default()
+    };
+    change(&mut info);
+    info
+}
+
+pub(crate) fn reserve(resources: Vec<v1::Resource>) -> v1::offer::Operation {
+    operation(|info| {
+        info.set_type(v1::offer::operation::Type::Reserve);
+        let source = Vec::new();
+        info.reserve = Some(v1::offer::operation::Reserve { source, resources });
+    })
+}
+
+pub(crate) fn create(volumes: Vec<v1::Resource>) -> v1::offer::Operation {
+    operation(|info| {
+        info.set_type(v1::offer::operation::Type::Create);
+        info.create = Some(v1::offer::operation::Create { volumes });
+    })
+}
+
+pub(crate) fn destroy(volumes: Vec<v1::Resource>) -> v1::offer::Operation {
+    operation(|info| {
+        info.set_type(v1::offer::operation::Type::Destroy);
+        info.destroy = Some(v1::offer::operation::Destroy { volumes });
+    })
+}
+
+pub(crate) fn apply(uuid: u8, mut info: v1::offer::Operation) -> MasterMessage {
+    use crate::resource_format::HoldsResources as _;
+    // Frameworks' operations speak of what was offered to a role.
+    info.each_resource(&mut |resource| {
+        resource.allocation_info = Some(v1::resource::AllocationInfo { role: Some("ops".into()) });
+    });
+    MasterMessage::ApplyOperation(Box::new(i::ApplyOperationMessage {
+        framework_id: Some(v1::FrameworkId { value: FRAMEWORK.into() }),
+        operation_info: info,
+        operation_uuid: uuid_of(uuid),
+        resource_version_uuid: i::ResourceVersionUuid {
+            resource_provider_id: None,
+            uuid: uuid_of(0),
+        },
+    }))
+}
+
+pub(crate) fn uuid_of(byte: u8) -> v1::Uuid {
+    v1::Uuid { value: vec![byte; 16].into() }
+}
+
+/// The master acknowledges this update of an operation.
+pub(crate) fn acknowledge(update: &i::UpdateOperationStatusMessage) -> MasterMessage {
+    MasterMessage::AcknowledgeOperationStatus(Box::new(i::AcknowledgeOperationStatusMessage {
+        status_uuid: update.status.uuid.clone().unwrap(),
+        operation_uuid: update.operation_uuid.clone().unwrap(),
+        resource_provider_id: None,
+    }))
+}

@@ -25,7 +25,7 @@ use wire::v1;
 
 use crate::containerizer::{
     BoxFuture, Containerizer, LaunchError, LaunchRequest, Launched, RecoverError,
-    RecoveredContainer, Termination, UpdateError,
+    RecoveredContainer, Termination, UpdateError, VolumeLink,
 };
 use crate::engine::Engine;
 use crate::engine::event::{ConnectionId, Effect, Event};
@@ -59,6 +59,7 @@ impl Containerizer for Told {
         &self,
         _: &ContainerId,
         _: Vec<v1::Resource>,
+        _: Vec<VolumeLink>,
     ) -> BoxFuture<'_, Result<(), UpdateError>> {
         unreachable!("nobody updates here")
     }

@@ -126,6 +126,9 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
     Snapshot {
         total: wire::resources::read(&info.resources).unwrap(),
         state: State {
+            drain: None,
+            operations: BTreeMap::new(),
+            total: model::resources::Resources::new(),
             activity: Activity::Running,
             id: Some(text(&state["id"]).parse().unwrap()),
             master: Some("master@127.0.0.2:5050".parse().unwrap()),
