@@ -11,6 +11,7 @@ use http_body::{Frame, SizeHint};
 use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::rope::{Piece, Rope};
 use crate::stream::{Ended, Records};
 
 /// What a response carries.
@@ -22,6 +23,8 @@ pub enum Body {
     Records(Records),
     /// A file, read while it is sent.
     File(FileBody),
+    /// What is there in pieces.
+    Rope(RopeBody),
 }
 
 impl Body {
@@ -29,6 +32,15 @@ impl Body {
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self::Full(Some(bytes.into()).filter(|b| !b.is_empty()))
+    }
+
+    /// How many bytes it has, if that is known now; a file's length is told apart.
+    pub(crate) fn known_length(&self) -> Option<u64> {
+        match self {
+            Self::Full(bytes) => Some(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Rope(rope) => Some(rope.left as u64),
+            Self::Records(_) | Self::File(_) => None,
+        }
     }
 
     /// No body.
@@ -47,6 +59,41 @@ pub enum BodyError {
     /// The file could not be read, or is shorter than it was.
     #[error("the file could not be read to its end: {0}")]
     File(#[from] Error),
+}
+
+/// The rest of a body in pieces.
+///
+/// The socket of a reader who is quick takes all of it at once: now and then the others of this
+/// thread get their turn.
+#[derive(Debug)]
+pub struct RopeBody {
+    pieces: std::vec::IntoIter<Arc<Piece>>,
+    left: usize,
+    since_pause: usize,
+}
+
+/// How many bytes are sent until others get their turn.
+const AT_A_TIME: usize = 512 * 1024;
+
+impl RopeBody {
+    /// All of `rope`.
+    #[must_use]
+    pub fn new(rope: &Rope) -> Self {
+        Self { pieces: rope.pieces().to_vec().into_iter(), left: rope.len(), since_pause: 0 }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.since_pause >= AT_A_TIME {
+            self.since_pause = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = self.pieces.next().map(|piece| piece.bytes().clone());
+        let sent = piece.as_ref().map_or(0, Bytes::len);
+        self.left -= sent;
+        self.since_pause += sent;
+        Poll::Ready(piece)
+    }
 }
 
 /// The rest of a file, `left` bytes, in pieces of at most [`PIECE_BYTES`].
@@ -128,6 +175,7 @@ impl http_body::Body for Body {
                 records.poll_record(cx).map(|r| r.map(|r| r.map_err(BodyError::from)))
             }
             Self::File(file) => file.poll_piece(cx),
+            Self::Rope(rope) => rope.poll_piece(cx).map(|piece| piece.map(Ok)),
         };
         piece.map(|p| p.map(|p| p.map(Frame::data)))
     }
@@ -137,6 +185,7 @@ impl http_body::Body for Body {
             Self::Full(bytes) => bytes.is_none(),
             Self::Records(_) => false,
             Self::File(file) => file.left == 0,
+            Self::Rope(rope) => rope.left == 0,
         }
     }
 
@@ -145,6 +194,7 @@ impl http_body::Body for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Self::Records(_) => SizeHint::default(),
             Self::File(file) => SizeHint::with_exact(file.left),
+            Self::Rope(rope) => SizeHint::with_exact(rope.left as u64),
         }
     }
 }

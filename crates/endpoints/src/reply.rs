@@ -4,17 +4,22 @@
 //! that expects none takes it for the beginning of the next response.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, VARY,
+    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderName,
+    IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::body::{Body, FileBody};
+use crate::body::{Body, FileBody, RopeBody};
+use crate::document::Document;
+use crate::heavy;
 use crate::media::{self, Media};
 use crate::refusal::Refusal;
+use crate::rope::Weaver;
 use crate::stream::Records;
 
 /// Bodies shorter than this are never compressed.
@@ -31,6 +36,16 @@ pub enum Reply {
     AcceptedWith(Vec<(HeaderName, HeaderValue)>),
     /// 200 with JSON; may be wrapped by `jsonp`.
     Json(Bytes),
+    /// 200 with a long answer, or 304 if the caller has it.
+    Document {
+        /// Its form. JSON that is marked may be wrapped by `jsonp`.
+        media: Media,
+        /// The answer. If the caller takes gzip, its compressed form should have been made where
+        /// that holds nobody up.
+        document: Arc<Document>,
+        /// Whether its mark is the caller's business: for what was asked for with GET.
+        conditional: bool,
+    },
     /// 200 with a message in the form that was negotiated.
     Message(Media, Bytes),
     /// 200 with text of a type.
@@ -85,6 +100,24 @@ pub(crate) fn respond(
                 full(&mut headers, request, "text/javascript", script.into())
             }
         },
+        Ok(Reply::Document { document, conditional: true, .. })
+            if is_known(request, document.mark()) =>
+        {
+            describe(&mut headers, &document, false);
+            (StatusCode::NOT_MODIFIED, Body::empty())
+        }
+        Ok(Reply::Document { media, document, conditional }) => match callback {
+            Some(name) if conditional => {
+                let mut script = Weaver::default();
+                script.text(name.as_bytes());
+                script.text(b"(");
+                script.rope(document.rope());
+                script.text(b")");
+                let script = Document::new(script.finish());
+                whole(&mut headers, request, "text/javascript", &script, false)
+            }
+            _ => whole(&mut headers, request, media.name(), &document, conditional),
+        },
         Ok(Reply::Message(form, bytes)) => full(&mut headers, request, form.name(), bytes),
         Ok(Reply::Text(name, text)) => full(&mut headers, request, name, text.into()),
         Ok(Reply::Stream { media, headers: more, records }) => {
@@ -109,14 +142,60 @@ pub(crate) fn respond(
             }
         }
     };
-    if let Body::Full(bytes) = &body {
-        let length = bytes.as_ref().map_or(0, Bytes::len);
+    if let Some(length) = body.known_length() {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Whether the caller says that it has what bears this mark, compressed or not.
+fn is_known(request: &HeaderMap, mark: Option<&str>) -> bool {
+    let Some(mark) = mark else { return false };
+    let values = request.get_all(IF_NONE_MATCH).into_iter().filter_map(|v| v.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    tags.any(|tag| {
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        let own = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        let own = own.map(|tag| tag.strip_suffix(PACKED).unwrap_or(tag));
+        tag == "*" || own == Some(mark)
+    })
+}
+
+/// What the mark of a compressed body ends with.
+const PACKED: &str = "-gzip";
+
+fn describe(headers: &mut HeaderMap, document: &Document, packed: bool) {
+    let Some(mark) = document.mark() else { return };
+    let suffix = if packed { PACKED } else { "" };
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{mark}{suffix}\"")) {
+        headers.insert(ETAG, tag);
+    }
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
+fn whole(
+    headers: &mut HeaderMap,
+    request: &HeaderMap,
+    name: &'static str,
+    document: &Document,
+    conditional: bool,
+) -> (StatusCode, Body) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(name));
+    let rope = document.rope();
+    let packed = (rope.len() >= GZIP_FROM_BYTES && media::accepts_gzip(request))
+        .then(|| heavy::run(rope.len(), || document.packed()))
+        .flatten();
+    if conditional {
+        describe(headers, document, packed.is_some());
+    }
+    if packed.is_some() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    (StatusCode::OK, Body::Rope(RopeBody::new(packed.unwrap_or(rope))))
 }
 
 fn full(
@@ -128,7 +207,7 @@ fn full(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(name));
     if bytes.len() >= GZIP_FROM_BYTES
         && media::accepts_gzip(request)
-        && let Ok(packed) = gzip(&bytes)
+        && let Ok(packed) = heavy::run(bytes.len(), || gzip(&bytes))
     {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));

@@ -5,6 +5,9 @@
 //! connection is closed, not ended in order), and [`Subscriber::send`] says why. Nothing in the
 //! daemon ever waits for a subscriber.
 //!
+//! A stream may be held at first: what is sent waits until its beginning is there, which may take
+//! long to make and may be larger than the bounds.
+//!
 //! Heartbeats are made on the reading side: one that nobody reads is never queued.
 
 use std::collections::VecDeque;
@@ -39,8 +42,8 @@ pub struct Heartbeat {
     /// The time from one to the next. The first is due after one such time: what is sent at once
     /// is sent by the caller.
     pub every: Duration,
-    /// The payload.
-    pub payload: Bytes,
+    /// The record, framed: see [`frame`].
+    pub record: Bytes,
 }
 
 /// Why a stream takes no more records.
@@ -59,6 +62,10 @@ pub enum Ended {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What comes before everything else, in pieces.
+    beginning: VecDeque<Bytes>,
+    /// Whether the beginning is still to come.
+    held: bool,
     queue: VecDeque<Bytes>,
     bytes: usize,
     ended: Option<Ended>,
@@ -69,6 +76,7 @@ struct State {
 struct Shared {
     bounds: Bounds,
     state: Mutex<State>,
+    /// Notified when the stream has ended and when its beginning was taken.
     ended: Notify,
 }
 
@@ -85,6 +93,7 @@ impl Shared {
         }
         state.ended = Some(why);
         if why != Ended::Finished {
+            state.beginning.clear();
             state.queue.clear();
             state.bytes = 0;
         }
@@ -102,12 +111,13 @@ impl Shared {
 pub fn channel(bounds: Bounds, heartbeat: Option<Heartbeat>) -> (Subscriber, Records) {
     let shared =
         Arc::new(Shared { bounds, state: Mutex::new(State::default()), ended: Notify::new() });
-    let heartbeat =
-        heartbeat.map(|beat| Beat { every: beat.every, record: frame(&beat.payload), due: None });
+    let heartbeat = heartbeat.map(|Heartbeat { every, record }| Beat { every, record, due: None });
     (Subscriber { shared: shared.clone() }, Records { shared, heartbeat })
 }
 
-fn frame(payload: &[u8]) -> Bytes {
+/// A payload as a record: its length stands before it.
+#[must_use]
+pub fn frame(payload: &[u8]) -> Bytes {
     let mut record = Vec::with_capacity(payload.len() + 12);
     wire::recordio::encode(payload, &mut record);
     record.into()
@@ -122,7 +132,36 @@ pub struct Subscriber {
 impl Subscriber {
     /// Queues one payload, or says why the stream takes no more. Never waits.
     pub fn send(&self, payload: &[u8]) -> Result<(), Ended> {
-        let record = frame(payload);
+        self.send_record(frame(payload))
+    }
+
+    /// Keeps all that is sent back until [`Self::begin`].
+    pub fn hold(&self) {
+        self.shared.state().held = true;
+    }
+
+    /// Lets a stream go on that is held, with records that may come in pieces, framed already.
+    /// They do not count against the bounds.
+    pub fn begin(&self, pieces: impl IntoIterator<Item = Bytes>) {
+        let mut state = self.shared.state();
+        if matches!(state.ended, None | Some(Ended::Finished)) {
+            state.beginning.extend(pieces);
+        }
+        state.held = false;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Cuts the subscriber off.
+    pub fn cut_off(&self) {
+        self.shared.end(Ended::CutOff);
+    }
+
+    /// [`Self::send`] of a payload that is framed already.
+    pub fn send_record(&self, record: Bytes) -> Result<(), Ended> {
         let mut state = self.shared.state();
         if let Some(why) = state.ended {
             return Err(why);
@@ -186,6 +225,22 @@ impl Watch {
             notified.await;
         }
     }
+
+    /// Returns when the reader has taken what a stream began with that was held, or the stream has
+    /// ended.
+    pub async fn greeted(&self) {
+        loop {
+            let notified = self.shared.ended.notified();
+            let over = {
+                let state = self.shared.state();
+                state.ended.is_some() || (!state.held && state.beginning.is_empty())
+            };
+            if over {
+                return;
+            }
+            notified.await;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -215,6 +270,18 @@ impl Records {
     pub fn poll_record(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Ended>>> {
         {
             let mut state = self.shared.state();
+            if let Some(piece) = state.beginning.pop_front() {
+                let last = state.beginning.is_empty();
+                drop(state);
+                if last {
+                    self.shared.ended.notify_waiters();
+                }
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            if state.held && state.ended != Some(Ended::CutOff) {
+                state.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             if let Some(record) = state.queue.pop_front() {
                 state.bytes -= record.len();
                 return Poll::Ready(Some(Ok(record)));
@@ -300,7 +367,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_stream_beats() {
         let every = Duration::from_secs(15);
-        let beat = Heartbeat { every, payload: Bytes::from_static(b"beat") };
+        let beat = Heartbeat { every, record: Bytes::from_static(b"4\nbeat") };
         let (subscriber, mut records) = channel(Bounds::default(), Some(beat));
         let start = Instant::now();
         for n in 1..=3 {
@@ -325,5 +392,34 @@ mod tests {
         let (first, second) = reader.await.unwrap();
         assert!(first.is_some_and(|r| r.is_ok()));
         assert_eq!(second, None);
+    }
+
+    #[tokio::test]
+    async fn a_held_stream_begins_with_its_beginning() {
+        let (subscriber, mut records) = channel(Bounds { records: 1, bytes: 1 }, None);
+        subscriber.hold();
+        let watch = subscriber.watch();
+        subscriber.send(b"after").unwrap();
+        let reader = tokio::spawn(async move {
+            let mut all = Vec::new();
+            while let Some(Ok(record)) = next(&mut records).await {
+                all.push(record);
+            }
+            all
+        });
+        tokio::task::yield_now().await;
+        subscriber.begin([&b"10\nlarge"[..], b"state"].map(Bytes::from_static));
+        watch.greeted().await;
+        drop(subscriber);
+        assert_eq!(reader.await.unwrap(), ["10\nlarge", "state", "5\nafter"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_take_the_beginning_can_be_cut_off() {
+        let (subscriber, mut records) = channel(Bounds::default(), None);
+        subscriber.hold();
+        subscriber.begin([Bytes::from_static(b"x")]);
+        subscriber.cut_off();
+        assert_eq!(next(&mut records).await, Some(Err(Ended::CutOff)));
     }
 }

@@ -291,6 +291,14 @@ impl Engine {
         self.allocator.runs()
     }
 
+    /// How many filters there are of each role that frameworks want offers in, or that has
+    /// something.
+    #[must_use]
+    pub fn offer_filters(&self) -> Vec<(String, usize)> {
+        let roles = self.allocator.role_shares().map(|(role, _)| role);
+        roles.map(|role| (role.to_string(), self.allocator.active_filters(role))).collect()
+    }
+
     fn due(&mut self, timer: Timer, out: &mut Out) {
         match timer {
             Timer::Failover(id) => self.failover_timed_out(&id, out),

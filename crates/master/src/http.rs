@@ -1,6 +1,7 @@
 //! The master over HTTP: the old endpoints, the operator API, the scheduler API.
 
 mod change;
+mod documents;
 mod forms;
 mod kill_task;
 mod operator;
@@ -19,20 +20,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use endpoints::access::Caller;
 use endpoints::authentication::Authentication;
-use endpoints::common::{Build, Daemon};
+use endpoints::common::{Block, Build, Daemon};
 use endpoints::files::Files;
 use endpoints::refusal::Refusal;
 use endpoints::site::Refused;
 use endpoints::tls::Tls;
+use endpoints::workers::Workers;
 use model::time::Timestamp;
 use transport::counters::Counters;
 
+use crate::engine::announcement::Announcement;
 use crate::engine::event::Caller as EngineCaller;
 use crate::engine::state::Snapshot;
-use crate::runtime::{DeskCounted, Inbox, Stopping, Streams};
+use crate::runtime::{DeskCounted, Inbox, Measures, Operators, Stopping, Streams};
 use crate::telemetry::{self, Driver};
-use crate::views::{Everything, Program, Rendered, View};
+use crate::views::{Everything, Program, View};
 
+pub use documents::Documents;
 pub use table::table;
 
 /// What the handlers see: the latest snapshot, the way to the engine, and what the program is.
@@ -50,14 +54,20 @@ pub struct Master {
     pub inbox: Inbox,
     /// The streams of schedulers.
     pub streams: Streams,
+    /// The streams of operators.
+    pub operators: Operators,
     /// How often a stream beats.
     pub heartbeat_interval: Duration,
     /// `--publish_per_framework_metrics`
     pub per_framework_metrics: bool,
+    /// What the driver measures.
+    pub measures: Measures,
     /// What was counted before the engine.
     pub counted: Counted,
-    /// What was rendered.
-    pub rendered: Rendered,
+    /// The large answers that were made last.
+    pub documents: Documents,
+    /// The threads that make them.
+    pub workers: Workers,
     /// What protects connections.
     pub tls: Arc<Tls>,
     /// Who is asked who they are.
@@ -75,6 +85,8 @@ pub struct Counted {
     pub desk: Arc<DeskCounted>,
     /// Changes of the registry that are being written.
     pub queued_operations: AtomicU64,
+    /// Decisions that wait to be carried out.
+    pub queued_effects: AtomicU64,
     /// What the connections count.
     pub transport: Arc<Counters>,
     /// Requests refused, by status; set when the site is there.
@@ -82,16 +94,28 @@ pub struct Counted {
 }
 
 impl Master {
+    /// What `caller` may see.
+    fn sight(&self, _caller: &Caller) -> Everything {
+        // Every caller who is admitted sees everything until rules say otherwise.
+        Everything
+    }
+
     /// Shows the latest snapshot to `caller`.
-    fn view<T>(&self, _caller: &Caller, show: impl FnOnce(View<'_>) -> T) -> T {
-        let snapshot = self.snapshots.load();
-        show(View {
-            snapshot: &snapshot,
-            program: &self.program,
-            // Every caller who is admitted sees everything until rules say otherwise.
-            sight: &Everything,
-            rendered: &self.rendered,
-        })
+    fn view<T>(&self, caller: &Caller, show: impl FnOnce(View<'_>) -> T) -> T {
+        let (snapshot, sight) = (self.snapshots.load(), self.sight(caller));
+        show(View { snapshot: &snapshot, program: &self.program, sight: &sight })
+    }
+
+    /// Shows one snapshot to somebody who sees everything.
+    fn view_of<'a>(&'a self, snapshot: &'a Snapshot) -> View<'a> {
+        View { snapshot, program: &self.program, sight: &Everything }
+    }
+
+    /// Shows a new state, and tells operators what has changed.
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>, announcements: &[Announcement]) {
+        let shown = Arc::clone(&snapshot);
+        let view = self.view_of(&shown);
+        self.operators.publish(&self.snapshots, snapshot, announcements, |a| view.event(a));
     }
 }
 
@@ -105,31 +129,15 @@ impl Daemon for Master {
     }
 
     fn metrics(&self) -> BTreeMap<String, f64> {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let queued = count(&self.counted.queued_operations);
-        let driver = Driver {
-            queued_events: self.inbox.queued(),
-            queued_requests: self.inbox.waiting(),
-            operator_streams: 0,
-            queued_operations: usize::try_from(queued).unwrap_or(usize::MAX),
-            undecodable_messages: count(&self.counted.undecodable),
-            forbidden_messages: count(&self.counted.forbidden),
-            cut_off_subscribers: self.streams.cut_off(),
+        self.collect(self.per_framework_metrics)
+    }
+
+    fn metrics_in_blocks(&self) -> (BTreeMap<String, f64>, Vec<Block>) {
+        let blocks = match self.per_framework_metrics {
+            true => telemetry::blocks(&self.snapshots.load()),
+            false => Vec::new(),
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let snapshot = self.snapshots.load();
-        let now = Timestamp::new(now);
-        let mut all = telemetry::metrics(&snapshot, &driver, now, self.per_framework_metrics);
-        for (name, count) in self.counted.transport.snapshot().entries() {
-            all.insert(format!("alcazar/transport/{name}"), count as f64);
-        }
-        for (name, count) in self.counted.desk.entries() {
-            all.insert(format!("alcazar/authentication/{name}"), count as f64);
-        }
-        let requests = count(&self.counted.desk.requests);
-        *all.entry("master/messages_authenticate".to_owned()).or_default() += requests as f64;
-        all.extend(self.counted.refused.get().map(|r| r.metrics()).unwrap_or_default());
-        all
+        (self.collect(false), blocks)
     }
 
     fn files(&self) -> &Files {
@@ -142,6 +150,41 @@ impl Daemon for Master {
 
     fn authentication(&self) -> &Authentication {
         &self.authentication
+    }
+}
+
+impl Master {
+    /// All metrics; those of frameworks only if `per_framework`.
+    fn collect(&self, per_framework: bool) -> BTreeMap<String, f64> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let queued = count(&self.counted.queued_operations);
+        let driver = Driver {
+            queued_events: self.inbox.queued(),
+            queued_requests: self.inbox.waiting(),
+            operator_streams: self.operators.len(),
+            queued_operations: usize::try_from(queued).unwrap_or(usize::MAX),
+            queued_effects: count(&self.counted.queued_effects),
+            undecodable_messages: count(&self.counted.undecodable),
+            forbidden_messages: count(&self.counted.forbidden),
+            cut_off_subscribers: self.streams.cut_off() + self.operators.cut_off(),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let snapshot = self.snapshots.load();
+        let now = Timestamp::new(now);
+        let mut all = telemetry::metrics(&snapshot, &driver, now, per_framework);
+        for (name, count) in self.counted.transport.snapshot().entries() {
+            all.insert(format!("alcazar/transport/{name}"), count as f64);
+        }
+        for (name, count) in self.counted.desk.entries() {
+            all.insert(format!("alcazar/authentication/{name}"), count as f64);
+        }
+        all.extend(self.measures.metrics());
+        let hits = self.documents.hits();
+        *all.entry("master/http_cache_hits".to_owned()).or_default() += hits as f64;
+        let requests = count(&self.counted.desk.requests);
+        *all.entry("master/messages_authenticate".to_owned()).or_default() += requests as f64;
+        all.extend(self.counted.refused.get().map(|r| r.metrics()).unwrap_or_default());
+        all
     }
 }
 

@@ -9,6 +9,8 @@ mod desk;
 mod door;
 mod driver;
 mod inbox;
+mod measures;
+mod operators;
 mod queue;
 mod refusals;
 mod streams;
@@ -27,6 +29,7 @@ use endpoints::authentication::Authentication;
 use endpoints::files::Files;
 use endpoints::site::Site;
 use endpoints::tls::Tls;
+use endpoints::workers::Workers;
 use model::principal::Provable;
 use model::time::{Instant, Now, Timestamp};
 use registry::{Registry, RegistryError};
@@ -40,13 +43,15 @@ use wire::v1;
 
 use crate::engine::Engine;
 use crate::engine::config::Config;
-use crate::http::{Counted, Master, table};
-use crate::views::{Program, Rendered};
+use crate::http::{Counted, Documents, Master, table};
+use crate::views::Program;
 
 pub use desk::Counted as DeskCounted;
 #[cfg(test)]
 pub(crate) use inbox::inputs_of;
 pub use inbox::{Answer, Inbox, Stopping};
+pub use measures::Measures;
+pub use operators::{Opening, Operators, Watched};
 pub use streams::{MAX_PER_IDENTITY, Opened, Streams};
 
 /// What a master is started with.
@@ -201,11 +206,16 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     }
     let hosts = config.whitelist.clone();
     let heartbeat_interval = config.heartbeat_interval;
-    let (registry, contents) = blocking(move || {
+    let operators =
+        Operators::new(config.max_operator_event_stream_subscribers, OPERATOR_HEARTBEAT);
+    let measures = Measures::default();
+    let (registry, contents, took) = blocking(move || {
+        let begun = std::time::Instant::now();
         let contents = registry.recover();
-        (registry, contents)
+        (registry, contents, begun.elapsed())
     })
     .await?;
+    measures.fetched(took);
     let clock = Clock::start();
     let (engine, effects) = Engine::new(config, contents?, rand::random(), clock.now());
 
@@ -225,10 +235,13 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
         authorizer: authz::Authorizer::door(),
         inbox,
         streams: Streams::default(),
+        operators,
         heartbeat_interval,
         per_framework_metrics: settings.per_framework_metrics,
+        measures,
         counted,
-        rendered: Rendered::default(),
+        documents: Documents::default(),
+        workers: Workers::default(),
         tls,
         authentication: settings.authentication.clone(),
     });
@@ -335,6 +348,7 @@ impl Running {
         self.stop.send_replace(true);
         let ended = joined(self.driver.await);
         self.master.streams.close_all();
+        self.master.operators.close_all();
         self.server.stop(GRACE).await;
         if !self.messenger.drain(GRACE).await {
             tracing::info!("some messages were not answered before the end");
@@ -349,6 +363,9 @@ fn joined(
     let panicked = |_| Err(MasterError::Panicked("its thread panicked".to_owned()));
     driver.unwrap_or_else(panicked)
 }
+
+/// How often the streams of the operator API beat; no flag changes that.
+pub const OPERATOR_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How many ended links wait for the driver.
 const EXITS: usize = 1024;

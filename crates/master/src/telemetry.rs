@@ -6,7 +6,7 @@ mod operations;
 
 use std::collections::BTreeMap;
 
-use model::resources::Resources;
+use endpoints::common::Block;
 use model::time::Timestamp;
 use wire::descriptor::{Described, Kind, Names};
 use wire::v1::{TaskState, TaskStatus};
@@ -25,6 +25,8 @@ pub struct Driver {
     pub operator_streams: usize,
     /// Changes of the registry that are being written.
     pub queued_operations: usize,
+    /// Decisions that wait for such changes.
+    pub queued_effects: u64,
     /// Messages whose name nobody here knows or whose body is not what the name says.
     pub undecodable_messages: u64,
     /// Messages whose sender may not send them.
@@ -33,8 +35,17 @@ pub struct Driver {
     pub cut_off_subscribers: u64,
 }
 
-/// All metrics of the master at `now`. `per_framework` is the flag
-/// `--publish_per_framework_metrics`.
+/// The metrics of each framework, for `--publish_per_framework_metrics`: in the order of their
+/// names, each framework's in one block. There are so many that they are written at once.
+#[must_use]
+pub fn blocks(snapshot: &Snapshot) -> Vec<Block> {
+    let mut blocks: Vec<_> = snapshot.frameworks.values().map(|f| frameworks::block(f)).collect();
+    blocks.sort_by(|a, b| a.begins_with.cmp(&b.begins_with));
+    blocks
+}
+
+/// All metrics of the master at `now`. `per_framework` says whether those of frameworks are among
+/// them.
 #[must_use]
 pub fn metrics(
     snapshot: &Snapshot,
@@ -55,6 +66,13 @@ pub fn metrics(
     all.number("master/event_queue_http_requests", driver.queued_requests);
     all.number("master/operator_event_stream_subscribers", driver.operator_streams);
     all.number("registrar/queued_operations", driver.queued_operations);
+    all.gauge("master/event_queue_dispatches", driver.queued_effects as f64);
+    // The allocator is asked by the engine and has no queue of its own.
+    all.gauge("allocator/event_queue_dispatches", 0.0);
+    all.gauge("allocator/mesos/event_queue_dispatches", 0.0);
+    // What there is of a log is the registry, which was read before this master led.
+    all.gauge("registrar/log/recovered", 1.0);
+    all.gauge("registrar/log/ensemble_size", 1.0);
     // The driver drops these before the engine sees them.
     let dropped = driver.undecodable_messages.saturating_add(driver.forbidden_messages);
     all.add("master/dropped_messages", dropped as f64);
@@ -89,15 +107,19 @@ impl Metrics {
     }
 }
 
+/// The scalars that have metrics of their own.
+const SCALARS: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
+
 fn resources(all: &mut Metrics, snapshot: &Snapshot) {
-    for name in ["cpus", "gpus", "mem", "disk"] {
-        for (infix, revocable) in [("", false), ("_revocable", true)] {
-            let sum = |of: &Resources| {
-                of.filter(|r| *r.name == *name && r.revocable == revocable).scalar(name).as_f64()
-            };
-            let agents = || snapshot.agents.values();
-            let total: f64 = agents().map(|agent| sum(&agent.total)).sum();
-            let used: f64 = agents().flat_map(|agent| agent.used.values()).map(sum).sum();
+    let mut sums = [[(0.0, 0.0); 2]; SCALARS.len()];
+    for agent in snapshot.agents.values() {
+        let figures = allocation::figures(agent);
+        for (sum, part) in sums.iter_mut().flatten().zip(figures.scalars.iter().flatten()) {
+            *sum = (sum.0 + part.0, sum.1 + part.1);
+        }
+    }
+    for (name, pair) in SCALARS.iter().zip(sums) {
+        for (infix, (total, used)) in ["", "_revocable"].into_iter().zip(pair) {
             let percent = if total > 0.0 { used / total } else { 0.0 };
             all.gauge(format!("master/{name}{infix}_total"), total);
             all.gauge(format!("master/{name}{infix}_used"), used);
@@ -136,10 +158,9 @@ fn tasks(all: &mut Metrics, snapshot: &Snapshot) {
     }
     all.gauge("master/tasks_unreachable", 0.0);
     for framework in snapshot.frameworks.values() {
-        for task in framework.tasks.values() {
-            if let Some((_, name)) = GOING_ON.iter().find(|(state, _)| *state == task.state()) {
-                all.add(&format!("master/tasks_{name}"), 1.0);
-            }
+        let states = frameworks::states(framework);
+        for (state, name) in GOING_ON {
+            all.add(&format!("master/tasks_{name}"), f64::from(states.of(state)));
         }
         all.add("master/tasks_unreachable", framework.unreachable_tasks.len() as f64);
     }

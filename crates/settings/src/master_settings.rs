@@ -54,6 +54,8 @@ pub struct MasterSettings {
     pub filter_gpu_resources: bool,
     /// How many pings in a row may stay unanswered; at least 1.
     pub max_agent_ping_timeouts: u32,
+    /// How many clients may follow events; the oldest is dropped for a new one.
+    pub max_operator_event_stream_subscribers: usize,
     /// How many ended frameworks are remembered.
     pub max_completed_frameworks: usize,
     /// How many ended tasks of each framework are remembered.
@@ -157,6 +159,7 @@ impl Typed for MasterSettings {
             filter_gpu_resources: r.flag("filter_gpu_resources"),
             max_agent_ping_timeouts: u32::try_from(max_agent_ping_timeouts).unwrap_or(u32::MAX),
             max_completed_frameworks: r.size("max_completed_frameworks"),
+            max_operator_event_stream_subscribers: r.size("max_operator_event_stream_subscribers"),
             max_completed_tasks_per_framework: r.size("max_completed_tasks_per_framework"),
             max_unreachable_tasks_per_framework: r.size("max_unreachable_tasks_per_framework"),
             min_allocatable_resources: min_allocatable(r),

@@ -21,6 +21,15 @@ pub fn encode<T: Described>(message: &T) -> Vec<u8> {
     bytes
 }
 
+/// Reads back what [`encode`] has written. For bytes that never left this program: nothing is
+/// checked.
+#[must_use]
+pub fn reread<T: crate::Described>(bytes: &[u8]) -> T {
+    let message = T::decode(bytes);
+    debug_assert!(message.is_ok(), "bytes of {} are no such message", T::NAME);
+    message.unwrap_or_default()
+}
+
 /// The part of a message that a field holds, if maps may occur there, and whether it is an entry.
 fn part<'a>(
     m: &'static MessageDescriptor,

@@ -26,7 +26,7 @@ pub mod recordio;
 pub mod resources;
 
 pub use descriptor::{Described, Names};
-pub use encode::encode;
+pub use encode::{encode, reread};
 pub use limits::Limits;
 pub use protocol::mesos::{internal, v1};
 pub use raw::Malformed;

@@ -138,6 +138,7 @@ fn tune(config: &mut Config, settings: &MasterSettings) {
     config.allocation_interval = settings.allocation_interval;
     config.offer_timeout = settings.offer_timeout;
     config.max_completed_frameworks = settings.max_completed_frameworks;
+    config.max_operator_event_stream_subscribers = settings.max_operator_event_stream_subscribers;
     config.max_completed_tasks_per_framework = settings.max_completed_tasks_per_framework;
     config.max_unreachable_tasks_per_framework = settings.max_unreachable_tasks_per_framework;
 }

@@ -8,7 +8,7 @@ mod system;
 use crate::access::{Action, Realm};
 use crate::route::{GET, Handler, Methods, POST, Route};
 
-pub use daemon::{Build, Daemon, all_metrics};
+pub use daemon::{Block, Build, Daemon, all_metrics};
 pub use files::{list_files, read_file};
 pub use system::system_metrics;
 
@@ -61,7 +61,7 @@ pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
             "/metrics/snapshot",
             Methods::Any,
             Action::GetEndpointWithPath,
-            Handler::Now(daemon::metrics),
+            Handler::Later(daemon::metrics),
         ),
         route(
             "/system/stats.json",

@@ -218,17 +218,19 @@ impl Engine {
         let ended_before = is_terminal(task.state());
         let mut entry = status.clone();
         entry.data = None;
-        match task.info.statuses.last_mut() {
-            Some(last) if last.state == entry.state => *last = entry,
-            _ => task.info.statuses.push(entry),
-        }
-        if task.info.statuses.len() > MAX_STATUSES {
-            task.info.statuses.remove(0);
-        }
         let changed = !ended_before && task.state() != latest;
-        if !ended_before {
-            task.info.set_state(latest);
-        }
+        task.change(|info| {
+            match info.statuses.last_mut() {
+                Some(last) if last.state == entry.state => *last = entry,
+                _ => info.statuses.push(entry),
+            }
+            if info.statuses.len() > MAX_STATUSES {
+                info.statuses.remove(0);
+            }
+            if !ended_before {
+                info.set_state(latest);
+            }
+        });
         let ended = !ended_before && is_terminal(latest);
         let freed = ended.then(|| (task.agent_id.clone(), task.resources.clone()));
         if changed || is_check_result(status) {

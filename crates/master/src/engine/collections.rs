@@ -1,6 +1,12 @@
 //! Persistent collections: cloning one costs a pointer, and the clone never changes.
 
+mod cells;
+mod shelf;
+
 use std::sync::Arc;
+
+pub use cells::Cells;
+pub use shelf::{Leaf, Leaves, Shelf};
 
 /// An ordered map.
 pub type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
@@ -8,24 +14,42 @@ pub type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
 /// An ordered set.
 pub type Set<T> = rpds::RedBlackTreeSetSync<T>;
 
+/// A map of entities that are shared with snapshots.
+pub(super) trait Entities<K, V> {
+    /// The place of the entity under `key`, not shared with any snapshot.
+    fn place(&mut self, key: &K) -> Option<&mut Arc<V>>;
+}
+
+impl<K: Ord + Clone, V> Entities<K, V> for Map<K, Arc<V>> {
+    fn place(&mut self, key: &K) -> Option<&mut Arc<V>> {
+        self.get_mut(key)
+    }
+}
+
+impl<K: Ord + Clone, V> Entities<K, V> for Shelf<K, Arc<V>> {
+    fn place(&mut self, key: &K) -> Option<&mut Arc<V>> {
+        self.get_mut(key)
+    }
+}
+
 /// The entity under `key`, to be changed: copied first if a snapshot shares it.
-pub(super) fn edit<'a, K: Ord + Clone, V: Clone>(
-    map: &'a mut Map<K, Arc<V>>,
+pub(super) fn edit<'a, K, V: Clone>(
+    map: &'a mut impl Entities<K, V>,
     key: &K,
 ) -> Option<&'a mut V> {
-    map.get_mut(key).map(Arc::make_mut)
+    map.place(key).map(Arc::make_mut)
 }
 
 /// Entities that are over, the oldest first; the oldest are forgotten when there are too many.
 #[derive(Clone, Debug)]
 pub struct History<T> {
-    entries: Map<u64, Arc<T>>,
+    entries: Shelf<u64, Arc<T>>,
     next: u64,
 }
 
 impl<T> Default for History<T> {
     fn default() -> Self {
-        Self { entries: Map::default(), next: 0 }
+        Self { entries: Shelf::default(), next: 0 }
     }
 }
 
@@ -45,6 +69,12 @@ impl<T> History<T> {
     /// The oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         self.entries.values()
+    }
+
+    /// The same, in runs.
+    #[must_use]
+    pub fn shelf(&self) -> &Shelf<u64, Arc<T>> {
+        &self.entries
     }
 
     /// Adds the newest, and forgets the oldest beyond `limit`.

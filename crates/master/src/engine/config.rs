@@ -74,6 +74,9 @@ pub struct Config {
     pub max_completed_tasks_per_framework: usize,
     /// How many unreachable tasks of each framework are kept for readers.
     pub max_unreachable_tasks_per_framework: usize,
+    /// How many streams of the operator API may be open; not the engine's concern, but one of the
+    /// limits that flags set.
+    pub max_operator_event_stream_subscribers: usize,
     /// How often the driver sends a HEARTBEAT; announced in SUBSCRIBED.
     pub heartbeat_interval: Duration,
 }
@@ -111,6 +114,7 @@ impl Config {
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,
             max_unreachable_tasks_per_framework: 1000,
+            max_operator_event_stream_subscribers: 1000,
             heartbeat_interval: Duration::from_secs(15),
         }
     }

@@ -13,7 +13,7 @@ use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
 use super::announcement::Announcement;
-use super::collections::{History, Map, Set, edit};
+use super::collections::{Cells, History, Map, Set, Shelf, edit};
 use super::counters::{Counter, FrameworkCounters, count_in};
 use super::driver::{self, Greeting};
 use super::effect::Effect;
@@ -367,7 +367,7 @@ impl Engine {
             registered: out.now.wall,
             reregistered: out.now.wall,
             unregistered: None,
-            tasks: Map::default(),
+            tasks: Shelf::default(),
             unreachable_tasks: History::default(),
             completed_tasks: History::default(),
             executors: Map::default(),
@@ -377,6 +377,7 @@ impl Engine {
             operations: Set::default(),
             operation_names: Map::default(),
             counters: FrameworkCounters::default(),
+            cells: Cells::default(),
         };
         let event = allocator::Event::FrameworkAdded {
             id: id.clone(),
@@ -575,8 +576,10 @@ impl Engine {
         for task in framework.unreachable_tasks.extract(|_| true) {
             let mut task = task.as_ref().clone();
             let update = status::about(&task, state, reason, message, out.now.wall);
-            task.info.statuses.push(update.clone());
-            task.info.set_state(state);
+            task.change(|info| {
+                info.statuses.push(update.clone());
+                info.set_state(state);
+            });
             let task = Arc::new(task);
             self.announce(Announcement::TaskUpdated {
                 task: Arc::clone(&task),

@@ -14,7 +14,7 @@ use wire::{internal, v1};
 
 use super::agents::{Departure, peer_of, record, shut_down};
 use super::announcement::Announcement;
-use super::collections::{Map, Set, edit};
+use super::collections::{Cells, Map, Set, edit};
 use super::counters::Counter;
 use super::effect::{Effect, Peer};
 use super::message::Outbound;
@@ -178,6 +178,7 @@ impl Engine {
             operations: Set::default(),
             providers: Map::default(),
             observer,
+            cells: Cells::default(),
         };
         self.by_peer.insert(peer.clone(), id.clone());
         if let Some(identity) = &peer.identity {
@@ -517,7 +518,7 @@ impl Engine {
                     why,
                     out.now.wall,
                 );
-                if let Some(last) = task.info.statuses.last() {
+                if let Some(last) = task.info().statuses.last() {
                     status.healthy = last.healthy;
                 }
                 updates.push((task.framework_id.clone(), status));

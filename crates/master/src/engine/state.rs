@@ -4,7 +4,9 @@
 mod agent_facts;
 pub mod inverse_offer;
 pub mod operation;
+mod same;
 pub mod settings;
+mod task;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use model::time::{Instant, Timestamp};
 use registry::Orders;
 use wire::v1;
 
-use super::collections::{History, Map, Set};
+use super::collections::{Cells, History, Map, Set, Shelf};
 use super::counters::{Counters, FrameworkCounters};
 use super::effect::Peer;
 use super::event::SubscriptionId;
@@ -28,6 +30,7 @@ use super::event::SubscriptionId;
 pub use inverse_offer::InverseOffer;
 pub use operation::{Operation, OperationUuid, Provider};
 pub use settings::Settings;
+pub use task::Task;
 
 /// An immutable view of the whole master, for readers on other threads.
 pub type Snapshot = State;
@@ -131,6 +134,8 @@ pub struct Agent {
     pub providers: Map<Arc<str>, Arc<Provider>>,
     /// The number of its observer: pings come from `slave-observer(<number>)`.
     pub observer: u64,
+    /// What readers have made of it.
+    pub cells: Cells,
 }
 
 impl Agent {
@@ -276,7 +281,7 @@ pub struct Framework {
     /// When it ended.
     pub unregistered: Option<Timestamp>,
     /// Tasks that have not ended, and those that have until the ending is acknowledged.
-    pub tasks: Map<TaskId, Arc<Task>>,
+    pub tasks: Shelf<TaskId, Arc<Task>>,
     /// Tasks on agents that became unreachable, the oldest first; bounded.
     pub unreachable_tasks: History<Task>,
     /// Tasks that ended, the oldest first; bounded.
@@ -295,6 +300,8 @@ pub struct Framework {
     pub operation_names: Map<String, OperationUuid>,
     /// What has been counted for it.
     pub counters: FrameworkCounters,
+    /// What readers have made of it.
+    pub cells: Cells,
 }
 
 impl Framework {
@@ -342,31 +349,6 @@ impl Framework {
     #[must_use]
     pub fn used_on_all(&self) -> Resources {
         self.used.values().fold(Resources::new(), |sum, used| sum.plus(used))
-    }
-}
-
-/// A task.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// Its id.
-    pub id: TaskId,
-    /// Whose it is.
-    pub framework_id: FrameworkId,
-    /// Where it runs.
-    pub agent_id: AgentId,
-    /// All else, in the form in which `/state` and GET_TASKS show it. `state` is the latest
-    /// known; `status_update_state` and `status_update_uuid` belong to the update that was
-    /// forwarded last. `statuses` have no `data`.
-    pub info: v1::Task,
-    /// `info.resources`, for arithmetic: allocated to one role.
-    pub resources: Resources,
-}
-
-impl Task {
-    /// Its latest state.
-    #[must_use]
-    pub fn state(&self) -> v1::TaskState {
-        self.info.state()
     }
 }
 

@@ -72,15 +72,16 @@ pub(super) fn about(
 ) -> v1::TaskStatus {
     let mut status =
         from_master(task.id.as_str(), Some(task.agent_id.as_str()), state, reason, message, now);
-    status.executor_id.clone_from(&task.info.executor_id);
+    status.executor_id = task.info().executor_id;
     status
 }
 
 /// A status that repeats what is known of the task.
 pub(super) fn latest(task: &Task, reason: Reason, message: &str, now: Timestamp) -> v1::TaskStatus {
-    let forwarded = task.info.status_update_state.and_then(|n| TaskState::try_from(n).ok());
+    let info = task.info();
+    let forwarded = info.status_update_state.and_then(|n| TaskState::try_from(n).ok());
     let mut status = about(task, forwarded.unwrap_or(task.state()), reason, message, now);
-    if let Some(last) = task.info.statuses.last() {
+    if let Some(last) = info.statuses.last() {
         status.healthy = last.healthy;
         status.check_status.clone_from(&last.check_status);
         status.container_status.clone_from(&last.container_status);

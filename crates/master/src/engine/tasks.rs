@@ -62,7 +62,7 @@ impl Engine {
             self.record_status(framework_id, task_id, &update, state, out);
         }
         self.complete_task(framework_id, task_id, out);
-        let told = task.info.status_update_state.and_then(|n| TaskState::try_from(n).ok());
+        let told = task.info().status_update_state.and_then(|n| TaskState::try_from(n).ok());
         if !(ended && told.is_some_and(status::is_terminal)) {
             self.tell(framework_id, events::update(update), out);
         }
@@ -210,12 +210,12 @@ impl Engine {
                 return Err(format!("task {task_id} is on agent {}", task.agent_id));
             }
             // Unknown after a change of masters until the agent sends it again, which it does.
-            let state = task
-                .info
+            let info = task.info();
+            let state = info
                 .status_update_state
                 .and_then(|n| TaskState::try_from(n).ok())
                 .ok_or_else(|| format!("no update of task {task_id} has been forwarded yet"))?;
-            let latest: Option<&Bytes> = task.info.status_update_uuid.as_ref();
+            let latest: Option<&Bytes> = info.status_update_uuid.as_ref();
             if latest == Some(&acknowledge.uuid) && status::is_terminal(state) {
                 self.complete_task(framework_id, &task_id, out);
             }
@@ -259,5 +259,5 @@ pub(super) fn created(
         ..v1::Task::default()
     };
     info.set_state(TaskState::TaskStaging);
-    Task { id, framework_id: framework.id.clone(), agent_id: agent.id.clone(), resources, info }
+    Task::new(id, framework.id.clone(), agent.id.clone(), resources, &info)
 }

@@ -76,8 +76,10 @@ impl Engine {
                 if let Some(framework) = edit(&mut self.state.frameworks, &framework_id)
                     && let Some(task) = framework.tasks.get_mut(&task_id).map(Arc::make_mut)
                 {
-                    task.info.status_update_state = Some(status.state);
-                    task.info.status_update_uuid = Some(uuid);
+                    task.change(|info| {
+                        info.status_update_state = Some(status.state);
+                        info.status_update_uuid = Some(uuid);
+                    });
                 }
             }
             // The master has forgotten the task: it was acknowledged, and the acknowledgement got

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use endpoints::call::{absent, read, reply};
+use endpoints::call::{absent, encode, read, reply};
 use endpoints::common::{all_metrics, list_files, read_file};
+use endpoints::document::Document;
 use endpoints::media::{self, Media};
 use endpoints::refusal::Refusal;
 use endpoints::reply::{Answer, Reply};
 use endpoints::request::Request;
+use endpoints::rope::Weaver;
 use endpoints::route::Pending;
+use endpoints::stream::frame;
 use wire::Limits;
 use wire::json::Style;
 use wire::v1;
@@ -17,9 +20,12 @@ use wire::v1::master::response::{self, Type as Kind};
 use wire::v1::master::{Call, Response};
 
 use super::change::Change;
+use super::documents::Shown;
 use super::{Master, Shared, refused, stopping};
 use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, OperatorCommand};
+use crate::runtime::Stopping;
+use crate::views::{Large, Sight, heartbeat};
 
 /// The word in texts of failed validations.
 const KIND: &str = "master";
@@ -44,6 +50,8 @@ enum Asked {
         length: Option<u64>,
     },
     Change(Change),
+    Large(Large),
+    Subscribe,
 }
 
 fn validate(call: Call) -> Result<Asked, Refusal> {
@@ -60,18 +68,19 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
         | Type::GetFlags
         | Type::GetVersion
         | Type::GetLoggingLevel
-        | Type::GetState
-        | Type::GetAgents
-        | Type::GetFrameworks
-        | Type::GetExecutors
         | Type::GetOperations
-        | Type::GetTasks
         | Type::GetRoles
         | Type::GetWeights
         | Type::GetMaster
         | Type::GetMaintenanceStatus
         | Type::GetMaintenanceSchedule
         | Type::GetQuota => Ok(Asked::Read(kind)),
+        Type::GetState => Ok(Asked::Large(Large::State)),
+        Type::GetAgents => Ok(Asked::Large(Large::Agents)),
+        Type::GetFrameworks => Ok(Asked::Large(Large::Frameworks)),
+        Type::GetExecutors => Ok(Asked::Large(Large::Executors)),
+        Type::GetTasks => Ok(Asked::Large(Large::Tasks)),
+        Type::Subscribe => Ok(Asked::Subscribe),
         Type::ListFiles => {
             let list = call.list_files.ok_or_else(|| absent(KIND, "list_files"))?;
             Ok(Asked::ListFiles(list.path))
@@ -94,12 +103,14 @@ fn not_offered(kind: Type) -> Refusal {
 
 async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -> Answer {
     match asked {
+        Asked::Large(what) => {
+            let packed = media::accepts_gzip(&request.headers);
+            let document = large(&master, request, (what, media), packed).await?;
+            Ok(Reply::Document { media, document, conditional: false })
+        }
         Asked::Read(kind) => {
-            let caller = request.caller.clone();
-            let task = move || respond(&master, &caller, kind, media);
-            tokio::task::spawn_blocking(task)
-                .await
-                .map_err(|e| Refusal::internal(format!("answering {}: {e}", kind.as_str_name())))?
+            let (caller, answering) = (request.caller.clone(), Arc::clone(&master));
+            master.workers.run(move || respond(&answering, &caller, kind, media)).await?
         }
         Asked::ListFiles(path) => {
             let file_infos = list_files(&master, &path).await?;
@@ -112,7 +123,43 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
             Ok(message(media, Kind::ReadFile, Response { read_file, ..Default::default() }))
         }
         Asked::Change(change) => change.make(&master, &request.caller).await,
+        Asked::Subscribe => subscribe(master, media).await,
     }
+}
+
+/// One of the large answers.
+async fn large(
+    master: &Shared,
+    request: &Request,
+    (what, media): (Large, Media),
+    packed: bool,
+) -> Result<Arc<Document>, Refusal> {
+    if master.sight(&request.caller).everything() {
+        return master.documents.get(master, Shown::Large(what, media), packed).await;
+    }
+    let (caller, answering) = (request.caller.clone(), Arc::clone(master));
+    let render = move || answering.view(&caller, |view| view.large(what, media));
+    Ok(Arc::new(Document::new(master.workers.run(render).await?)))
+}
+
+/// Opens a stream of events, which begins with all there is.
+async fn subscribe(master: Shared, media: Media) -> Answer {
+    let opening = master.operators.open(media, &master.snapshots).await;
+    let (opening, watched) = opening.ok_or_else(|| stopping(Stopping))?;
+    let watching = Arc::clone(&master);
+    tokio::spawn(async move { watching.operators.watch(watched).await });
+    let (rendering, snapshot) = (Arc::clone(&master), Arc::clone(&opening.snapshot));
+    let render = move || {
+        let interval = rendering.operators.heartbeat_interval().as_secs_f64();
+        rendering.view_of(&snapshot).subscribed(interval, media)
+    };
+    let subscribed = master.workers.run(render).await?;
+    let mut records = Weaver::default();
+    records.text(format!("{}\n", subscribed.len()).as_bytes());
+    records.rope(&subscribed);
+    records.text(&frame(&encode(media, &heartbeat(), Style::V1)));
+    let records = opening.greet(records.finish().iter().collect());
+    Ok(Reply::Stream { media, headers: Vec::new(), records })
 }
 
 /// Hands a command to the engine and answers as it says.
@@ -184,31 +231,10 @@ fn respond(
     Ok(reply(media, &response, style))
 }
 
-/// The answers from the snapshot. The first five are written by hand in the original, which
-/// shows in their JSON.
+/// The small answers from the snapshot.
 fn respond_state(view: crate::views::View<'_>, kind: Type, media: Media) -> Answer {
     let mut response = Response::default();
     let (kind, style) = match kind {
-        Type::GetState => {
-            response.get_state = Some(view.get_state());
-            (Kind::GetState, Style::MASTER_READ)
-        }
-        Type::GetAgents => {
-            response.get_agents = Some(view.get_agents());
-            (Kind::GetAgents, Style::MASTER_READ)
-        }
-        Type::GetFrameworks => {
-            response.get_frameworks = Some(view.get_frameworks());
-            (Kind::GetFrameworks, Style::MASTER_READ)
-        }
-        Type::GetExecutors => {
-            response.get_executors = Some(view.get_executors());
-            (Kind::GetExecutors, Style::MASTER_READ)
-        }
-        Type::GetTasks => {
-            response.get_tasks = Some(view.get_tasks());
-            (Kind::GetTasks, Style::MASTER_READ)
-        }
         Type::GetOperations => {
             response.get_operations = Some(view.get_operations());
             (Kind::GetOperations, Style::V1)

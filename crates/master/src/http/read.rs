@@ -1,44 +1,76 @@
 //! The old endpoints that show state.
 
+use std::sync::Arc;
+
+use endpoints::document::Document;
+use endpoints::media::{Media, accepts_gzip};
 use endpoints::refusal::Refusal;
 use endpoints::reply::{Answer, Reply};
 use endpoints::request::Request;
+use endpoints::rope::Rope;
 use endpoints::route::Pending;
 use wire::Described;
 use wire::json::Style;
 
+use super::documents::Shown;
 use super::{Master, Shared};
-use crate::views::{TaskQuery, View};
+use crate::views::{Sight, TaskQuery, View};
 
-/// Renders away from the threads that serve connections: what a large cluster shows takes long.
-fn show(
+/// Answers with what all callers share who see everything; others get their own.
+fn shared(master: Shared, request: Request, shown: Shown) -> Pending {
+    Box::pin(async move {
+        if !master.sight(&request.caller).everything() {
+            return show(master, request, move |view| shown.render(view)).await;
+        }
+        let packed = accepts_gzip(&request.headers);
+        let document = master.documents.get(&master, shown, packed).await?;
+        Ok(Reply::Document { media: Media::Json, document, conditional: true })
+    })
+}
+
+/// Renders for this caller, away from the threads that serve connections: what a large cluster
+/// shows takes long.
+fn show<R: Into<Rope>>(
     master: Shared,
     request: Request,
-    render: impl FnOnce(View<'_>) -> Vec<u8> + Send + 'static,
+    render: impl FnOnce(View<'_>) -> R + Send + 'static,
 ) -> Pending {
     Box::pin(async move {
-        let json = tokio::task::spawn_blocking(move || master.view(&request.caller, render)).await;
-        let json = json.map_err(|e| Refusal::internal(format!("rendering state: {e}")))?;
-        Ok(Reply::Json(json.into()))
+        let packed = accepts_gzip(&request.headers);
+        let rendering = Arc::clone(&master);
+        let render = move || {
+            let rope = rendering.view(&request.caller, render).into();
+            let document = Arc::new(Document::new(rope).marked_by_content());
+            if packed {
+                let _ = document.packed();
+            }
+            document
+        };
+        let document = master.workers.run(render).await?;
+        Ok(Reply::Document { media: Media::Json, document, conditional: true })
     })
 }
 
 pub(super) fn state(master: Shared, request: Request) -> Pending {
-    show(master, request, |view| view.state())
+    shared(master, request, Shown::State)
 }
 
 pub(super) fn state_summary(master: Shared, request: Request) -> Pending {
-    show(master, request, |view| view.state_summary())
+    shared(master, request, Shown::StateSummary)
 }
 
 pub(super) fn slaves(master: Shared, request: Request) -> Pending {
-    let only = request.query.get("slave_id").map(str::to_owned);
-    show(master, request, move |view| view.slaves(only.as_deref()))
+    match request.query.get("slave_id").map(str::to_owned) {
+        None => shared(master, request, Shown::Slaves),
+        only => show(master, request, move |view| view.slaves(only.as_deref())),
+    }
 }
 
 pub(super) fn frameworks(master: Shared, request: Request) -> Pending {
-    let only = request.query.get("framework_id").map(str::to_owned);
-    show(master, request, move |view| view.framework_list(only.as_deref()))
+    match request.query.get("framework_id").map(str::to_owned) {
+        None => shared(master, request, Shown::Frameworks),
+        only => show(master, request, move |view| view.framework_list(only.as_deref())),
+    }
 }
 
 pub(super) fn tasks(master: Shared, request: Request) -> Pending {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use endpoints::stream::Ended;
 use libprocess::upid::Upid;
@@ -53,9 +54,14 @@ pub(super) struct Driver {
     writing: Option<JoinHandle<Written>>,
     /// Connections that ended, and whose turn it is.
     ended: Vec<Exited>,
+    /// When filters were counted for the metrics.
+    filters_counted: Option<Instant>,
 }
 
-type Written = (Box<dyn Registry>, Result<(), registry::RegistryError>);
+/// How often filters are counted, at most: that takes a look at every role.
+const FILTERS_EVERY: Duration = Duration::from_secs(1);
+
+type Written = (Box<dyn Registry>, Result<(), registry::RegistryError>, Duration);
 
 /// What the driver waits for.
 enum Next {
@@ -74,6 +80,7 @@ impl Driver {
             queue: Queue::default(),
             writing: None,
             ended: Vec::new(),
+            filters_counted: None,
         }
     }
 
@@ -131,11 +138,7 @@ impl Driver {
     }
 
     /// What happens next, or `None` at the deadline.
-    fn wait(
-        &mut self,
-        batch: &mut Vec<Input>,
-        deadline: Option<std::time::Instant>,
-    ) -> Option<Next> {
+    fn wait(&mut self, batch: &mut Vec<Input>, deadline: Option<Instant>) -> Option<Next> {
         let (parts, writing) = (&mut self.parts, &mut self.writing);
         let full = self.queue.is_full();
         let next = async {
@@ -155,9 +158,17 @@ impl Driver {
         &mut self,
         events: impl FnOnce(&mut Self, &mut Vec<Effect>),
     ) -> Result<(), MasterError> {
-        let mut effects = Vec::new();
+        let (mut effects, begun) = (Vec::new(), Instant::now());
         events(self, &mut effects);
+        let settling = Instant::now();
         effects.extend(self.parts.engine.settle(self.parts.clock.now()));
+        let runs = self.parts.engine.allocation_runs();
+        let measures = &self.parts.master.measures;
+        measures.allocated(runs, settling - begun, settling.elapsed());
+        if self.filters_counted.is_none_or(|at| at.elapsed() >= FILTERS_EVERY) {
+            self.filters_counted = Some(settling);
+            measures.filtered(self.parts.engine.offer_filters());
+        }
         self.carry_out(effects)
     }
 
@@ -195,7 +206,12 @@ impl Driver {
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), MasterError> {
         let decided = Decided::new(effects, self.parts.engine.snapshot());
         self.queue.push(Turn::Decided(decided));
-        if self.writing.is_none() { self.advance() } else { Ok(()) }
+        if self.writing.is_none() {
+            self.advance()?;
+        }
+        let waiting = self.queue.effects() as u64;
+        self.parts.master.counted.queued_effects.store(waiting, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Does what rests on no write and begins the next one.
@@ -215,8 +231,9 @@ impl Driver {
         let broken: Box<dyn Registry> = Box::new(InUse);
         let mut registry = std::mem::replace(&mut self.parts.registry, broken);
         spawn_blocking(move || {
+            let begun = Instant::now();
             let written = registry.commit(&operations);
-            (registry, written)
+            (registry, written, begun.elapsed())
         })
     }
 
@@ -227,8 +244,9 @@ impl Driver {
     ) -> Result<(), MasterError> {
         self.writing = None;
         let panicked = |error: tokio::task::JoinError| MasterError::Panicked(error.to_string());
-        let (registry, written) = written.map_err(panicked)?;
+        let (registry, written, took) = written.map_err(panicked)?;
         self.parts.registry = registry;
+        self.parts.master.measures.stored(took);
         written.map_err(MasterError::Registry)?;
         self.take_turns()?;
         self.advance()
@@ -238,8 +256,8 @@ impl Driver {
         while let Some(turn) = self.queue.next() {
             match turn {
                 Turn::Exited(exited) => self.ended.push(exited),
-                Turn::Decided(Decided { effects, snapshot, .. }) => {
-                    self.parts.master.snapshots.store(snapshot);
+                Turn::Decided(Decided { effects, snapshot, announcements, .. }) => {
+                    self.parts.master.publish(snapshot, &announcements);
                     for effect in effects {
                         self.execute(effect)?;
                     }
@@ -274,8 +292,10 @@ impl Driver {
 
     fn execute(&mut self, effect: Effect) -> Result<(), MasterError> {
         match effect {
-            // The streams take these from the whole batch, before its other effects.
-            Effect::Announce(_) => {}
+            // Published before, with the state.
+            Effect::Announce(announcement) => {
+                tracing::error!(?announcement, "operators were not told");
+            }
             Effect::Answer { request, answer } => match self.pending.remove(&request) {
                 // If nobody waits any more the caller has hung up; what was decided stands.
                 Some(sender) => drop(sender.send(answer)),

@@ -11,6 +11,7 @@ use libprocess::upid::Upid;
 use registry::Operation;
 use transport::messenger::Exited;
 
+use crate::engine::announcement::Announcement;
 use crate::engine::effect::Effect;
 use crate::engine::state::Snapshot;
 
@@ -20,20 +21,23 @@ pub(super) struct Decided {
     pub(super) effects: Vec<Effect>,
     /// The state after it.
     pub(super) snapshot: Arc<Snapshot>,
+    /// What operators hear.
+    pub(super) announcements: Vec<Announcement>,
     operations: Vec<Operation>,
 }
 
 impl Decided {
     pub(super) fn new(effects: Vec<Effect>, snapshot: Snapshot) -> Self {
-        let mut operations = Vec::new();
+        let (mut operations, mut announcements) = (Vec::new(), Vec::new());
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
+                Effect::Announce(announcement) => announcements.push(announcement),
                 Effect::Persist(operation) => operations.push(operation),
                 effect => rest.push(effect),
             }
         }
-        Self { effects: rest, snapshot: Arc::new(snapshot), operations }
+        Self { effects: rest, snapshot: Arc::new(snapshot), announcements, operations }
     }
 }
 
@@ -64,6 +68,11 @@ impl Queue {
         self.turns.is_empty()
     }
 
+    /// How many effects wait.
+    pub(super) fn effects(&self) -> usize {
+        self.effects
+    }
+
     /// Whether so much waits that no more should be decided.
     pub(super) fn is_full(&self) -> bool {
         self.effects >= MAX_EFFECTS
@@ -71,7 +80,7 @@ impl Queue {
 
     pub(super) fn push(&mut self, turn: Turn) {
         if let Turn::Decided(decided) = &turn {
-            self.effects += decided.effects.len();
+            self.effects += decided.effects.len() + decided.announcements.len();
             for pid in links(decided) {
                 *self.links.entry(pid.clone()).or_default() += 1;
             }
@@ -107,7 +116,7 @@ impl Queue {
         self.covered = self.covered.checked_sub(1)?;
         let turn = self.turns.pop_front()?;
         if let Turn::Decided(decided) = &turn {
-            self.effects -= decided.effects.len();
+            self.effects -= decided.effects.len() + decided.announcements.len();
             for pid in links(decided) {
                 if let Some(count) = self.links.get_mut(pid) {
                     *count -= 1;

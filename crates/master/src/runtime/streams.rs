@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use endpoints::call::encode;
 use endpoints::media::Media;
-use endpoints::stream::{Bounds, Ended, Heartbeat, Records, Subscriber, channel};
+use endpoints::stream::{Bounds, Ended, Heartbeat, Records, Subscriber, channel, frame};
 use subtle::ConstantTimeEq;
 use wire::json::Style;
 use wire::v1::scheduler;
@@ -68,7 +68,7 @@ impl Streams {
         heartbeat: std::time::Duration,
     ) -> Option<Opened> {
         let subscription = SubscriptionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let heartbeat = Heartbeat { every: heartbeat, payload: heartbeat_payload(media) };
+        let heartbeat = Heartbeat { every: heartbeat, record: heartbeat_record(media) };
         let (subscriber, records) = channel(Bounds::default(), Some(heartbeat));
         let secret = fresh_secret();
         let mut open = self.lock();
@@ -143,12 +143,12 @@ fn remove(open: &mut Open, hasher: &RandomState, subscription: SubscriptionId) -
     Some(entry)
 }
 
-fn heartbeat_payload(media: Media) -> Bytes {
+fn heartbeat_record(media: Media) -> Bytes {
     let event = scheduler::Event {
         r#type: Some(scheduler::event::Type::Heartbeat as i32),
         ..Default::default()
     };
-    encode(media, &event, Style::V1).into()
+    frame(&encode(media, &event, Style::V1))
 }
 
 /// 128 random bits in the form of a UUID, which is what schedulers expect to see. A real version

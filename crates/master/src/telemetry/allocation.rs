@@ -1,39 +1,86 @@
 //! What the allocator has given out, under `allocator/mesos/`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::resources::{Quantities, Resources};
 
 use super::Metrics;
-use crate::engine::state::Snapshot;
+use crate::engine::state::{Agent, Snapshot};
+use crate::views::weave::agent as slots;
+
+/// What one agent adds to the metrics.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    /// Of each name in [`super::SCALARS`], what is not revocable and what is: total and used.
+    pub(super) scalars: [[(f64, f64); 2]; 4],
+    total: Quantities,
+    given: Quantities,
+    /// What is offered or allocated to each role.
+    by_role: Vec<(String, Quantities)>,
+    /// What each role, and each above it, consumes of its quota.
+    consumed: Vec<(String, Quantities)>,
+}
+
+/// The agent's part, made once until it changes.
+pub(super) fn figures(agent: &Agent) -> Arc<Figures> {
+    agent.cells.get_or(slots::METRICS, || measure(agent))
+}
+
+fn measure(agent: &Agent) -> Figures {
+    let used = agent.used_by_all();
+    let mut figures = Figures { total: agent.total.scalar_quantities(), ..Figures::default() };
+    for (name, pair) in super::SCALARS.iter().zip(&mut figures.scalars) {
+        for (revocable, sums) in [false, true].into_iter().zip(pair) {
+            let sum = |of: &Resources| {
+                of.filter(|r| *r.name == **name && r.revocable == revocable).scalar(name).as_f64()
+            };
+            *sums = (sum(&agent.total), sum(&used));
+        }
+    }
+    let mut by_role: BTreeMap<String, Quantities> = BTreeMap::new();
+    let mut consumed: BTreeMap<String, Quantities> = BTreeMap::new();
+    for resources in [&used, &agent.offered] {
+        figures.given.add_all(&resources.scalar_quantities());
+        for resource in resources.iter() {
+            if let Some(role) = &resource.allocation {
+                let sum = Resources::from_iter([resource.clone()]).scalar_quantities();
+                by_role.entry(role.to_string()).or_default().add_all(&sum);
+            }
+        }
+    }
+    // Reserved resources count for their role whether used or not; others when allocated.
+    let unreserved = used.filter(model::resources::Resource::is_unreserved);
+    let reserved = agent.total.filter(|r| !r.is_unreserved());
+    for resource in unreserved.iter().chain(reserved.iter()) {
+        let role = resource.reserved_to().or(resource.allocation.as_ref());
+        let Some(role) = role else { continue };
+        let sum = Resources::from_iter([resource.clone()]).scalar_quantities();
+        for node in nodes(role.as_str()) {
+            consumed.entry(node.to_owned()).or_default().add_all(&sum);
+        }
+    }
+    figures.by_role = by_role.into_iter().collect();
+    figures.consumed = consumed.into_iter().collect();
+    figures
+}
 
 pub(super) fn publish(all: &mut Metrics, snapshot: &Snapshot) {
     let mut total = Quantities::default();
     let mut given = Quantities::default();
-    // By role, what is offered or allocated to it, and what it consumes of its quota.
     let mut by_role: BTreeMap<String, Quantities> = BTreeMap::new();
     let mut consumed: BTreeMap<String, Quantities> = BTreeMap::new();
     for agent in snapshot.agents.values() {
-        total.add_all(&agent.total.scalar_quantities());
-        let used = agent.used_by_all();
-        for resources in [&used, &agent.offered] {
-            given.add_all(&resources.scalar_quantities());
-            for resource in resources.iter() {
-                if let Some(role) = &resource.allocation {
-                    let sum = Resources::from_iter([resource.clone()]).scalar_quantities();
-                    by_role.entry(role.to_string()).or_default().add_all(&sum);
+        let figures = figures(agent);
+        total.add_all(&figures.total);
+        given.add_all(&figures.given);
+        for (sums, parts) in [(&mut by_role, &figures.by_role), (&mut consumed, &figures.consumed)]
+        {
+            for (name, part) in parts {
+                match sums.get_mut(name) {
+                    Some(sum) => sum.add_all(part),
+                    None => drop(sums.insert(name.clone(), part.clone())),
                 }
-            }
-        }
-        // Reserved resources count for their role whether used or not; others when allocated.
-        let unreserved = used.filter(model::resources::Resource::is_unreserved);
-        let reserved = agent.total.filter(|r| !r.is_unreserved());
-        for resource in unreserved.iter().chain(reserved.iter()) {
-            let role = resource.reserved_to().or(resource.allocation.as_ref());
-            let Some(role) = role else { continue };
-            let sum = Resources::from_iter([resource.clone()]).scalar_quantities();
-            for node in nodes(role.as_str()) {
-                consumed.entry(node.to_owned()).or_default().add_all(&sum);
             }
         }
     }

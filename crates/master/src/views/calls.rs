@@ -3,17 +3,41 @@
 use std::sync::Arc;
 
 use wire::v1;
+use wire::v1::master::Response;
 use wire::v1::master::response::{
     GetAgents, GetExecutors, GetFrameworks, GetMaster, GetRoles, GetState, GetTasks, get_agents,
     get_executors, get_frameworks,
 };
 
 use super::View;
+use super::assembled::Large;
 use super::state::time_info;
-use crate::engine::state::{Agent, Framework, Task};
+use crate::engine::state::{Agent, Executor, Framework, Task};
 use endpoints::resources::shown;
 
+/// One executor of GET_EXECUTORS.
+pub(super) fn executor_message(executor: &Executor) -> get_executors::Executor {
+    get_executors::Executor {
+        executor_info: executor.info.clone(),
+        agent_id: v1::AgentId { value: executor.agent_id.as_str().to_owned() },
+    }
+}
+
 impl View<'_> {
+    /// The answer to a large call as a message.
+    #[must_use]
+    pub fn large_message(&self, what: Large) -> Response {
+        let mut response = Response { r#type: Some(what.kind() as i32), ..Response::default() };
+        match what {
+            Large::Agents => response.get_agents = Some(self.get_agents()),
+            Large::Executors => response.get_executors = Some(self.get_executors()),
+            Large::Frameworks => response.get_frameworks = Some(self.get_frameworks()),
+            Large::State => response.get_state = Some(self.get_state()),
+            Large::Tasks => response.get_tasks = Some(self.get_tasks()),
+        }
+        response
+    }
+
     /// GET_STATE, and what SUBSCRIBED begins with.
     #[must_use]
     pub fn get_state(&self) -> GetState {
@@ -143,10 +167,7 @@ impl View<'_> {
                 .executors
                 .values()
                 .filter(|e| self.sight.executor(&framework.info, &e.info))
-                .map(|executor| get_executors::Executor {
-                    executor_info: executor.info.clone(),
-                    agent_id: v1::AgentId { value: executor.agent_id.as_str().to_owned() },
-                })
+                .map(|executor| executor_message(executor))
         });
         GetExecutors { executors: executors.collect(), orphan_executors: Vec::new() }
     }
@@ -163,8 +184,8 @@ impl View<'_> {
             orphan_tasks: Vec::new(),
         };
         for framework in self.frameworks().chain(self.completed_frameworks()) {
-            let seen = |task: &&Arc<Task>| self.sight.task(&framework.info, &task.info);
-            let info = |task: &Arc<Task>| task.info.clone();
+            let seen = |task: &&Arc<Task>| self.sight.task(&framework.info, task);
+            let info = |task: &Arc<Task>| task.info();
             all.tasks.extend(framework.tasks.values().filter(seen).map(info));
             let unreachable = framework.unreachable_tasks.iter().filter(seen).map(info);
             all.unreachable_tasks.extend(unreachable);

@@ -1,13 +1,21 @@
 //! Agents, frameworks, tasks, executors and offers as the old endpoints print them. Keys come in
 //! the original's order.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use endpoints::rope::{Piece, Rope, Weaver};
 use model::resources::{Resource, Resources};
 use model::role::Role;
 use model::time::Timestamp;
-use wire::json::{self, Object, Raw, Style};
+use wire::json::{self, Object, Style};
 use wire::v1;
 
 use super::View;
+use super::weave::{
+    List, agent as slots, begin_object, framework as framework_slots, more_members, run,
+};
+use crate::engine::collections::Shelf;
 use crate::engine::state::{Agent, Executor, Framework, Offer, RecoveredAgent, Task};
 use endpoints::resources::{attributes, bytes_of, object_of, shown};
 
@@ -73,7 +81,7 @@ impl View<'_> {
 
     /// What the caller may see of `resources`: what is reserved or allocated to no hidden role.
     pub(super) fn visible(&self, resources: &Resources) -> Resources {
-        if self.sight.all_roles() {
+        if self.sight.everything() {
             return resources.clone();
         }
         resources.filter(|r| {
@@ -82,35 +90,29 @@ impl View<'_> {
         })
     }
 
-    /// An agent with its braces, rendered once for those who see every role.
-    fn agent_json(&self, agent: &std::sync::Arc<Agent>) -> bytes::Bytes {
-        if self.sight.all_roles() {
-            let render = |agent: &Agent| bytes_of(|o| self.agent_members(o, agent));
-            self.rendered.agents.get(agent, render)
-        } else {
-            bytes_of(|o| self.agent_members(o, agent)).into()
-        }
+    /// An agent with its braces, rendered once for those who see everything.
+    pub(super) fn agent(&self, agent: &Agent) -> Arc<Bytes> {
+        let render = || bytes_of(|o| self.agent_members(o, agent)).into();
+        self.agent_kept(agent, slots::V0, render)
     }
 
-    /// An agent; `more` adds members after those that all endpoints have.
-    pub(super) fn agent(
-        &self,
-        a: &mut json::Array<'_>,
-        agent: &std::sync::Arc<Agent>,
-        more: impl FnOnce(&mut Object<'_>),
-    ) {
-        let mut all = self.agent_json(agent).to_vec();
-        let rest = bytes_of(more);
-        if rest.len() > 2 {
-            all.pop();
-            all.push(b',');
-            all.extend_from_slice(&rest[1..]);
-        }
-        a.push(Raw(&all));
+    /// The same with its resources in full.
+    pub(super) fn agent_in_full(&self, agent: &Agent) -> Arc<Bytes> {
+        self.agent_kept(agent, slots::V0_FULL, || {
+            bytes_of(|o| {
+                self.agent_members(o, agent);
+                self.agent_full(o, agent);
+            })
+            .into()
+        })
+    }
+
+    fn agent_kept(&self, agent: &Agent, slot: usize, render: impl Fn() -> Bytes) -> Arc<Bytes> {
+        if self.sight.everything() { agent.cells.get_or(slot, render) } else { Arc::new(render()) }
     }
 
     /// The members that only `/slaves` adds: resources in full.
-    pub(super) fn agent_full(&self, o: &mut Object<'_>, agent: &Agent) {
+    fn agent_full(&self, o: &mut Object<'_>, agent: &Agent) {
         let list = |o: &mut Object<'_>, key: &str, resources: &Resources| {
             o.array(key, |a| {
                 for resource in &shown(resources) {
@@ -129,13 +131,30 @@ impl View<'_> {
         list(o, "offered_resources_full", &self.visible(&agent.offered));
     }
 
-    /// A task, rendered once.
-    pub(super) fn task(&self, task: &std::sync::Arc<Task>) -> bytes::Bytes {
-        self.rendered.tasks.get(task, |task| bytes_of(|o| task_members(o, task)))
+    /// A framework as in `/state` and `/frameworks`, rendered once for those who see everything.
+    pub(super) fn framework(&self, framework: &Framework) -> Arc<Rope> {
+        if self.sight.everything() {
+            framework.cells.get_or(framework_slots::V0, || self.framework_rope(framework))
+        } else {
+            Arc::new(self.framework_rope(framework))
+        }
     }
 
-    /// A framework as in `/state` and `/frameworks`.
-    pub(super) fn framework(&self, o: &mut Object<'_>, framework: &Framework) {
+    fn framework_rope(&self, framework: &Framework) -> Rope {
+        let mut out = Weaver::default();
+        begin_object(&mut out, &bytes_of(|o| self.framework_head(o, framework)));
+        let info = &*framework.info;
+        out.text(b",\"tasks\":");
+        self.task_list(&mut out, info, &framework.tasks);
+        out.text(b",\"unreachable_tasks\":");
+        self.task_list(&mut out, info, framework.unreachable_tasks.shelf());
+        out.text(b",\"completed_tasks\":");
+        self.task_list(&mut out, info, framework.completed_tasks.shelf());
+        more_members(&mut out, &bytes_of(|o| self.framework_tail(o, framework)));
+        out.finish()
+    }
+
+    fn framework_head(&self, o: &mut Object<'_>, framework: &Framework) {
         let info = &*framework.info;
         self.framework_summary(o, framework);
         o.field("user", &info.user);
@@ -159,16 +178,17 @@ impl View<'_> {
         } else {
             o.field("role", info.role());
         }
-        self.task_list(o, "tasks", info, framework.tasks.values());
-        self.task_list(o, "unreachable_tasks", info, framework.unreachable_tasks.iter());
-        self.task_list(o, "completed_tasks", info, framework.completed_tasks.iter());
+    }
+
+    fn framework_tail(&self, o: &mut Object<'_>, framework: &Framework) {
+        let info = &*framework.info;
         o.array("offers", |a| {
             for offer in framework.offers.iter().filter_map(|id| self.snapshot.offers.get(id)) {
                 a.object(|o| self.offer(o, offer));
             }
         });
         o.array("executors", |a| {
-            let seen = |e: &&std::sync::Arc<Executor>| self.sight.executor(info, &e.info);
+            let seen = |e: &&Arc<Executor>| self.sight.executor(info, &e.info);
             for executor in framework.executors.values().filter(seen) {
                 a.object(|o| executor_members(o, executor));
             }
@@ -184,18 +204,31 @@ impl View<'_> {
         }
     }
 
-    fn task_list<'t>(
+    fn task_list<K>(
         &self,
-        o: &mut Object<'_>,
-        key: &str,
+        out: &mut Weaver,
         framework: &v1::FrameworkInfo,
-        tasks: impl Iterator<Item = &'t std::sync::Arc<Task>>,
+        tasks: &Shelf<K, Arc<Task>>,
     ) {
-        o.array(key, |a| {
-            for task in tasks.filter(|t| self.sight.task(framework, &t.info)) {
-                a.push(Raw(&self.task(task)));
+        let mut list = List::new(out);
+        for leaf in tasks.leaves() {
+            let all = leaf.entries.iter().map(|(_, task)| task);
+            if self.sight.everything() {
+                list.run(&leaf.cells.get_or(run::V0, || {
+                    let mut text = Vec::with_capacity(leaf.entries.len() * 768);
+                    for task in all.clone() {
+                        text.push(b',');
+                        text.extend(task_json(task));
+                    }
+                    Piece::new(text)
+                }));
+            } else {
+                for task in all.filter(|task| self.sight.task(framework, task)) {
+                    list.element(&task_json(task));
+                }
             }
-        });
+        }
+        list.end();
     }
 
     /// The members of a framework that `/state-summary` has too.
@@ -237,8 +270,13 @@ pub(super) fn recovered_agent(o: &mut Object<'_>, agent: &RecoveredAgent) {
     description(o, &agent.info);
 }
 
+/// A task as the old endpoints print it.
+pub(super) fn task_json(task: &Task) -> Vec<u8> {
+    bytes_of(|o| task_members(o, task))
+}
+
 fn task_members(o: &mut Object<'_>, task: &Task) {
-    let info = &task.info;
+    let info = &task.info();
     o.field("id", &info.task_id.value);
     o.field("name", &info.name);
     o.field("framework_id", &info.framework_id.value);

@@ -4,16 +4,18 @@
 //! Nothing here waits for the engine. A [`View`] joins one snapshot with what the program is and
 //! with what the caller may see; every function that shows something asks that [`Sight`] first.
 
-mod cache;
+mod assembled;
 mod calls;
 mod constraints;
 mod entities;
+mod events;
 mod operations;
 mod roles;
 mod settings;
 mod state;
 mod summary;
 mod tasks;
+pub(crate) mod weave;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +23,10 @@ use std::sync::Arc;
 use endpoints::common::Build;
 use wire::v1;
 
-use crate::engine::state::Snapshot;
+use crate::engine::state::{Snapshot, Task};
 
-pub use cache::Rendered;
+pub use assembled::Large;
+pub use events::heartbeat;
 pub use tasks::TaskQuery;
 
 /// What one caller may see. An object that is not seen is left out, as if it did not exist.
@@ -33,15 +36,16 @@ pub trait Sight: Send + Sync {
     /// A framework, and that it has tasks and executors.
     fn framework(&self, framework: &v1::FrameworkInfo) -> bool;
     /// A task of a framework that is seen.
-    fn task(&self, framework: &v1::FrameworkInfo, task: &v1::Task) -> bool;
+    fn task(&self, framework: &v1::FrameworkInfo, task: &Task) -> bool;
     /// An executor of a framework that is seen.
     fn executor(&self, framework: &v1::FrameworkInfo, executor: &v1::ExecutorInfo) -> bool;
     /// A role, and what is reserved to it.
     fn role(&self, role: &str) -> bool;
     /// A machine in the maintenance schedule.
     fn machine(&self, machine: &v1::MachineId) -> bool;
-    /// Whether every role is seen, so that what was rendered for everybody can be used.
-    fn all_roles(&self) -> bool;
+    /// Whether all of the above is seen but perhaps the flags, so that what is kept for those who
+    /// see everything can be used.
+    fn everything(&self) -> bool;
 }
 
 /// Sees everything.
@@ -55,7 +59,7 @@ impl Sight for Everything {
     fn framework(&self, _: &v1::FrameworkInfo) -> bool {
         true
     }
-    fn task(&self, _: &v1::FrameworkInfo, _: &v1::Task) -> bool {
+    fn task(&self, _: &v1::FrameworkInfo, _: &Task) -> bool {
         true
     }
     fn executor(&self, _: &v1::FrameworkInfo, _: &v1::ExecutorInfo) -> bool {
@@ -67,7 +71,7 @@ impl Sight for Everything {
     fn machine(&self, _: &v1::MachineId) -> bool {
         true
     }
-    fn all_roles(&self) -> bool {
+    fn everything(&self) -> bool {
         true
     }
 }
@@ -96,8 +100,6 @@ pub struct View<'a> {
     pub program: &'a Program,
     /// What the caller may see.
     pub sight: &'a dyn Sight,
-    /// What was rendered before.
-    pub rendered: &'a Rendered,
 }
 
 impl std::fmt::Debug for View<'_> {

@@ -15,7 +15,7 @@ impl View<'_> {
     }
 
     fn sees(&self, operation: &Operation) -> bool {
-        self.sight.all_roles() || {
+        self.sight.everything() || {
             let mut resources = operation.resources();
             resources.all(|resource| self.sees_resource(resource))
         }

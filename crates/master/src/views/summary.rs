@@ -1,12 +1,16 @@
 //! `/state-summary`: agents and frameworks with counts of tasks instead of tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use model::id::{AgentId, FrameworkId};
+use endpoints::rope::{Rope, Weaver};
+use model::id::AgentId;
 use wire::json::Object;
 use wire::v1::TaskState;
 
 use super::View;
+use super::weave::{List, begin_object};
+use crate::engine::state::{Agent, Framework};
 use endpoints::resources::bytes_of;
 
 /// How many tasks are in which state. Only these states are printed; each is, even at zero.
@@ -40,72 +44,98 @@ impl Counts {
     }
 }
 
+/// Counts of tasks for each pair of a framework and an agent that have any, by their places in the
+/// lists of both.
 #[derive(Default)]
-struct Summary<'s> {
-    by_agent: BTreeMap<&'s str, Counts>,
-    by_framework: BTreeMap<&'s str, Counts>,
-    frameworks_of: BTreeMap<&'s str, BTreeSet<&'s str>>,
-    agents_of: BTreeMap<&'s str, BTreeSet<&'s str>>,
-}
-
-impl<'s> Summary<'s> {
-    fn task(&mut self, framework: &'s FrameworkId, agent: &'s AgentId, state: TaskState) {
-        let (framework, agent) = (framework.as_str(), agent.as_str());
-        self.by_agent.entry(agent).or_default().count(state);
-        self.by_framework.entry(framework).or_default().count(state);
-        self.frameworks_of.entry(agent).or_default().insert(framework);
-        self.agents_of.entry(framework).or_default().insert(agent);
-    }
+struct Summary {
+    by_agent: Vec<Counts>,
+    by_framework: Vec<Counts>,
+    pairs: Vec<(u32, u32)>,
 }
 
 impl View<'_> {
-    /// `/state-summary`
-    #[must_use]
-    pub fn state_summary(&self) -> Vec<u8> {
-        let mut summary = Summary::default();
-        for framework in self.frameworks().chain(self.completed_frameworks()) {
+    fn summarize(&self, agents: &HashMap<&AgentId, u32>) -> Summary {
+        let mut summary =
+            Summary { by_agent: vec![Counts::default(); agents.len()], ..Summary::default() };
+        for (n, framework) in self.frameworks().chain(self.completed_frameworks()).enumerate() {
+            let mut counts = Counts::default();
+            let from = summary.pairs.len();
             let all = framework
                 .tasks
                 .values()
                 .chain(framework.unreachable_tasks.iter())
                 .chain(framework.completed_tasks.iter());
-            for task in all.filter(|t| self.sight.task(&framework.info, &t.info)) {
-                summary.task(&task.framework_id, &task.agent_id, task.state());
+            for task in all.filter(|task| self.sight.task(&framework.info, task)) {
+                counts.count(task.state());
+                if let Some(agent) = agents.get(&task.agent_id) {
+                    summary.by_agent[*agent as usize].count(task.state());
+                    summary.pairs.push((n as u32, *agent));
+                }
             }
+            summary.pairs[from..].sort_unstable();
+            let mut kept = from;
+            for at in from..summary.pairs.len() {
+                if kept == from || summary.pairs[kept - 1] != summary.pairs[at] {
+                    summary.pairs[kept] = summary.pairs[at];
+                    kept += 1;
+                }
+            }
+            summary.pairs.truncate(kept);
+            summary.by_framework.push(counts);
         }
-        let none = BTreeSet::new();
-        bytes_of(|o| {
-            o.field("hostname", self.snapshot.master.hostname());
-            o.optional("cluster", self.program.cluster.as_ref());
-            o.array("slaves", |a| {
-                for agent in self.snapshot.agents.values() {
-                    let id = agent.id.as_str();
-                    self.agent(a, agent, |o| {
-                        summary.by_agent.get(id).copied().unwrap_or_default().print(o);
-                        let frameworks = summary.frameworks_of.get(id).unwrap_or(&none);
-                        o.array("framework_ids", |a| {
-                            for framework in frameworks {
-                                a.push(framework);
-                            }
-                        });
-                    });
-                }
+        summary
+    }
+
+    /// `/state-summary`
+    #[must_use]
+    pub fn state_summary(&self) -> Rope {
+        let agents: Vec<&Arc<Agent>> = self.snapshot.agents.values().collect();
+        let places = agents.iter().zip(0..).map(|(agent, at)| (&agent.id, at)).collect();
+        let summary = self.summarize(&places);
+        let frameworks: Vec<&Arc<Framework>> =
+            self.frameworks().chain(self.completed_frameworks()).collect();
+        let active = self.frameworks().count();
+        let mut agents_of: Vec<Vec<&str>> = vec![Vec::new(); frameworks.len()];
+        let mut frameworks_of: Vec<Vec<&str>> = vec![Vec::new(); agents.len()];
+        for (framework, agent) in &summary.pairs {
+            let (framework, agent) = (*framework as usize, *agent as usize);
+            agents_of[framework].push(agents[agent].id.as_str());
+            frameworks_of[agent].push(frameworks[framework].id.as_str());
+        }
+        let mut out = Weaver::default();
+        begin_object(
+            &mut out,
+            &bytes_of(|o| {
+                o.field("hostname", self.snapshot.master.hostname());
+                o.optional("cluster", self.program.cluster.as_ref());
+            }),
+        );
+        out.text(b",\"slaves\":");
+        let mut list = List::new(&mut out);
+        for (at, agent) in agents.iter().enumerate() {
+            let mut all = self.agent(agent).to_vec();
+            let more = bytes_of(|o| {
+                summary.by_agent[at].print(o);
+                frameworks_of[at].sort_unstable();
+                o.field("framework_ids", &frameworks_of[at]);
             });
-            o.array("frameworks", |a| {
-                for framework in self.frameworks() {
-                    let id = framework.id.as_str();
-                    a.object(|o| {
-                        self.framework_summary(o, framework);
-                        summary.by_framework.get(id).copied().unwrap_or_default().print(o);
-                        let agents = summary.agents_of.get(id).unwrap_or(&none);
-                        o.array("slave_ids", |a| {
-                            for agent in agents {
-                                a.push(agent);
-                            }
-                        });
-                    });
-                }
-            });
-        })
+            all.pop();
+            all.push(b',');
+            all.extend_from_slice(&more[1..]);
+            list.element(&all);
+        }
+        list.end();
+        out.text(b",\"frameworks\":");
+        let mut list = List::new(&mut out);
+        for (at, framework) in frameworks.iter().enumerate().take(active) {
+            list.element(&bytes_of(|o| {
+                self.framework_summary(o, framework);
+                summary.by_framework[at].print(o);
+                o.field("slave_ids", &agents_of[at]);
+            }));
+        }
+        list.end();
+        out.text(b"}");
+        out.finish()
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use endpoints::query::Query;
 use endpoints::refusal::Refusal;
-use wire::json::Raw;
+use endpoints::rope::{Rope, Weaver};
 
 use super::View;
+use super::entities::task_json;
+use super::weave::List;
 use crate::engine::state::Task;
-use endpoints::resources::bytes_of;
 
 /// The parameters of `/tasks`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl View<'_> {
     /// `/tasks`: of active and completed frameworks, running, unreachable and completed, sorted by
     /// the time of their first status.
     #[must_use]
-    pub fn tasks(&self, query: &TaskQuery) -> Vec<u8> {
+    pub fn tasks(&self, query: &TaskQuery) -> Rope {
         let wanted = |only: &Option<String>, id: &str| only.as_deref().is_none_or(|o| o == id);
         let mut tasks: Vec<&Arc<Task>> = self
             .frameworks()
@@ -75,24 +76,23 @@ impl View<'_> {
                     .values()
                     .chain(f.unreachable_tasks.iter())
                     .chain(f.completed_tasks.iter())
-                    .filter(|t| self.sight.task(&f.info, &t.info))
+                    .filter(|t| self.sight.task(&f.info, t))
             })
             .filter(|t| wanted(&query.task_id, t.id.as_str()))
             .collect();
         // Tasks without a status are the oldest.
-        let begun = |t: &Arc<Task>| {
-            t.info.statuses.first().map_or(f64::NEG_INFINITY, |status| status.timestamp())
-        };
-        tasks.sort_by(|a, b| begun(a).total_cmp(&begun(b)));
+        tasks.sort_by(|a, b| a.begun().total_cmp(&b.begun()));
         if !query.ascending {
             tasks.reverse();
         }
-        bytes_of(|o| {
-            o.array("tasks", |a| {
-                for task in tasks.into_iter().skip(query.offset).take(query.limit) {
-                    a.push(Raw(&self.task(task)));
-                }
-            });
-        })
+        let mut out = Weaver::default();
+        out.text(b"{\"tasks\":");
+        let mut list = List::new(&mut out);
+        for task in tasks.into_iter().skip(query.offset).take(query.limit) {
+            list.element(&task_json(task));
+        }
+        list.end();
+        out.text(b"}");
+        out.finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Offer constraints, from the call that states them to the list of agents that they exclude.
 
 use alcazar_master::engine::event::{Event, SubscriptionId};
-use alcazar_master::views::{Everything, Program, Rendered, View};
+use alcazar_master::views::{Everything, Program, View};
 use wire::v1;
 use wire::v1::scheduler::attribute_constraint::{Predicate, Selector, predicate, selector};
 use wire::v1::scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
@@ -144,9 +144,7 @@ fn agents_that_constraints_exclude_are_listed() {
         log_dir: None,
         external_log_file: None,
     };
-    let rendered = Rendered::default();
-    let view =
-        View { snapshot: &state, program: &program, sight: &Everything, rendered: &rendered };
+    let view = View { snapshot: &state, program: &program, sight: &Everything };
     let id = state.frameworks.keys().next().unwrap();
     let excluded = state.agents.values().find(|agent| agent.info.hostname == "host-2").unwrap();
     let expected = format!(

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod agents;
+mod announcements;
 mod authentication;
 mod constraints;
 mod drain;

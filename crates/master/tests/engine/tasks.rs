@@ -43,7 +43,7 @@ fn an_accepted_task_goes_to_its_agent_and_the_rest_comes_back_after_the_refusal(
     let state = world.state();
     assert_eq!(state.agents[&agent].used_by_all().unallocated().to_string(), "cpus:1");
     assert!(state.agents[&agent].offered.is_empty());
-    let kept = &state.frameworks[&scheduler.id].tasks.values().next().unwrap().info;
+    let kept = &state.frameworks[&scheduler.id].tasks.values().next().unwrap().info();
     assert_eq!((kept.state(), kept.executor_id.as_ref()), (TaskState::TaskStaging, None));
     assert_eq!(world.offers(&scheduler).len(), 0);
     world.wait_with(60 * MINUTE, &[&host(1)]);

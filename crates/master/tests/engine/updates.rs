@@ -24,7 +24,7 @@ fn an_update_reaches_the_scheduler_and_its_acknowledgement_the_agent() {
     let status = done.update(scheduler.subscription);
     assert_eq!((status.state(), status.uuid()), (TaskState::TaskRunning, &uuid(1)[..]));
     assert_eq!(status.data.as_deref(), Some(&b"secret"[..]), "for the scheduler");
-    let kept = world.state().frameworks[&scheduler.id].tasks.values().next().unwrap().info.clone();
+    let kept = world.state().frameworks[&scheduler.id].tasks.values().next().unwrap().info();
     assert_eq!(kept.statuses.len(), 1);
     assert!(kept.statuses[0].data.is_none(), "not for readers of the state");
     // Sent again, it is forwarded again: the scheduler did not acknowledge it.
@@ -197,5 +197,5 @@ fn an_executor_that_changes_its_mind_without_end_fills_no_memory() {
     }
     let state = world.state();
     let task = state.frameworks[&scheduler.id].tasks.values().next().unwrap();
-    assert!(task.info.statuses.len() <= 64);
+    assert!(task.info().statuses.len() <= 64);
 }

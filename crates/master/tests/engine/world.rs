@@ -358,7 +358,7 @@ impl World {
         let tasks = agent
             .tasks
             .iter()
-            .map(|(framework, task)| state.frameworks[framework].tasks[task].info.clone());
+            .map(|(framework, task)| state.frameworks[framework].tasks[task].info());
         internal::ReregisterSlaveMessage {
             slave: info,
             executor_infos: agent.executors.values().map(|e| e.info.clone()).collect(),

@@ -5,4 +5,5 @@
 mod access;
 mod agent;
 mod fixture;
+mod operators;
 mod scheduler;

@@ -506,7 +506,7 @@ pub(super) const MISCELLANEOUS: Section = section(
             "max_operator_event_stream_subscribers",
             Size,
             Value("1000"),
-            NoEffectYet,
+            Honoured,
             "How many clients may follow events; the oldest is dropped for a new one.",
         ),
         Row::new(

@@ -147,11 +147,11 @@ pub(in super::super) fn reregister(
             return Err(format!("task {} is listed twice", task.id));
         }
         // A command task's executor is the agent's own and not listed; it has the task's name.
-        let executor = task.info.executor_id.as_ref().map(|id| id.value.as_str());
+        let executor = task.info().executor_id.map(|id| id.value);
         let listed = |name: &str| {
             ExecutorId::new(name).is_ok_and(|id| seen.contains(&(framework_id.clone(), id)))
         };
-        if task.state() == TaskState::TaskRunning && executor.is_some_and(|name| !listed(name)) {
+        if task.state() == TaskState::TaskRunning && executor.is_some_and(|name| !listed(&name)) {
             return Err(format!("the executor of running task {} is not listed", task.id));
         }
         tasks.push(task);
@@ -235,7 +235,7 @@ fn task(
     for status in &mut info.statuses {
         status.data = None;
     }
-    Ok(Task { id, framework_id: framework_id.clone(), agent_id: agent_id.clone(), info, resources })
+    Ok(Task::new(id, framework_id.clone(), agent_id.clone(), resources, &info))
 }
 
 /// Checks the shape of an UpdateOperationStatusMessage.

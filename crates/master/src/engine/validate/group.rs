@@ -141,15 +141,14 @@ fn share_cgroups(
     let Place { framework, agent, .. } = place;
     let running =
         framework.tasks.values().chain(framework.unreachable_tasks.iter()).filter(|task| {
-            let own = task.info.executor_id.as_ref();
             executor.running
                 && task.agent_id == agent.id
-                && own.is_some_and(|own| own.value == executor.id.as_str())
+                && task.info().executor_id.is_some_and(|own| own.value == executor.id.as_str())
         });
     let mut all = tasks
         .iter()
         .map(|task| shares(task.container.as_ref()))
-        .chain(running.map(|task| shares(task.info.container.as_ref())));
+        .chain(running.map(|task| shares(task.info().container.as_ref())));
     let Some(first) = all.next() else { return Ok(()) };
     if all.all(|other| other == first) {
         return Ok(());

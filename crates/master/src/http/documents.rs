@@ -1,0 +1,116 @@
+//! Large answers, made once for all who ask for the same while nothing changes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use endpoints::document::Document;
+use endpoints::media::Media;
+use endpoints::refusal::Refusal;
+use endpoints::rope::Rope;
+
+use super::Master;
+use crate::engine::state::Snapshot;
+use crate::views::{Large, View};
+
+/// Answers that have no parameters and are about all of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Shown {
+    Frameworks,
+    Large(Large, Media),
+    Slaves,
+    State,
+    StateSummary,
+}
+
+impl Shown {
+    pub(super) fn render(self, view: View<'_>) -> Rope {
+        match self {
+            Self::Frameworks => view.framework_list(None),
+            Self::Large(what, media) => view.large(what, media),
+            Self::Slaves => view.slaves(None),
+            Self::State => view.state(),
+            Self::StateSummary => view.state_summary(),
+        }
+    }
+}
+
+/// What was made last of each answer.
+#[derive(Debug, Default)]
+pub struct Documents {
+    kept: Mutex<HashMap<Shown, Arc<tokio::sync::Mutex<Option<Kept>>>>>,
+    made: AtomicU64,
+    hits: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    snapshot: Arc<Snapshot>,
+    document: Arc<Document>,
+    used: Instant,
+}
+
+/// How long an answer is kept that nobody asks for any more.
+const IDLE: Duration = Duration::from_secs(60);
+
+impl Documents {
+    /// How often an answer was given that had been made before.
+    pub(super) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// The answer from the latest snapshot, as who sees everything gets it. Those who ask at the
+    /// same time wait for one to be made. `packed` says whether the compressed form is wanted.
+    pub(super) async fn get(
+        &self,
+        master: &Arc<Master>,
+        shown: Shown,
+        packed: bool,
+    ) -> Result<Arc<Document>, Refusal> {
+        let place = self.place(shown);
+        let mut kept = place.lock_owned().await;
+        let latest = master.snapshots.load_full();
+        if let Some(kept) = &mut *kept
+            && (Arc::ptr_eq(&kept.snapshot, &latest) || latest.shows_the_same(&kept.snapshot))
+        {
+            kept.snapshot = latest;
+            kept.used = Instant::now();
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            let document = Arc::clone(&kept.document);
+            if packed && !document.is_packed() {
+                let packing = Arc::clone(&document);
+                let pack = move || {
+                    let _ = packing.packed();
+                };
+                master.workers.run(pack).await?;
+            }
+            return Ok(document);
+        }
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let rendering = Arc::clone(master);
+        let made = master.workers.run(move || {
+            let rope = shown.render(rendering.view_of(&latest));
+            let mark = format!("{}-{number}", latest.master.id);
+            let document = Arc::new(Document::new(rope).marked(mark));
+            if packed {
+                let _ = document.packed();
+            }
+            // Whatever became of the caller, the next one finds it.
+            let used = Instant::now();
+            *kept = Some(Kept { snapshot: latest, document: Arc::clone(&document), used });
+            document
+        });
+        made.await
+    }
+
+    fn place(&self, shown: Shown) -> Arc<tokio::sync::Mutex<Option<Kept>>> {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in all.values() {
+            if let Ok(mut kept) = place.try_lock() {
+                kept.take_if(|kept| kept.used.elapsed() > IDLE);
+            }
+        }
+        Arc::clone(all.entry(shown).or_default())
+    }
+}
