@@ -75,6 +75,25 @@ fn total_again(old: &Agent, registration: &Registration) -> Result<Resources, St
     Ok(total)
 }
 
+/// All that an agent has that wants to come back where it is still registered; or what it is told,
+/// and what else the log says. Its port may be another.
+fn rejoinable(
+    agent: &Agent,
+    from: &BoundPid,
+    registration: &Registration,
+) -> Result<Resources, (&'static str, String)> {
+    if agent.info.hostname != registration.info.hostname
+        || agent.peer.pid.address.ip() != from.upid().address.ip()
+    {
+        let text = "Agent attempted to reregister with different IP / hostname";
+        return Err((text, String::new()));
+    }
+    total_again(agent, registration).map_err(|error| {
+        let text = "Agent attempted to reregister with incompatible resources";
+        (text, format!(": {}", error.escape_debug()))
+    })
+}
+
 impl Engine {
     /// An agent wants to join for the first time.
     pub(super) fn register(
@@ -257,7 +276,17 @@ impl Engine {
         }
         check_actor(from)?;
         let hostname = message.slave.hostname.clone();
-        let reregistration = validate::reregister(message, &self.config)?;
+        let mut reregistration = validate::reregister(message, &self.config)?;
+        if let Known::Registered(agent) = &known {
+            match rejoinable(agent, from, &reregistration.registration) {
+                Ok(total) => reregistration.registration.total = total,
+                Err((text, why)) => {
+                    out.warn(format!("{text}: agent {id} from {}{why}", sender(from)));
+                    shut_down(&peer_of(from), text.to_owned(), out);
+                    return Ok(());
+                }
+            }
+        }
         self.refuse_if_down(from, &hostname, out)?;
         self.vacate(from, &id, out)?;
         self.vacate_identity(from, Some(&id), out)?;
@@ -350,23 +379,6 @@ impl Engine {
     ) {
         let peer = peer_of(from);
         let id = &message.id;
-        if old.info.hostname != message.registration.info.hostname
-            || old.peer.pid.address.ip() != peer.pid.address.ip()
-        {
-            let text = "Agent attempted to reregister with different IP / hostname";
-            out.warn(format!("{text}: agent {id} from {}", sender(from)));
-            shut_down(&peer, text.to_owned(), out);
-            return;
-        }
-        let total = match total_again(old, &message.registration) {
-            Ok(total) => total,
-            Err(error) => {
-                let text = "Agent attempted to reregister with incompatible resources";
-                out.warn(format!("{text}: agent {id}: {}", error.escape_debug()));
-                shut_down(&peer, text.to_owned(), out);
-                return;
-            }
-        };
         self.state.counters.count(Counter::SlaveReregistrations);
         out.info(format!("Reregistered agent {id} at {}", sender(from)));
         let registration = message.registration;
@@ -392,7 +404,7 @@ impl Engine {
             self.timers.cancel(deadline, super::timers::Timer::Reregistration(id.clone()));
         }
         // What was offered may not be there any more.
-        if total != old.total {
+        if registration.total != old.total {
             self.rescind_offers_of(id, out);
         }
         if let Some(agent) = edit(&mut self.state.agents, id) {
@@ -403,7 +415,7 @@ impl Engine {
             agent.version = registration.version;
             agent.capabilities = registration.capabilities;
             agent.resource_version = registration.resource_version;
-            agent.total = total;
+            agent.total = registration.total;
             agent.reregistered = Some(out.now.wall);
             agent.connected = true;
             agent.active = !agent.orders.deactivated;

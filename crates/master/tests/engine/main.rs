@@ -22,5 +22,6 @@ mod refusals;
 mod removals;
 mod tasks;
 mod throttle;
+mod untouched;
 mod updates;
 mod world;

@@ -1,0 +1,573 @@
+//! What is refused leaves everything as it was: calls of schedulers and messages of agents and
+//! drivers, well formed and not, from those who may send them and from others.
+
+use std::sync::Arc;
+
+use alcazar_master::engine::counters::{Counter, Counters, FrameworkCounters};
+use alcazar_master::engine::effect::Effect;
+use alcazar_master::engine::event::{Caller, Event, Stream, SubscriptionId};
+use alcazar_master::engine::message::Inbound;
+use libprocess::sender::BoundPid;
+use model::id::{AgentId, FrameworkId};
+use proptest::prelude::*;
+use wire::v1::framework_info::capability::Type as Capability;
+use wire::v1::scheduler::{self, call};
+use wire::v1::{TaskState, offer};
+use wire::{internal, v1};
+
+use crate::world::*;
+
+/// Numbers that come out as they were drawn, then zeros.
+struct Dice<'a> {
+    left: &'a [u8],
+    /// Whom it is about, more often than not: who speaks.
+    agent: Option<AgentId>,
+    framework: Option<FrameworkId>,
+}
+
+impl<'a> Dice<'a> {
+    fn of(left: &'a [u8]) -> Self {
+        Self { left, agent: None, framework: None }
+    }
+
+    fn roll(&mut self) -> u8 {
+        match self.left.split_first() {
+            Some((first, rest)) => {
+                self.left = rest;
+                *first
+            }
+            None => 0,
+        }
+    }
+
+    fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
+        &from[usize::from(self.roll()) % from.len()]
+    }
+
+    fn odds(&mut self, one_in: u8) -> bool {
+        self.roll().is_multiple_of(one_in)
+    }
+}
+
+/// A cluster in which something of everything is there.
+struct Stage {
+    world: World,
+    agents: Vec<AgentId>,
+    plain: Scheduler,
+    multi: Scheduler,
+    driver: BoundPid,
+    driven: FrameworkId,
+    /// What agent 1 says when it comes back.
+    back: internal::ReregisterSlaveMessage,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mut world = World::new();
+        let mut agents: Vec<_> = (1..=4).map(|n| world.join(n, "cpus:8;mem:512")).collect();
+        let plain = world.scheduler("plain");
+        for (name, agent) in [("t1", 0), ("t2", 0), ("t3", 1), ("t4", 2)] {
+            world.launch(&plain, &agents[agent], name);
+        }
+        let mut info = framework_info("multi", &[Capability::MultiRole]);
+        info.roles = vec!["a".into(), "b".into()];
+        info.failover_timeout = Some(1e5);
+        let (multi, _) = world.subscribe("multi", info);
+        let driver = bound("scheduler-1@10.0.1.1:4000", Some(identity("framework/driven")));
+        let message =
+            internal::RegisterFrameworkMessage { framework: framework_info("driven", &[]) };
+        world.say(&driver, Inbound::RegisterFramework(message));
+        let state = world.state();
+        let driven = state.frameworks.values().find(|f| f.info.name == "driven").unwrap();
+        let driven = driven.id.clone();
+        let running = (TaskState::TaskRunning, TaskState::TaskRunning);
+        let update = update_message(&host(1), &plain, &agents[0], "t1", running, 1);
+        world.say(&host(1), Inbound::StatusUpdate(update));
+        let back = world.reregister_message(1, &agents[0]);
+        // One is gone, one is away.
+        world.operate(mark_gone(&agents[3]));
+        world.exited(&host(3));
+        world.call(&plain, plain.call(call::Type::Revive));
+        agents.push(AgentId::new("m-S77").unwrap());
+        Self { world, agents, plain, multi, driver, driven, back }
+    }
+
+    fn agent(&self, dice: &mut Dice<'_>) -> v1::AgentId {
+        if let Some(own) = dice.agent.clone()
+            && !dice.odds(4)
+        {
+            return v1::AgentId { value: own.to_string() };
+        }
+        let value = match dice.roll() % 8 {
+            0 => String::new(),
+            1 => "../x".to_owned(),
+            _ => dice.pick(&self.agents).to_string(),
+        };
+        v1::AgentId { value }
+    }
+
+    fn framework(&self, dice: &mut Dice<'_>) -> v1::FrameworkId {
+        if let Some(own) = dice.framework.clone()
+            && !dice.odds(4)
+        {
+            return v1::FrameworkId { value: own.to_string() };
+        }
+        let value = match dice.roll() % 8 {
+            0 => "m-9999".to_owned(),
+            1 => "a/b".to_owned(),
+            2 | 3 => self.multi.id.to_string(),
+            4 => self.driven.to_string(),
+            _ => self.plain.id.to_string(),
+        };
+        v1::FrameworkId { value }
+    }
+
+    fn task(dice: &mut Dice<'_>) -> v1::TaskId {
+        let value = (*dice.pick(&["t1", "t2", "t3", "t4", "t9", "", "a/b", "."])).to_owned();
+        v1::TaskId { value }
+    }
+
+    fn executor(dice: &mut Dice<'_>) -> v1::ExecutorId {
+        v1::ExecutorId { value: (*dice.pick(&["t1", "e", "", "../e"])).to_owned() }
+    }
+
+    fn uuid(dice: &mut Dice<'_>) -> bytes::Bytes {
+        let length = *dice.pick(&[16, 16, 16, 0, 15, 17]);
+        vec![dice.roll() % 3; length].into()
+    }
+
+    fn number(dice: &mut Dice<'_>) -> f64 {
+        *dice.pick(&[1.0, 0.0, -1.0, 0.5, 1e300, f64::NAN, f64::INFINITY, 5e-324, 1e12])
+    }
+
+    fn filters(dice: &mut Dice<'_>) -> Option<v1::Filters> {
+        let seconds = Self::number(dice);
+        (!dice.odds(3)).then_some(v1::Filters { refuse_seconds: Some(seconds) })
+    }
+
+    fn offers(&self, dice: &mut Dice<'_>) -> Vec<v1::OfferId> {
+        let state = self.world.state();
+        let ids: Vec<_> = state.offers.keys().cloned().collect();
+        let mut picked = Vec::new();
+        for _ in 0..dice.roll() % 3 {
+            let value = match ids.is_empty() || dice.odds(4) {
+                true => "m-O999".to_owned(),
+                false => dice.pick(&ids).to_string(),
+            };
+            picked.push(v1::OfferId { value });
+        }
+        picked
+    }
+
+    fn roles(dice: &mut Dice<'_>) -> Vec<String> {
+        let roles = ["a", "b", "*", "../c", "", "d"];
+        (0..dice.roll() % 3).map(|_| (*dice.pick(&roles)).to_owned()).collect()
+    }
+
+    fn resources(dice: &mut Dice<'_>) -> Vec<v1::Resource> {
+        let mut all = resources("cpus:2;mem:64");
+        if dice.odds(2)
+            && let Some(first) = all.first_mut()
+        {
+            first.scalar = Some(v1::value::Scalar { value: Self::number(dice) });
+        }
+        if dice.odds(3) {
+            let role = Some((*dice.pick(&["*", "a", "b", "../c"])).to_owned());
+            all[0].allocation_info = Some(v1::resource::AllocationInfo { role });
+        }
+        all
+    }
+
+    fn info(&self, dice: &mut Dice<'_>) -> v1::FrameworkInfo {
+        let mut info = match dice.odds(2) {
+            true => self.plain.info.clone(),
+            false => self.multi.info.clone(),
+        };
+        match dice.roll() % 8 {
+            0 => info.user = "somebody".to_owned(),
+            1 => info.principal = Some("somebody".to_owned()),
+            2 => info.checkpoint = Some(false),
+            3 => info.roles = Self::roles(dice),
+            4 => info.failover_timeout = Some(Self::number(dice)),
+            5 => {
+                let value = v1::value::Scalar { value: Self::number(dice) };
+                let quantities = [("cpus".to_owned(), value)].into();
+                let minimum = v1::offer_filters::ResourceQuantities { quantities };
+                let minimum =
+                    v1::offer_filters::MinAllocatableResources { quantities: vec![minimum] };
+                let filters = v1::OfferFilters { min_allocatable_resources: Some(minimum) };
+                info.offer_filters.insert("*".to_owned(), filters);
+            }
+            6 => info.id = None,
+            _ => info.name = "renamed".to_owned(),
+        }
+        info
+    }
+
+    fn call(&self, dice: &mut Dice<'_>) -> scheduler::Call {
+        let mut call = scheduler::Call {
+            framework_id: (!dice.odds(8)).then(|| self.framework(dice)),
+            ..scheduler::Call::default()
+        };
+        let kind = i32::from(dice.roll() % 19);
+        call.r#type = (!dice.odds(12)).then_some(kind);
+        if dice.odds(10) {
+            return call;
+        }
+        match call::Type::try_from(kind).unwrap_or_default() {
+            call::Type::Accept => {
+                let mut operation = offer::Operation {
+                    r#type: Some(i32::from(dice.roll() % 12)),
+                    ..offer::Operation::default()
+                };
+                let agent = dice.pick(&self.agents).clone();
+                let mut wanted = task(&Self::task(dice).value, &agent, "cpus:1");
+                wanted.resources = Self::resources(dice);
+                operation.launch = Some(offer::operation::Launch { task_infos: vec![wanted] });
+                call.accept = Some(call::Accept {
+                    offer_ids: self.offers(dice),
+                    operations: vec![operation],
+                    filters: Self::filters(dice),
+                });
+            }
+            call::Type::Decline => {
+                let (offer_ids, filters) = (self.offers(dice), Self::filters(dice));
+                call.decline = Some(call::Decline { offer_ids, filters });
+            }
+            call::Type::AcceptInverseOffers => {
+                let (inverse_offer_ids, filters) = (self.offers(dice), Self::filters(dice));
+                call.accept_inverse_offers =
+                    Some(call::AcceptInverseOffers { inverse_offer_ids, filters });
+            }
+            call::Type::DeclineInverseOffers => {
+                let (inverse_offer_ids, filters) = (self.offers(dice), Self::filters(dice));
+                call.decline_inverse_offers =
+                    Some(call::DeclineInverseOffers { inverse_offer_ids, filters });
+            }
+            call::Type::Revive => call.revive = Some(call::Revive { roles: Self::roles(dice) }),
+            call::Type::Suppress => {
+                call.suppress = Some(call::Suppress { roles: Self::roles(dice) });
+            }
+            call::Type::Kill => {
+                call.kill = Some(call::Kill {
+                    task_id: Self::task(dice),
+                    agent_id: dice.odds(2).then(|| self.agent(dice)),
+                    kill_policy: None,
+                });
+            }
+            call::Type::Shutdown => {
+                let (executor_id, agent_id) = (Self::executor(dice), self.agent(dice));
+                call.shutdown = Some(call::Shutdown { executor_id, agent_id });
+            }
+            call::Type::Acknowledge => {
+                call.acknowledge = Some(call::Acknowledge {
+                    agent_id: self.agent(dice),
+                    task_id: Self::task(dice),
+                    uuid: Self::uuid(dice),
+                });
+            }
+            call::Type::AcknowledgeOperationStatus => {
+                call.acknowledge_operation_status = Some(call::AcknowledgeOperationStatus {
+                    agent_id: dice.odds(2).then(|| self.agent(dice)),
+                    uuid: Self::uuid(dice),
+                    ..call::AcknowledgeOperationStatus::default()
+                });
+            }
+            call::Type::Reconcile => {
+                let task_id = Self::task(dice);
+                let agent_id = dice.odds(2).then(|| self.agent(dice));
+                let tasks = vec![call::reconcile::Task { task_id, agent_id }];
+                call.reconcile = Some(call::Reconcile { tasks });
+            }
+            call::Type::Message => {
+                call.message = Some(call::Message {
+                    agent_id: self.agent(dice),
+                    executor_id: Self::executor(dice),
+                    data: bytes::Bytes::new(),
+                });
+            }
+            call::Type::UpdateFramework => {
+                call.update_framework = Some(call::UpdateFramework {
+                    framework_info: self.info(dice),
+                    suppressed_roles: Self::roles(dice),
+                    offer_constraints: None,
+                });
+                if !dice.odds(4)
+                    && let Some(update) = &call.update_framework
+                {
+                    call.framework_id.clone_from(&update.framework_info.id);
+                }
+            }
+            call::Type::Subscribe => {
+                call.subscribe = Some(call::Subscribe {
+                    framework_info: self.info(dice),
+                    suppressed_roles: Self::roles(dice),
+                    offer_constraints: None,
+                });
+                if !dice.odds(4)
+                    && let Some(subscribe) = &call.subscribe
+                {
+                    call.framework_id.clone_from(&subscribe.framework_info.id);
+                }
+            }
+            _ => {}
+        }
+        call
+    }
+
+    fn status_update(&self, dice: &mut Dice<'_>) -> internal::StatusUpdateMessage {
+        let states = [TaskState::TaskRunning, TaskState::TaskFinished, TaskState::TaskKilled];
+        let states = (*dice.pick(&states), *dice.pick(&states));
+        let n = 1 + dice.roll() % 3;
+        let agent = self.agents[usize::from(n) - 1].clone();
+        let task = Self::task(dice).value;
+        let mut message = update_message(&host(n), &self.plain, &agent, &task, states, n);
+        match dice.roll() % 9 {
+            0 => message.pid = None,
+            1 => message.pid = Some("@0.0.0.0:0".to_owned()),
+            2 => message.pid = Some("nonsense".to_owned()),
+            3 => message.update.status.uuid = None,
+            4 => message.update.uuid = Some(Self::uuid(dice)),
+            5 => message.update.status.state = i32::from(dice.roll() % 20),
+            6 => message.update.framework_id = self.framework(dice),
+            7 => message.update.slave_id = Some(self.agent(dice)),
+            _ => {}
+        }
+        message
+    }
+
+    fn reregistration(&self, dice: &mut Dice<'_>) -> internal::ReregisterSlaveMessage {
+        let mut message = self.back.clone();
+        match dice.roll() % 12 {
+            0 => message.slave.id = Some(self.agent(dice)),
+            1 => message.slave.hostname = "elsewhere".to_owned(),
+            2 => message.slave.resources = Self::resources(dice),
+            3 => message.version = Some((*dice.pick(&["0.9.0", "", "1.99.0"])).to_owned()),
+            4 => message.frameworks.clear(),
+            5 => message.tasks.iter_mut().for_each(|task| task.agent_id = self.agent(dice)),
+            6 => message.tasks.iter_mut().for_each(|task| task.resources = Self::resources(dice)),
+            7 => message.tasks.iter_mut().for_each(|t| t.state = i32::from(dice.roll() % 16)),
+            8 => message.tasks.extend(self.back.tasks.clone()),
+            9 => message.checkpointed_resources = Self::resources(dice),
+            10 => message.resource_version_uuid = Some(v1::Uuid { value: Self::uuid(dice) }),
+            _ => {}
+        }
+        message
+    }
+
+    fn message(&self, dice: &mut Dice<'_>) -> Inbound {
+        let slave_id = self.agent(dice);
+        let framework_id = self.framework(dice);
+        let kinds: &[u8] = match (&dice.agent, &dice.framework) {
+            (Some(_), _) => &[0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 10, 14],
+            (_, Some(_)) => &[0, 11, 12, 13, 14, 14, 14, 14, 14, 14],
+            _ => &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
+        };
+        match *dice.pick(kinds) {
+            0 | 1 => Inbound::StatusUpdate(self.status_update(dice)),
+            2 | 3 => Inbound::ReregisterAgent(self.reregistration(dice)),
+            4 => {
+                let mut message = register_message(1 + dice.roll() % 5, "cpus:8");
+                if dice.odds(2) {
+                    message.slave.resources = Self::resources(dice);
+                }
+                Inbound::RegisterAgent(message)
+            }
+            5 => {
+                let mut message = internal::UpdateSlaveMessage { slave_id, ..Default::default() };
+                message.oversubscribed_resources = Self::resources(dice);
+                for resource in &mut message.oversubscribed_resources {
+                    resource.revocable =
+                        (!dice.odds(3)).then_some(v1::resource::RevocableInfo::default());
+                }
+                if dice.odds(3) {
+                    let value = Self::uuid(dice);
+                    message.resource_version_uuid = Some(v1::Uuid { value });
+                }
+                Inbound::UpdateAgent(message)
+            }
+            6 => Inbound::ExitedExecutor(internal::ExitedExecutorMessage {
+                slave_id,
+                framework_id,
+                executor_id: Self::executor(dice),
+                status: 0,
+            }),
+            7 => Inbound::ExecutorToFramework(internal::ExecutorToFrameworkMessage {
+                slave_id,
+                framework_id,
+                executor_id: Self::executor(dice),
+                data: bytes::Bytes::new(),
+            }),
+            8 => {
+                let value = Self::uuid(dice);
+                Inbound::UpdateOperationStatus(internal::UpdateOperationStatusMessage {
+                    slave_id: (!dice.odds(4)).then_some(slave_id),
+                    framework_id: dice.odds(2).then_some(framework_id),
+                    operation_uuid: (!dice.odds(4)).then_some(v1::Uuid { value }),
+                    ..Default::default()
+                })
+            }
+            9 => Inbound::UnregisterAgent(internal::UnregisterSlaveMessage { slave_id }),
+            10 => Inbound::Pong(internal::PongSlaveMessage {}),
+            11 => {
+                let framework = self.info(dice);
+                Inbound::RegisterFramework(internal::RegisterFrameworkMessage { framework })
+            }
+            12 => {
+                let (framework, failover) = (self.info(dice), dice.odds(2));
+                let message = internal::ReregisterFrameworkMessage { framework, failover };
+                Inbound::ReregisterFramework(message)
+            }
+            13 => {
+                let message = internal::UnregisterFrameworkMessage { framework_id };
+                Inbound::UnregisterFramework(message)
+            }
+            _ => {
+                let bytes = wire::encode(&self.call(dice));
+                match Inbound::decode("mesos.scheduler.Call", bytes.into()) {
+                    Ok(call) => call,
+                    Err(_) => Inbound::Pong(internal::PongSlaveMessage {}),
+                }
+            }
+        }
+    }
+
+    fn sender(&self, dice: &mut Dice<'_>) -> BoundPid {
+        match dice.roll() % 12 {
+            0 => bound("slave(1)@10.0.0.1:5051", Some(identity("agent/thief"))),
+            1 => bound("scheduler-1@10.0.1.1:4000", Some(identity("framework/thief"))),
+            2..5 => {
+                dice.framework = Some(self.driven.clone());
+                self.driver.clone()
+            }
+            // The same machine at another port.
+            // The place of an agent that is away, by one that is connected elsewhere.
+            6 => bound("slave(1)@10.0.0.3:5051", Some(identity("agent/host-1"))),
+            5 => bound("slave(2)@10.0.0.1:6051", Some(identity("agent/host-1"))),
+            _ => {
+                let n = 1 + dice.roll() % 5;
+                dice.agent = self.agents.get(usize::from(n) - 1).cloned();
+                host(n)
+            }
+        }
+    }
+
+    /// Lets one thing happen. Says whether it was refused.
+    fn act(&mut self, dice: &mut Dice<'_>) -> (bool, Done) {
+        match dice.roll() % 4 {
+            0 | 1 => {
+                let speaker = dice.pick(&[&self.plain, &self.multi]).to_owned().clone();
+                dice.framework = Some(speaker.id.clone());
+                let call = self.call(dice);
+                let caller: Caller = match dice.odds(8) {
+                    true => caller("stranger"),
+                    false => speaker.caller.clone(),
+                };
+                if call.r#type == Some(call::Type::Subscribe.into()) {
+                    let subscription = SubscriptionId(1000 + u64::from(dice.roll()));
+                    let call = Box::new(call);
+                    let done = self.world.handle(Event::Subscribe { subscription, caller, call });
+                    let refused = |effect: &Effect| match effect {
+                        Effect::Stream { subscription: to, event } => {
+                            *to == subscription && event.error.is_some()
+                        }
+                        _ => false,
+                    };
+                    return (done.0.iter().any(refused), done);
+                }
+                let own = Stream::Of(speaker.subscription);
+                let other = Stream::Of(self.multi.subscription);
+                let streams = [own, own, own, own, own, other, Stream::Missing, Stream::Unknown];
+                let (answer, done) = self.world.try_call(&caller, *dice.pick(&streams), call);
+                (answer.is_err(), done)
+            }
+            _ => {
+                let (from, message) = (self.sender(dice), self.message(dice));
+                let to = match (&message, dice.roll() % 8) {
+                    (Inbound::Pong(_), n) => format!("slave-observer({n})"),
+                    (_, 0) => "slave-observer(1)".to_owned(),
+                    _ => "master".to_owned(),
+                };
+                let before = self.world.count(Counter::DroppedMessages);
+                let done = self.world.say_to(&to, &from, message);
+                let shut_down = done.names().contains(&"Shutdown".to_owned());
+                (shut_down || self.world.count(Counter::DroppedMessages) > before, done)
+            }
+        }
+    }
+
+    /// All that there is, counts aside: those count what was refused, too.
+    fn picture(&self) -> String {
+        let mut state = self.world.state();
+        state.counters = Counters::default();
+        let frameworks: Vec<_> = state.frameworks.values().cloned().collect();
+        for framework in frameworks {
+            let mut framework = framework.as_ref().clone();
+            framework.counters = FrameworkCounters::default();
+            state.frameworks.insert_mut(framework.id.clone(), Arc::new(framework));
+        }
+        state.principals = Default::default();
+        let deadline = self.world.engine.next_deadline();
+        format!("{state:?} {:?} {deadline:?}", self.world.registry)
+    }
+}
+
+/// What a refusal may lead to: words to whoever was refused, and to the log.
+fn is_an_answer(effect: &Effect) -> bool {
+    match effect {
+        Effect::Answer { .. }
+        | Effect::Audit(_)
+        | Effect::CloseStream { .. }
+        | Effect::Log { .. }
+        | Effect::Stream { .. } => true,
+        Effect::Send { message, .. } => {
+            matches!(
+                message.as_ref(),
+                alcazar_master::engine::message::Outbound::FrameworkError(_)
+                    | alcazar_master::engine::message::Outbound::Shutdown(_)
+            )
+        }
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_refused_leaves_everything_as_it_was(
+        rolls in prop::collection::vec(prop::collection::vec(any::<u8>(), 24), 1..30)
+    ) {
+        let mut stage = Stage::new();
+        for roll in &rolls {
+            let before = stage.picture();
+            let (refused, done) = stage.act(&mut Dice::of(roll));
+            if refused {
+                prop_assert_eq!(&stage.picture(), &before, "{:?}", done);
+                prop_assert!(done.0.iter().all(is_an_answer), "{:?}", done);
+            }
+        }
+    }
+}
+
+/// A number that looks like chance (splitmix64).
+fn scattered(n: u64) -> u8 {
+    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) as u8
+}
+
+#[test]
+fn of_what_comes_in_at_random_much_is_refused_and_much_is_not() {
+    let (mut refused, mut taken) = (0, 0);
+    for seed in 0..400_u64 {
+        let mut stage = Stage::new();
+        let roll: Vec<u8> = (0..24_u64).map(|n| scattered(seed * 24 + n)).collect();
+        match stage.act(&mut Dice::of(&roll)).0 {
+            true => refused += 1,
+            false => taken += 1,
+        }
+    }
+    assert!(refused > 80 && taken > 40, "{refused} refused, {taken} taken");
+}
