@@ -4,6 +4,7 @@
 
 mod access;
 mod agent;
+mod crash;
 mod fixture;
 mod operators;
 mod scheduler;
