@@ -12,6 +12,7 @@ mod failover;
 mod frameworks;
 mod operations;
 mod operator_maintenance;
+mod operator_properties;
 mod operator_quota;
 mod operator_recovery;
 mod operator_resources;

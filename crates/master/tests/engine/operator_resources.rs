@@ -29,7 +29,7 @@ pub(crate) fn reserved(text: &str, role: &str) -> Vec<v1::Resource> {
 }
 
 /// A persistent volume on reserved disk.
-fn volume(megabytes: u32, id: &str) -> v1::Resource {
+pub(crate) fn volume(megabytes: u32, id: &str) -> v1::Resource {
     let mut volume = reserved(&format!("disk:{megabytes}"), "ops").remove(0);
     volume.disk = Some(v1::resource::DiskInfo {
         persistence: Some(v1::resource::disk_info::Persistence {
