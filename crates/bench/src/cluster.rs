@@ -167,16 +167,12 @@ fn sockets(plan: &Plan) -> anyhow::Result<()> {
 
 impl Bench<'_> {
     /// Until something is so.
-    fn until(
-        &mut self,
-        what: &str,
-        is_so: impl Fn(&Report) -> bool,
-    ) -> anyhow::Result<(Report, Duration)> {
+    fn until(&mut self, what: &str, is_so: impl Fn(&Report) -> bool) -> anyhow::Result<Report> {
         let begin = Instant::now();
         loop {
             let report = self.swarm.report()?;
             if is_so(&report) {
-                return Ok((report, begin.elapsed()));
+                return Ok(report);
             }
             ensure!(
                 begin.elapsed() < PATIENCE,
@@ -191,7 +187,7 @@ impl Bench<'_> {
     fn register(&mut self, what: &str, goal: Option<Goal>) -> anyhow::Result<()> {
         self.swarm.tell(Order::Detect(self.subject.address()))?;
         let agents = self.plan.agents;
-        let (report, _) = self.until(what, |report| report.registered.count >= agents)?;
+        let report = self.until(what, |report| report.registered.count >= agents)?;
         let Times { median, last, .. } = report.registered;
         let goal = goal.map(|goal| format!("   goal {}", goal.verdict(last))).unwrap_or_default();
         println!(
@@ -233,7 +229,8 @@ impl Bench<'_> {
                 break report;
             }
             ensure!(begin.elapsed() < PATIENCE, "not all tasks run: {report} {:?}", report.over);
-            std::thread::sleep(Duration::from_millis(20));
+            // Each report puts all that is known in order.
+            std::thread::sleep(Duration::from_millis(250));
         };
         let rate = report.runs.count as f64 / begin.elapsed().as_secs_f64();
         println!(
@@ -247,9 +244,9 @@ impl Bench<'_> {
     /// `/state` and `/health`, alone and together.
     fn reads(&mut self, when: &str) -> anyhow::Result<()> {
         let master = self.subject.address();
-        let health = reads::paced(master, "/health", WATCH / 2, &|| Ok(()))?;
+        let health = reads::paced(master, "/health", WATCH / 2)?;
         println!("  {when}, /health alone: {} ms   original 0.60 (half)", parts(&health));
-        let (state, size) = reads::looped(master, "/state", WATCH, 1)?;
+        let (state, size) = reads::looped(master, "/state", WATCH)?;
         println!(
             "  {when}, /state alone: {} ms, {:.1} MB, {:.1} a second   original 3,980 ms with 10,000 \
              agents, 100,000 tasks",
@@ -258,7 +255,7 @@ impl Bench<'_> {
             state.len() as f64 / WATCH.as_secs_f64(),
         );
         let readers = reads::Readers::start(master, "/state", 5)?;
-        let beneath = reads::paced(master, "/health", WATCH, &|| Ok(()))?;
+        let beneath = reads::paced(master, "/health", WATCH)?;
         let answered = readers.stop()?;
         let goal = Goal::AtMost(2.0).verdict(part(&beneath, 0.5) / part(&health, 0.5));
         println!(
@@ -287,8 +284,9 @@ impl Bench<'_> {
         self.swarm.tell(Order::Begin)?;
         self.swarm.tell(Order::Demand(Some(demand)))?;
         std::thread::sleep(WATCH);
-        let (begin, before) = (Instant::now(), self.swarm.tell(Order::Begin)?);
-        let health = reads::paced(self.subject.address(), "/health", WATCH, &|| Ok(()))?;
+        self.swarm.tell(Order::Begin)?;
+        let begin = Instant::now();
+        let health = reads::paced(self.subject.address(), "/health", WATCH)?;
         let after = self.swarm.report()?;
         let seconds = begin.elapsed().as_secs_f64();
         let (launched, over) = (after.runs.count as f64 / seconds, after.over() as f64 / seconds);
@@ -302,10 +300,10 @@ impl Bench<'_> {
             times(&after.offered),
             parts(&health)
         );
-        for (why, count) in before.over.iter().chain(&after.over).chain(&after.trouble) {
+        for (why, count) in after.over.iter().chain(&after.trouble) {
             println!("    {count} × {why}");
         }
-        let (state, size) = reads::looped(self.subject.address(), "/state", WATCH, 1)?;
+        let (state, size) = reads::looped(self.subject.address(), "/state", WATCH)?;
         println!("    /state meanwhile: {} ms, {:.1} MB", parts(&state), size as f64 / 1e6);
         self.calm()
     }

@@ -56,7 +56,6 @@ pub(super) fn paced(
     master: SocketAddrV4,
     path: &str,
     during: Duration,
-    between: &dyn Fn() -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<f64>> {
     let mut client = Client::new(master, path)?;
     let mut latencies = Vec::new();
@@ -67,23 +66,21 @@ pub(super) fn paced(
         client.ask()?;
         latencies.push(due.elapsed().as_secs_f64() * 1e3);
         due += PACE;
-        between()?;
     }
     Ok(latencies)
 }
 
-/// Asks again as soon as there is an answer, at least so often. How long answers took, in
-/// milliseconds, and how long the last one was, in bytes.
+/// Asks again as soon as there is an answer, at least once. How long answers took, in milliseconds,
+/// and how long the last one was, in bytes.
 pub(super) fn looped(
     master: SocketAddrV4,
     path: &str,
     during: Duration,
-    least: usize,
 ) -> anyhow::Result<(Vec<f64>, u64)> {
     let mut client = Client::new(master, path)?;
     let (mut latencies, mut size) = (Vec::new(), 0);
     let begin = Instant::now();
-    while begin.elapsed() < during || latencies.len() < least {
+    while begin.elapsed() < during || latencies.is_empty() {
         let (now, before) = (Instant::now(), client.read);
         client.ask()?;
         latencies.push(now.elapsed().as_secs_f64() * 1e3);
