@@ -6,5 +6,6 @@ mod access;
 mod agent;
 mod crash;
 mod fixture;
+mod operator;
 mod operators;
 mod scheduler;
