@@ -187,15 +187,12 @@ impl Typed for MasterSettings {
 
 /// A share of agents.
 fn recovery_factor(r: &mut Reading<'_>) -> f64 {
-    let text = r.text("allocator_agent_recovery_factor").unwrap_or_default();
-    match text.parse::<f64>() {
-        Ok(factor) if (0.0..=1.0).contains(&factor) => factor,
-        _ => {
-            let why = format!("is `{text}`, expected a number from 0 to 1");
-            r.invalid("allocator_agent_recovery_factor", why);
-            0.0
-        }
+    let factor = r.double("allocator_agent_recovery_factor");
+    if !(0.0..=1.0).contains(&factor) {
+        let why = format!("is `{factor}`, expected a number from 0 to 1");
+        r.invalid("allocator_agent_recovery_factor", why);
     }
+    factor
 }
 
 /// `role=weight,…`
