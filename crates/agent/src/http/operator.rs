@@ -183,11 +183,11 @@ fn respond(agent: &Agent, kind: Type, media: Media) -> Answer {
             response.get_agent = Some(agent.view(|view| view.get_agent()));
             (Kind::GetAgent, Style::V1)
         }
-        // There are none of these, and no call that would make one.
         Type::GetOperations => {
-            response.get_operations = Some(response::GetOperations::default());
+            response.get_operations = Some(agent.view(|view| view.get_operations()));
             (Kind::GetOperations, Style::V1)
         }
+        // There are none of these, and no call that would make one.
         Type::GetResourceProviders => {
             response.get_resource_providers = Some(response::GetResourceProviders::default());
             (Kind::GetResourceProviders, Style::V1)

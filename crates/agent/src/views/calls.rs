@@ -2,7 +2,8 @@
 
 use wire::v1;
 use wire::v1::agent::response::{
-    GetAgent, GetExecutors, GetFrameworks, GetState, GetTasks, get_executors, get_frameworks,
+    GetAgent, GetExecutors, GetFrameworks, GetOperations, GetState, GetTasks, get_executors,
+    get_frameworks,
 };
 
 use super::View;
@@ -26,7 +27,20 @@ impl View<'_> {
     /// GET_AGENT
     #[must_use]
     pub fn get_agent(&self) -> GetAgent {
-        GetAgent { agent_info: Some(self.snapshot.info.clone()), ..Default::default() }
+        let drain = self.snapshot.state.drain.as_ref();
+        GetAgent {
+            agent_info: Some(self.snapshot.info.clone()),
+            drain_config: drain.map(|drain| drain.config),
+            estimated_drain_start_time: drain
+                .map(|drain| v1::TimeInfo { nanoseconds: drain.since.as_nanos() }),
+        }
+    }
+
+    /// GET_OPERATIONS: those whose outcome was not acknowledged.
+    #[must_use]
+    pub fn get_operations(&self) -> GetOperations {
+        let operations = self.snapshot.state.operations.values();
+        GetOperations { operations: operations.map(|operation| (**operation).clone()).collect() }
     }
 
     /// GET_FRAMEWORKS

@@ -28,6 +28,12 @@ impl View<'_> {
                 }
             });
             o.optional("domain", info.domain.as_ref().map(|d| json::message(d, Style::V0)));
+            let drain = snapshot.state.drain.as_ref();
+            o.optional("drain_config", drain.map(|d| json::message(&d.config, Style::V0)));
+            o.optional(
+                "estimated_drain_start_time_seconds",
+                drain.map(|drain| drain.since.as_secs_f64()),
+            );
             self.resources(o);
             o.array("resource_providers", |_| {});
             attributes(o, "attributes", &info.attributes);

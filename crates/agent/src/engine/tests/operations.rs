@@ -409,3 +409,55 @@ fn what_an_agent_of_the_other_kind_was_about_to_do_is_done() {
     let records = agent.records();
     assert!(matches!(records[..], [Record::Volumes { .. }, Record::Resources(_)]), "{records:?}");
 }
+
+#[test]
+fn the_recorded_operations_are_answered_in_the_same_bytes() {
+    let Some(story) = testkit::captures::story("06-dynamic-reservation") else {
+        return testkit::skipped("there is no recorded traffic");
+    };
+    let said = |end: &str| -> Vec<Vec<u8>> {
+        story
+            .iter()
+            .filter(|r| r.kind == testkit::captures::Kind::Message)
+            .filter(|r| r.actor_and_name().1.ends_with(end))
+            .map(|r| r.http().body)
+            .collect()
+    };
+    let body = |name: &str, bytes: &[u8]| MasterMessage::decode(name, bytes).unwrap();
+    let (first, _) = wire::check::decode::<i::RegisterSlaveMessage>(
+        &said("RegisterSlaveMessage")[0],
+        &wire::Limits::default(),
+    )
+    .unwrap();
+    let resources = crate::resource_format::upgrade(first.slave).resources;
+    let mut agent = Agent::fresh(Rules { resources, ..rules() });
+    let configured = agent.engine.total().clone();
+    agent.handle(crate::engine::event::Event::ContainersRecovered);
+    agent.handle(crate::engine::event::Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.wait(Duration::from_secs(1));
+    let name = "mesos.internal.SlaveRegisteredMessage";
+    agent.told(body(name, &said("SlaveRegisteredMessage")[0]));
+
+    let outcomes = said("UpdateOperationStatusMessage");
+    let operations = said("ApplyOperationMessage");
+    assert_eq!((operations.len(), outcomes.len()), (2, 2));
+    for (operation, recorded) in operations.iter().zip(&outcomes) {
+        agent.told(body("mesos.internal.ApplyOperationMessage", operation));
+        let mut ours = agent.outcome();
+        let acknowledgement = acknowledge(&ours);
+        let (theirs, _) = wire::check::decode::<i::UpdateOperationStatusMessage>(
+            recorded,
+            &wire::Limits::default(),
+        )
+        .unwrap();
+        ours.status.uuid.clone_from(&theirs.status.uuid);
+        if let (Some(ours), Some(theirs)) = (&mut ours.latest_status, &theirs.latest_status) {
+            ours.uuid.clone_from(&theirs.uuid);
+        }
+        assert_eq!(ours, theirs);
+        assert_eq!(wire::encode(&ours), *recorded);
+        agent.told(acknowledgement);
+    }
+    // What the first reserved, the second gave back.
+    assert_eq!(*agent.engine.total(), configured);
+}
