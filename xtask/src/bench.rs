@@ -13,6 +13,7 @@ usage: cargo xtask bench
        cargo xtask bench tls [part …] [--runs <number>] [--connections <number>]
        cargo xtask bench auth [mechanism …] [--runs <number>] [--agents <number>] [--principals one|each]
        cargo xtask bench master [sockets] [memory] [--agents <number>] [--against <ip:port>] …
+       cargo xtask bench allocator [quota] [refusals] [crowd]
        cargo xtask bench resources [part …] [--runs <number>]
        cargo xtask bench swarm --against <ip:port> …
 
@@ -20,6 +21,7 @@ usage: cargo xtask bench
   auth   cram-md5, scram-sha-256: agents that authenticate and register with a restarted master
   master  registering, launching, reading, memory: emulated agents and frameworks against a real
           master, ours or any at an address, and against the engine alone
+  allocator  allocation runs in the original's set-ups, beside the original's figures
   resources  arithmetic on resources beside the original's figures
   swarm  emulated agents against a master that runs already, until interrupted; not a benchmark
   (no name: all benchmarks)
@@ -39,8 +41,10 @@ enum Libssl {
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut words = arguments.iter().map(String::as_str);
     let names = match words.next() {
-        None => vec!["tls", "auth", "master", "resources"],
-        Some(name @ ("auth" | "master" | "resources" | "swarm" | "tls")) => vec![name],
+        None => vec!["tls", "auth", "allocator", "master", "resources"],
+        Some(name @ ("allocator" | "auth" | "master" | "resources" | "swarm" | "tls")) => {
+            vec![name]
+        }
         Some(_) => bail!("{USAGE}"),
     };
     let mut libssl = None;

@@ -80,6 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bench",
         &[
+            "allocator",
             "authn",
             "endpoints",
             "libprocess",

@@ -151,7 +151,7 @@ impl Agent {
         self.other = self.available.iter().any(|resource| !is_common(resource));
     }
 
-    /// What a client gets is no longer available. `bare` is unallocated.
+    /// What a client has got, according to `held`, is no longer available. `bare` is unallocated.
     pub(crate) fn take(&mut self, bare: &Resources, names: &mut Names) {
         let (_, bare) = split_shared(bare);
         match self.available.checked_minus(&bare) {
@@ -163,7 +163,8 @@ impl Agent {
         }
     }
 
-    /// What a client had is available again. `bare` is unallocated, and was held until now.
+    /// What a client had, and according to `held` has no more, is available again. `bare` is
+    /// unallocated.
     pub(crate) fn put_back(&mut self, bare: &Resources, names: &mut Names) {
         if self.overdrawn {
             return self.recount(names);

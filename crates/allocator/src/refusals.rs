@@ -32,9 +32,15 @@ impl Allocator {
         let Some(agent) = self.agents.get_mut(no) else { return };
         let Some(client) = self.tree.clients.get_mut(client_no) else { return };
         let expires = now + time;
+        // Most often it refuses all there is, and need not be asked next time.
+        agent.blocked.renew(&agent.available);
+        let covers_all = refused.contains(&agent.available);
         let known = agent.filters.entry(client_no).or_default();
         let new = Filter { refused: refused.clone(), expires, brief };
         if let Some(dropped) = filters::add(known, new) {
+            if !dropped.is_empty() {
+                agent.blocked.clients.remove(client_no);
+            }
             client.refusals += usize::from(!brief);
             for filter in dropped {
                 client.refusals -= usize::from(!filter.brief);
@@ -45,6 +51,9 @@ impl Allocator {
             self.filter_ends.insert((expires, no, client_no));
         }
         client.filtered_on.insert(no);
+        if covers_all {
+            agent.blocked.note(client_no, &agent.available);
+        }
     }
 
     /// Ends refusals whose time is over; their agents are looked at again.

@@ -20,6 +20,8 @@ pub(crate) struct Run {
     places: BTreeMap<(u32, ClientNo), usize>,
     /// Agents of which something shared was offered.
     lent: Vec<u32>,
+    /// Who may have another turn on the agent in hand.
+    again: Bits,
     /// For the next clients to ask.
     found: Vec<ClientNo>,
     mask: Bits,
@@ -121,6 +123,7 @@ impl Allocator {
         self.serve(no, &mut agent, (visit, stage, Turn::First), run);
         if stage == Stage::Everyone && !agent.had.is_empty() && !agent.available.is_empty() {
             // Nobody is left who has not had a turn: the round is over if anybody begins another.
+            run.again.copy(&agent.had);
             self.serve(no, &mut agent, (visit, Stage::Guarantees, Turn::Again), run);
             self.serve(no, &mut agent, (visit, Stage::Everyone, Turn::Again), run);
         }
@@ -152,7 +155,7 @@ impl Allocator {
         mask.subtract(&agent.blocked.clients);
         match turn {
             Turn::First => mask.subtract(&agent.had),
-            Turn::Again => mask.intersect(&agent.had),
+            Turn::Again => mask.intersect(&run.again),
         }
         let ordering =
             Ordering { roles: self.rules.role_sorter, frameworks: self.rules.framework_sorter };
@@ -196,10 +199,10 @@ impl Allocator {
             agent.lent.add_all(&bare.filter(|resource| resource.shared));
             run.lent.push(no);
         }
+        self.enter_into_books(no, agent, (client_no, &framework_id), (&role, &resources));
         self.headroom.subtract_all(&agent.free);
         agent.take(&bare, &mut self.names);
         self.headroom.add_all(&agent.free);
-        self.enter_into_books(no, agent, (client_no, &framework_id), (&role, &resources));
         agent.touched.remove(client_no);
         if !agent.had.is_empty() {
             agent.had.insert(client_no);

@@ -84,8 +84,8 @@ pub(crate) struct Tree {
     pub(crate) changed: Bits,
     /// Roles that the last view shows and that are no more.
     pub(crate) gone: Vec<Role>,
-    /// The relative weights of leaves for the random order, while nothing changes them.
-    lots: Option<BTreeMap<NodeNo, f64>>,
+    /// The chances of roles in the random order, while nothing changes them.
+    lots: Option<order::Lots>,
 }
 
 impl Tree {

@@ -2,120 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use alcazar_allocator::{
-    AgentFacts, Allocator, Attribute, AttributeValue, Event, FrameworkFacts, Held, Offer, Refusal,
-    Rules,
-};
-use model::id::{AgentId, FrameworkId};
-use model::resources::{Resources, parse};
+use alcazar_allocator::{AgentFacts, Attribute, AttributeValue, Event, FrameworkFacts, Refusal};
+use cluster::{Cluster, SECOND, agent, agent_facts, framework, resources, role, wants};
 use model::role::Role;
-use model::time::Instant;
-
-struct Cluster {
-    allocator: Allocator,
-    now: Instant,
-}
-
-fn role(text: &str) -> Role {
-    Role::new(text).unwrap()
-}
-
-fn resources(text: &str) -> Resources {
-    parse(text, &Role::any()).unwrap()
-}
-
-fn agent(text: &str) -> AgentId {
-    AgentId::new(text).unwrap()
-}
-
-fn framework(text: &str) -> FrameworkId {
-    FrameworkId::new(text).unwrap()
-}
-
-fn agent_facts(total: &str) -> AgentFacts {
-    AgentFacts {
-        total: resources(total),
-        multi_role: true,
-        hierarchical_role: true,
-        hostname: "host".to_owned(),
-        region: None,
-        zone: None,
-        attributes: Vec::new(),
-    }
-}
-
-fn wants(roles: &[&str]) -> FrameworkFacts {
-    FrameworkFacts {
-        roles: roles.iter().map(|r| role(r)).collect(),
-        multi_role: true,
-        ..FrameworkFacts::default()
-    }
-}
-
-impl Cluster {
-    fn new() -> Self {
-        Self { allocator: Allocator::new(Rules::default(), 7), now: Instant::default() }
-    }
-
-    /// What is offered, as `framework/role/agent: resources`, sorted.
-    fn offers_after(&mut self, event: Event) -> Vec<String> {
-        self.allocator.handle(event, self.now);
-        self.offers()
-    }
-
-    fn offers(&mut self) -> Vec<String> {
-        let offers = self.allocator.allocate(self.now).offers;
-        assert_eq!(self.allocator.check_invariants(), Ok(()));
-        let mut texts: Vec<_> = offers.iter().map(text_of).collect();
-        texts.sort();
-        texts
-    }
-
-    fn add_agent(&mut self, id: &str, total: &str) -> Vec<String> {
-        self.offers_after(Event::AgentAdded {
-            id: agent(id),
-            facts: agent_facts(total),
-            used: BTreeMap::new(),
-            active: true,
-        })
-    }
-
-    fn add_framework(&mut self, id: &str, facts: FrameworkFacts) -> Vec<String> {
-        self.offers_after(Event::FrameworkAdded { id: framework(id), facts, active: true })
-    }
-
-    fn give_back(
-        &mut self,
-        f: &str,
-        a: &str,
-        r: &str,
-        what: &str,
-        refusal: Refusal,
-    ) -> Vec<String> {
-        self.offers_after(Event::Recovered {
-            framework_id: framework(f),
-            agent_id: agent(a),
-            resources: resources(what).allocated_to(&role(r)),
-            held: Held::Offered,
-            refusal,
-        })
-    }
-
-    fn wait(&mut self, time: Duration) {
-        self.now = self.now + time;
-    }
-}
-
-fn text_of(offer: &Offer) -> String {
-    let what = offer.resources.unallocated();
-    assert_eq!(what.allocated_to(&offer.role), offer.resources);
-    format!("{}/{}/{}: {what}", offer.framework_id, offer.role, offer.agent_id)
-}
-
-const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn whoever_comes_second_the_agent_or_the_framework_an_offer_follows_at_once() {

@@ -4,6 +4,7 @@
 //! that are measured, each a process of its own. It is the client itself. What is compared is
 //! measured by turns within one run; no figure makes it fail.
 
+mod allocator;
 mod arguments;
 mod auth;
 mod authority;
@@ -48,6 +49,10 @@ usage: alcazar-bench master [sockets] [memory] [--agents <number>] [--tasks <num
   memory       20,000 agents that register again with the engine alone
   (no part: both; with --against only sockets)
 
+usage: alcazar-bench allocator [quota] [refusals] [crowd]
+
+  allocation runs in the original's set-ups, beside the original's figures
+
 usage: alcazar-bench resources [arithmetic] [filter] [contains] [parse] [ranges] [--runs <number>]
 
   arithmetic on resources beside the original's figures
@@ -88,6 +93,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         ["tls", rest @ ..] => tls::run(&arguments::tls(rest)?),
         ["auth", rest @ ..] => auth::run(&arguments::auth(rest)?),
         ["master", rest @ ..] => cluster::run(&arguments::master(rest)?),
+        ["allocator", rest @ ..] => allocator::run(rest),
         ["resources", rest @ ..] => resources::run(rest),
         // How a swarm is started in a process of its own.
         ["swarm", "--by-pipe"] => process::serve(),

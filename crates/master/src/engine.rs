@@ -137,7 +137,11 @@ impl Engine {
             filter_gpu_resources: config.filter_gpu_resources,
             allocation_interval: config.allocation_interval,
             region: domain.map(|domain| domain.region.name.clone()),
-            ..Rules::default()
+            role_sorter: config.role_sorter,
+            framework_sorter: config.framework_sorter,
+            fair_sharing_excluded_resource_names: config
+                .fair_sharing_excluded_resource_names
+                .clone(),
         };
         let mut engine = Self {
             state: State {

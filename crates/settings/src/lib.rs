@@ -37,7 +37,7 @@ pub use authentication::{
 pub use common_settings::{Listen, LogLevel, LogSettings, Protection, TlsFlag};
 pub use error::{Failure, Notice, SettingsError};
 pub use execute_settings::{ContentType, ExecuteSettings, SecretText, What};
-pub use master_settings::{MasterSettings, RegistryKind};
+pub use master_settings::{MasterSettings, RegistryKind, Sorter};
 pub use page::{page, usage};
 pub use parse::{Naming, Sources};
 pub use rate_limits::{RateLimit, RateLimits};

@@ -50,8 +50,12 @@ pub struct MasterSettings {
     pub cluster: Option<String>,
     /// The fault domain: JSON text of a `DomainInfo`.
     pub domain: Option<String>,
+    /// Resources that do not count in dominant shares.
+    pub fair_sharing_excluded_resource_names: BTreeSet<String>,
     /// Whether agents with GPUs are kept for frameworks that know of GPUs.
     pub filter_gpu_resources: bool,
+    /// In which order the frameworks of a role are served.
+    pub framework_sorter: Sorter,
     /// How many pings in a row may stay unanswered; at least 1.
     pub max_agent_ping_timeouts: u32,
     /// How many clients may follow events; the oldest is dropped for a new one.
@@ -88,6 +92,8 @@ pub struct MasterSettings {
     pub require_agent_domain: bool,
     /// The roles that frameworks may have besides `*`; `None`: all.
     pub roles: Option<BTreeSet<Role>>,
+    /// In which order roles are served.
+    pub role_sorter: Sorter,
     /// Whether frameworks may run as the user `root`.
     pub root_submissions: bool,
     /// A file with the host names of the agents that are offered; `None`: all.
@@ -100,6 +106,15 @@ pub struct MasterSettings {
     pub effective_flags: EffectiveFlags,
 }
 
+/// In which order who wants offers is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sorter {
+    /// Whoever has the smallest dominant share first.
+    Drf,
+    /// By chance, the heavier the earlier.
+    Random,
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Typed for MasterSettings {
@@ -109,9 +124,6 @@ impl Typed for MasterSettings {
         r.not_both("ip", "ip_discovery_command");
         if r.flag("registry_strict") {
             r.invalid("registry_strict", "cannot be true: strict registries do not exist any more");
-        }
-        for name in ["role_sorter", "framework_sorter"] {
-            let _ = r.choice(name, &[("drf", ()), ("random", ())]);
         }
         let registry = r.choice(
             "registry",
@@ -141,6 +153,10 @@ impl Typed for MasterSettings {
         if max_agent_ping_timeouts == 0 {
             r.invalid("max_agent_ping_timeouts", "is less than 1");
         }
+        let sorters = [("drf", Sorter::Drf), ("random", Sorter::Random)];
+        let role_sorter = r.choice("role_sorter", &sorters);
+        let framework_sorter = r.choice("framework_sorter", &sorters);
+        let excluded = r.several("fair_sharing_excluded_resource_names");
         let protection = Protection::read(r);
         let authentication = protection.as_ref().map(|p| MasterAuthentication::read(r, p));
         Some(Self {
@@ -156,7 +172,9 @@ impl Typed for MasterSettings {
             allocator_recovery_timeout: r.duration("allocator_recovery_timeout"),
             cluster: r.text("cluster"),
             domain: domain(r),
+            fair_sharing_excluded_resource_names: excluded.into_iter().collect(),
             filter_gpu_resources: r.flag("filter_gpu_resources"),
+            framework_sorter: framework_sorter?,
             max_agent_ping_timeouts: u32::try_from(max_agent_ping_timeouts).unwrap_or(u32::MAX),
             max_completed_frameworks: r.size("max_completed_frameworks"),
             max_operator_event_stream_subscribers: r.size("max_operator_event_stream_subscribers"),
@@ -175,6 +193,7 @@ impl Typed for MasterSettings {
             registry_max_agent_count: r.size("registry_max_agent_count"),
             require_agent_domain: r.flag("require_agent_domain"),
             roles: roles(r),
+            role_sorter: role_sorter?,
             root_submissions: r.flag("root_submissions"),
             // `*` is an old way to say that there is none.
             whitelist: r.path("whitelist").filter(|path| path != Path::new("*")),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use endpoints::tls::Tls;
-use master::engine::config::{Config, RegexLimits};
+use master::engine::config::{Config, RegexLimits, Sorter};
 use master::engine::throttle::{RateLimit, RateLimits};
 use master::runtime::{Running, Settings};
 use master::views::Program;
@@ -136,11 +136,23 @@ fn tune(config: &mut Config, settings: &MasterSettings) {
     config.min_allocatable_resources = settings.min_allocatable_resources.clone();
     config.filter_gpu_resources = settings.filter_gpu_resources;
     config.allocation_interval = settings.allocation_interval;
+    config.role_sorter = sorter(settings.role_sorter);
+    config.framework_sorter = sorter(settings.framework_sorter);
+    config
+        .fair_sharing_excluded_resource_names
+        .clone_from(&settings.fair_sharing_excluded_resource_names);
     config.offer_timeout = settings.offer_timeout;
     config.max_completed_frameworks = settings.max_completed_frameworks;
     config.max_operator_event_stream_subscribers = settings.max_operator_event_stream_subscribers;
     config.max_completed_tasks_per_framework = settings.max_completed_tasks_per_framework;
     config.max_unreachable_tasks_per_framework = settings.max_unreachable_tasks_per_framework;
+}
+
+const fn sorter(named: settings::Sorter) -> Sorter {
+    match named {
+        settings::Sorter::Drf => Sorter::Drf,
+        settings::Sorter::Random => Sorter::Random,
+    }
 }
 
 fn rate_limits(limits: &settings::RateLimits) -> RateLimits {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use allocator::Sorter;
 pub use allocator::constraints::RegexLimits;
 use model::principal::Provable;
 use model::resources::MinAllocatable;
@@ -66,6 +67,12 @@ pub struct Config {
     pub allocation_interval: Duration,
     /// What one regular expression in offer constraints may need.
     pub regex_limits: RegexLimits,
+    /// In which order roles are served.
+    pub role_sorter: Sorter,
+    /// In which order the frameworks of a role are served.
+    pub framework_sorter: Sorter,
+    /// Resources that do not count in dominant shares.
+    pub fair_sharing_excluded_resource_names: BTreeSet<String>,
     /// When offers are taken back; `None` is never.
     pub offer_timeout: Option<Duration>,
     /// How many ended frameworks are kept for readers.
@@ -110,6 +117,9 @@ impl Config {
             filter_gpu_resources: true,
             allocation_interval: Duration::from_secs(1),
             regex_limits: RegexLimits::default(),
+            role_sorter: Sorter::Drf,
+            framework_sorter: Sorter::Drf,
+            fair_sharing_excluded_resource_names: BTreeSet::new(),
             offer_timeout: None,
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,

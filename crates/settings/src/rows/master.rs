@@ -247,7 +247,7 @@ pub(super) const OFFERS: Section = section(
             "role_sorter",
             String,
             Value("drf"),
-            NoEffectYet,
+            Honoured,
             "In which order roles are served: `drf` (least dominant share first) or `random`.",
         )
         .alias("user_sorter"),
@@ -255,7 +255,7 @@ pub(super) const OFFERS: Section = section(
             "framework_sorter",
             String,
             Value("drf"),
-            NoEffectYet,
+            Honoured,
             "In which order the frameworks of a role are served: `drf` or `random`.",
         ),
         Row::new(
@@ -283,7 +283,7 @@ pub(super) const OFFERS: Section = section(
             "fair_sharing_excluded_resource_names",
             Set,
             Unset,
-            NoEffectYet,
+            Honoured,
             "Resources that do not count in dominant shares.",
         ),
         Row::new(
