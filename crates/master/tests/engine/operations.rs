@@ -4,6 +4,7 @@ mod attacks;
 mod feedback;
 mod groups;
 mod kinds;
+mod properties;
 mod providers;
 mod recorded;
 mod shared;

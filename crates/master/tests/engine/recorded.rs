@@ -195,6 +195,12 @@ fn a_recorded_agent_and_scheduler_run_a_task() {
 }
 
 #[test]
+fn a_recorded_agent_and_scheduler_run_a_group_of_tasks() {
+    let last = Some("0076-message.http");
+    is_repeated_by_the_engine("09-default-executor-task-group", Duration::from_secs(15), last);
+}
+
+#[test]
 fn a_recorded_agent_restarts_under_its_task() {
     let last_call = Some("0070-request.http");
     is_repeated_by_the_engine("05-agent-restart-recovers-task", Duration::from_secs(15), last_call);

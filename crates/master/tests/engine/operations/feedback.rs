@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use alcazar_master::engine::counters::Counter;
 use alcazar_master::engine::message::Outbound;
+use alcazar_master::engine::state::Task;
+use alcazar_master::views::{Everything, Program, Sight, View};
+use wire::protocol::mesos::scheduler;
 use wire::v1::OperationState;
 use wire::v1::scheduler::call;
 
@@ -137,11 +140,10 @@ fn an_update_that_nobody_repeats_is_the_end() {
 }
 
 #[test]
-fn a_driver_that_names_an_operation_is_ended_as_by_the_original() {
+fn launches_cannot_be_named() {
     let mut world = World::new();
     let agent = world.join(1, "cpus:4");
     let scheduler = web(&mut world, "f");
-    // The one thing that launches cannot have is a name.
     let operation = named("l", launch(vec![task("t", &agent, "cpus:1")]));
     let done = world.operate_on(&scheduler, &agent, vec![operation]);
     assert_eq!(done.names(), ["UPDATE"]);
@@ -149,6 +151,124 @@ fn a_driver_that_names_an_operation_is_ended_as_by_the_original() {
         done.update(scheduler.subscription).message(),
         "The `id` field cannot be set on LAUNCH operations"
     );
+}
+
+#[test]
+fn a_driver_that_names_an_operation_is_ended_as_by_the_original() {
+    let mut world = World::new();
+    world.join(1, "cpus:4");
+    let from = bound("scheduler-1@10.0.1.1:9000", Some(identity("framework/f")));
+    let message = internal::RegisterFrameworkMessage { framework: framework_info("f", &[]) };
+    world.say(&from, Inbound::RegisterFramework(message));
+    let state = world.state();
+    let (id, framework) = state.frameworks.iter().next().unwrap();
+    let offer_ids: Vec<_> =
+        framework.offers.iter().map(|id| v1::OfferId { value: id.to_string() }).collect();
+    assert_eq!(offer_ids.len(), 1);
+    let mut call = scheduler::Call {
+        framework_id: Some(v1::FrameworkId { value: id.to_string() }),
+        accept: Some(call::Accept {
+            offer_ids,
+            operations: vec![named("r", reserve(&reserved("cpus:1", "f")))],
+            filters: None,
+        }),
+        ..scheduler::Call::default()
+    };
+    call.set_type(call::Type::Accept);
+    let done = world.say(&from, Inbound::Call(call));
+    let errors: Vec<_> = done
+        .sent()
+        .into_iter()
+        .filter_map(|(_, _, message)| match message {
+            Outbound::FrameworkError(error) => Some(error.message.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        errors,
+        ["The 'id' field was set in an offer operation, but operation feedback is not supported \
+          for the SchedulerDriver API; please use the HTTP scheduler API for this feature"]
+    );
+    assert!(applied(&done).is_empty());
+}
+
+#[test]
+fn operators_see_operations_and_how_many_there_were() {
+    use alcazar_master::telemetry::{Driver, metrics};
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4");
+    let scheduler = web(&mut world, "f");
+    let applied = reserve_named(&mut world, &scheduler, &agent, "r");
+    let shown = |world: &World, sight: &dyn Sight| {
+        let snapshot = world.state();
+        let program = program();
+        let view = View { snapshot: &snapshot, program: &program, sight };
+        view.get_operations().operations
+    };
+    let all = shown(&world, &Everything);
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].uuid, applied.operation_uuid);
+    assert_eq!(all[0].framework_id, Some(scheduler.wire_id()));
+    assert_eq!(all[0].latest_status.state(), OperationState::OperationPending);
+    assert_eq!(all[0].info.reserve, applied.operation_info.reserve);
+    assert!(shown(&world, &NoRole).is_empty(), "what is reserved to a role is the role's");
+
+    let count = |world: &World, name: &str| {
+        let all = metrics(&world.state(), &Driver::default(), world.now.wall, false);
+        all.get(&format!("master/operations/{name}")).copied().unwrap_or(-1.0)
+    };
+    assert_eq!((count(&world, "pending"), count(&world, "total")), (1.0, 1.0));
+    assert_eq!((count(&world, "reserve/pending"), count(&world, "create/pending")), (1.0, 0.0));
+    world.finish(1, &agent, &applied, 7);
+    world.call(&scheduler, acknowledge(&scheduler, &agent, "r", 7));
+    assert!(shown(&world, &Everything).is_empty());
+    assert_eq!((count(&world, "pending"), count(&world, "total")), (0.0, 1.0));
+    assert_eq!((count(&world, "finished"), count(&world, "reserve/finished")), (1.0, 1.0));
+}
+
+fn program() -> Program {
+    Program {
+        build: endpoints::common::Build {
+            version: "1.12.0".to_owned(),
+            date: String::new(),
+            time: 0.0,
+            user: String::new(),
+            git_sha: None,
+            git_branch: None,
+            git_tag: None,
+        },
+        flags: Default::default(),
+        cluster: None,
+        log_dir: None,
+        external_log_file: None,
+    }
+}
+
+/// Sees no role.
+struct NoRole;
+
+impl Sight for NoRole {
+    fn flags(&self) -> bool {
+        true
+    }
+    fn framework(&self, _: &v1::FrameworkInfo) -> bool {
+        true
+    }
+    fn task(&self, _: &v1::FrameworkInfo, _: &Task) -> bool {
+        true
+    }
+    fn executor(&self, _: &v1::FrameworkInfo, _: &v1::ExecutorInfo) -> bool {
+        true
+    }
+    fn machine(&self, _: &v1::MachineId) -> bool {
+        true
+    }
+    fn role(&self, _: &str) -> bool {
+        false
+    }
+    fn everything(&self) -> bool {
+        false
+    }
 }
 
 #[test]

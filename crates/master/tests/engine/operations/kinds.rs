@@ -210,7 +210,7 @@ fn volumes_that_cannot_be_made_are_refused_in_the_words_of_the_original() {
         &scheduler,
         &agent,
         &[
-            (create(&[plain.clone()]), "Not a persistent volume: Resource"),
+            (create(std::slice::from_ref(&plain)), "Not a persistent volume: Resource"),
             (
                 change(|v| disk(v).persistence = None),
                 "Invalid resources: Invalid DiskInfo: Non-persistent volume not supported",
@@ -254,9 +254,9 @@ fn volumes_that_cannot_be_made_are_refused_in_the_words_of_the_original() {
             (create(&[volume("known", 10, "f")]), "Persistence ID 'known' is not unique"),
             (create(&[good.clone(), good.clone()]), "Persistence ID 'v' is not unique"),
             (create(&[volume("v", 50, "f")]), "does not contain"),
-            (destroy(&[good.clone()]), "Persistent volumes not found"),
+            (destroy(std::slice::from_ref(&good)), "Persistent volumes not found"),
             (destroy(&[other_id]), "Persistent volumes not found"),
-            (destroy(&[rest.clone()]), "Not a persistent volume: "),
+            (destroy(std::slice::from_ref(&rest)), "Not a persistent volume: "),
             (
                 unreserve(&wire::resources::read(std::slice::from_ref(&known)).unwrap()),
                 "Please destroy the persistent volume first then unreserve the resource",
