@@ -537,6 +537,7 @@ impl Engine {
         let Some(framework) = self.state.frameworks.get(id) else { return };
         let mut framework = framework.as_ref().clone();
         self.state.frameworks.remove_mut(id);
+        self.forget_answers_of(id);
         let pid = framework.pid().cloned();
         framework.connection = Connection::Disconnected { deadline: out.now.monotonic, pid };
         framework.active = false;

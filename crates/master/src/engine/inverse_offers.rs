@@ -13,7 +13,7 @@ use super::collections::{Map, Set, edit};
 use super::events;
 use super::offers::refusal;
 use super::out::{Out, quoted};
-use super::state::InverseOffer;
+use super::state::{Agent, InverseOffer};
 use super::timers::Timer;
 
 /// Planned maintenance as the allocator is told of it.
@@ -174,6 +174,18 @@ impl Engine {
                 refusal,
             };
             self.allocator.handle(event, out.now.monotonic);
+        }
+    }
+
+    /// Forgets what a framework said that is no more.
+    pub(super) fn forget_answers_of(&mut self, framework_id: &FrameworkId) {
+        let with = |agent: &&Arc<Agent>| agent.inverse_answers.contains_key(framework_id);
+        let agents = self.state.agents.values().filter(with);
+        let agents: Vec<_> = agents.map(|agent| agent.id.clone()).collect();
+        for id in agents {
+            if let Some(agent) = edit(&mut self.state.agents, &id) {
+                agent.inverse_answers.remove_mut(framework_id);
+            }
         }
     }
 

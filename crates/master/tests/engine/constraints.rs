@@ -106,7 +106,7 @@ fn constraints_that_make_no_sense_leave_the_framework_as_it_was() {
 }
 
 #[test]
-fn agents_that_constraints_exclude_are_listed() {
+fn agents_that_constraints_exclude_are_listed_and_not_offered() {
     let mut world = World::new();
     for (n, rack) in [(1, "r1"), (2, "r2")] {
         let mut message = register_message(n, "cpus:4");
@@ -126,7 +126,8 @@ fn agents_that_constraints_exclude_are_listed() {
     assert_eq!(offered(&done, 1), ["host-1", "host-2"]);
     let first = world.state().frameworks.keys().next().unwrap().clone();
     world.teardown(&first);
-    subscribe(&mut world, one("*", attribute("rack"), matches("r1")), 2);
+    let done = subscribe(&mut world, one("*", attribute("rack"), matches("r1")), 2);
+    assert_eq!(offered(&done, 2), ["host-1"]);
 
     let state = world.state();
     let program = Program {

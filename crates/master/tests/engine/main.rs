@@ -10,6 +10,7 @@ mod drain;
 mod drivers;
 mod failover;
 mod frameworks;
+mod inverse_offers;
 mod operations;
 mod operator_maintenance;
 mod operator_properties;
