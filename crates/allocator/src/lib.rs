@@ -16,6 +16,7 @@ mod amounts;
 mod bits;
 mod books;
 pub mod constraints;
+mod convert;
 mod event;
 mod facts;
 mod filters;

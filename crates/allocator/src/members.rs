@@ -143,6 +143,7 @@ impl Allocator {
             return;
         }
         let old = framework.facts.replace(facts.clone());
+        let is_new = old.is_none();
         for role in &facts.roles {
             self.client_for(id, role);
         }
@@ -155,7 +156,8 @@ impl Allocator {
             suppressed: BTreeSet::new(),
             ..facts
         };
-        let differs = alike(old.clone()) != alike(facts.clone());
+        // Of a new one nothing has been found out yet.
+        let differs = !is_new && alike(old.clone()) != alike(facts.clone());
         for (role, client_no) in clients {
             let wanted = facts.roles.contains(&role);
             let was_suppressed = old.suppressed.contains(&role);

@@ -1,6 +1,7 @@
 //! The tree of roles, and in it the frameworks that want offers: who has how much, who may have
 //! how much, and in which order they are served.
 
+mod lots;
 mod node;
 mod order;
 mod quota;
@@ -85,7 +86,7 @@ pub(crate) struct Tree {
     /// Roles that the last view shows and that are no more.
     pub(crate) gone: Vec<Role>,
     /// The chances of roles in the random order, while nothing changes them.
-    lots: Option<order::Lots>,
+    lots: Option<lots::Lots>,
 }
 
 impl Tree {
