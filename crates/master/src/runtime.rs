@@ -216,6 +216,7 @@ pub async fn start(settings: Settings) -> Result<Running, MasterError> {
     })
     .await?;
     measures.fetched(took);
+    measures.sized(registry.bytes());
     let clock = Clock::start();
     let (engine, effects) = Engine::new(config, contents?, rand::random(), clock.now());
 

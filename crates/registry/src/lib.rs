@@ -148,6 +148,11 @@ pub trait Registry: Send + fmt::Debug {
     /// is written: whether the batch reached the disk is then known only to a new
     /// [`Registry::recover`].
     fn commit(&mut self, operations: &[Operation]) -> Result<(), RegistryError>;
+
+    /// How many bytes the record takes where it is kept; 0 where that is not known.
+    fn bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Why the record could not be read or written. All of these end the master.

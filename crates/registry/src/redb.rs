@@ -169,6 +169,10 @@ impl Registry for RedbRegistry {
         self.broken = written.is_err();
         written.map_err(|e| self.failed("writing", e))
     }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
 }
 
 impl fmt::Debug for RedbRegistry {

@@ -247,6 +247,7 @@ impl Driver {
         let (registry, written, took) = written.map_err(panicked)?;
         self.parts.registry = registry;
         self.parts.master.measures.stored(took);
+        self.parts.master.measures.sized(self.parts.registry.bytes());
         written.map_err(MasterError::Registry)?;
         self.take_turns()?;
         self.advance()

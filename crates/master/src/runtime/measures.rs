@@ -74,6 +74,8 @@ struct Inner {
     latency: Timing,
     fetch: Option<Duration>,
     store: Timing,
+    /// What the registry takes where it is kept.
+    bytes: u64,
     filters: Vec<(String, usize)>,
 }
 
@@ -89,6 +91,7 @@ impl Default for Measures {
             latency: Timing::new(HOUR),
             fetch: None,
             store: Timing::new(24 * HOUR),
+            bytes: 0,
             filters: Vec::new(),
         }))
     }
@@ -103,6 +106,11 @@ impl Measures {
     /// Changes of the registry were made durable.
     pub(crate) fn stored(&self, took: Duration) {
         self.lock().store.record(took);
+    }
+
+    /// The registry takes so many bytes.
+    pub(crate) fn sized(&self, bytes: u64) {
+        self.lock().bytes = bytes;
     }
 
     /// The allocator has made `runs` runs by now, the last of which began `latency` after there
@@ -130,6 +138,7 @@ impl Measures {
         inner.run.publish("allocator/mesos/allocation_run_ms", &mut all);
         inner.latency.publish("allocator/mesos/allocation_run_latency_ms", &mut all);
         inner.store.publish("registrar/state_store_ms", &mut all);
+        all.insert("registrar/registry_size_bytes".to_owned(), inner.bytes as f64);
         if let Some(took) = inner.fetch {
             all.insert("registrar/state_fetch_ms".to_owned(), took.as_nanos() as f64 / 1e6);
         }

@@ -99,12 +99,38 @@ pub(super) fn publish(all: &mut Metrics, snapshot: &Snapshot) {
         let dominant = sum.iter().map(share).fold(0.0, f64::max);
         all.gauge(format!("allocator/mesos/roles/{role}/shares/dominant"), dominant);
     }
+    for (role, quota) in snapshot.settings.quotas.iter() {
+        let prefix = format!("allocator/mesos/quota/roles/{role}/resources");
+        for (name, amount) in quota.guarantees().iter() {
+            all.gauge(format!("{prefix}/{name}/guarantee"), amount.as_f64());
+        }
+        for (name, amount) in quota.limits().iter() {
+            all.gauge(format!("{prefix}/{name}/limit"), amount.as_f64());
+        }
+        let held = held_beneath(role.as_str(), &by_role);
+        for (name, amount) in held.iter() {
+            all.gauge(format!("{prefix}/{name}/offered_or_allocated"), amount.as_f64());
+        }
+    }
     for (node, sum) in &consumed {
         for (name, amount) in sum.iter() {
             let name = format!("allocator/mesos/quota/roles/{node}/resources/{name}/consumed");
             all.gauge(name, amount.as_f64());
         }
     }
+}
+
+/// What is offered or allocated to a role and all beneath it.
+fn held_beneath(role: &str, by_role: &BTreeMap<String, Quantities>) -> Quantities {
+    let mut sum = Quantities::default();
+    for (name, held) in by_role {
+        let beneath =
+            name.strip_prefix(role).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if beneath {
+            sum.add_all(held);
+        }
+    }
+    sum
 }
 
 /// The role's node in the tree of roles, those above it, and the root, whose name is empty.

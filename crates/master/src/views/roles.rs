@@ -20,11 +20,9 @@ struct RoleFacts {
     idle: Resources,
 }
 
-/// Until weights can be set, every role has this one.
-const WEIGHT: f64 = 1.0;
-
 impl View<'_> {
-    /// Every role that a framework subscribes to or that has something, by name.
+    /// Every role that a framework subscribes to, that has something, for which an operator has
+    /// set something, or that is named in the list of roles that frameworks may have; by name.
     fn role_facts(&self) -> BTreeMap<Role, RoleFacts> {
         let mut roles: BTreeMap<Role, RoleFacts> = BTreeMap::new();
         for framework in self.frameworks() {
@@ -57,8 +55,17 @@ impl View<'_> {
                 }
             }
         }
+        let settings = &self.snapshot.settings;
+        let set = settings.quotas.keys().chain(settings.weights.keys());
+        for role in set.chain(settings.allowed_roles.iter().flat_map(|roles| roles.iter())) {
+            roles.entry(role.clone()).or_default();
+        }
         roles.retain(|role, _| self.sight.role(role.as_str()));
         roles
+    }
+
+    fn weight(&self, role: &Role) -> f64 {
+        self.snapshot.settings.weights.get(role).copied().unwrap_or_default().as_f64()
     }
 
     /// `/roles`
@@ -69,11 +76,22 @@ impl View<'_> {
                 for (role, facts) in self.role_facts() {
                     a.object(|o| {
                         o.field("name", role.as_str());
-                        o.field("weight", WEIGHT);
+                        o.field("weight", self.weight(&role));
                         o.object("quota", |o| {
                             o.field("role", role.as_str());
-                            o.object("guarantee", |_| {});
-                            o.object("limit", |_| {});
+                            let quota = self.snapshot.settings.quotas.get(&role);
+                            o.object("guarantee", |o| {
+                                let amounts = quota.map(|quota| quota.guarantees().iter());
+                                for (name, amount) in amounts.into_iter().flatten() {
+                                    o.field(name, amount.as_f64());
+                                }
+                            });
+                            o.object("limit", |o| {
+                                let amounts = quota.map(|quota| quota.limits().iter());
+                                for (name, amount) in amounts.into_iter().flatten() {
+                                    o.field(name, amount.as_f64());
+                                }
+                            });
                             quantities(o, "consumed", &facts.allocated.plus(&facts.idle));
                         });
                         quantities(o, "resources", &facts.allocated.plus(&facts.offered));
@@ -103,7 +121,7 @@ impl View<'_> {
                     .collect();
                 v1::Role {
                     name: role.as_str().to_owned(),
-                    weight: WEIGHT,
+                    weight: self.weight(&role),
                     frameworks: facts
                         .frameworks
                         .into_iter()

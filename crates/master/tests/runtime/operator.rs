@@ -84,6 +84,22 @@ async fn quotas_and_weights_are_set_shown_and_removed() {
     let begin = r#"Failed to validate set quota request JSON '{"guarantee":3}': "#;
     assert!(text.starts_with(begin), "{text}");
 
+    // Both are shown where roles are, and counted.
+    let roles = get(&cluster, "/roles").await["roles"].clone();
+    let role = |name: &str| {
+        let all = roles.as_array().unwrap().iter();
+        all.clone().find(|role| role["name"] == name).cloned().unwrap()
+    };
+    assert_eq!(role("ops")["weight"], 2.5);
+    assert_eq!(role("ops")["quota"]["guarantee"], json!({"cpus": 2.0}));
+    assert_eq!(role("ops")["quota"]["limit"], json!({"cpus": 2.0}));
+    for name in ["guarantee", "limit"] {
+        let metric = format!("allocator/mesos/quota/roles/ops/resources/cpus/{name}");
+        assert_eq!(cluster.metric(&metric).await, 2.0);
+    }
+    let roles = call(&cluster, json!({"type": "GET_ROLES"})).await.1;
+    assert!(roles.contains(r#""name":"ops","weight":2.5"#), "{roles}");
+
     let registry = get(&cluster, "/registrar(1)/registry").await;
     assert_eq!(registry["weights"], json!([{"info": {"role": "ops", "weight": 2.5}}]));
     assert_eq!(registry["quota_configs"], shown["configs"]);

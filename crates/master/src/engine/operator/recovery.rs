@@ -32,6 +32,7 @@ impl Engine {
             out.warn("Ignoring --weights: the registry has weights".to_owned());
         }
         let settings = &mut self.state.settings;
+        settings.allowed_roles = self.config.roles.clone().map(Arc::new);
         for (role, weight) in &weights {
             settings.weights.insert_mut(role.clone(), *weight);
         }

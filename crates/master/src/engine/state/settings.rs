@@ -1,5 +1,6 @@
 //! What operators have set.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use wire::v1;
 use super::Agent;
 use crate::engine::collections::Map;
 
-/// Quotas, weights, and when machines are not available: what the registry has of them, and no
-/// more.
+/// Quotas, weights, and when machines are not available: what the registry has of them; and a
+/// flag.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Roles with a quota; none of these is the default.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub weights: Map<Role, Weight>,
     /// Machines for which something is scheduled, or that are down.
     pub machines: Map<Machine, Arc<MachineRecord>>,
+    /// The roles that frameworks may have, by the flag `--roles`; `None` allows all.
+    pub allowed_roles: Option<Arc<BTreeSet<Role>>>,
 }
 
 impl Settings {
