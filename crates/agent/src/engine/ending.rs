@@ -110,6 +110,31 @@ impl Engine {
         );
     }
 
+    /// Ends an executor that has come and has never been given a task, if none waits for it: the
+    /// agent crashed in between, or the tasks were killed, and nobody would ever end it.
+    /// `lost` of its tasks were found never to have reached it.
+    pub(super) fn shutdown_if_needless(
+        &mut self,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        lost: usize,
+    ) {
+        let needless = self.executor(framework, id).is_some_and(|executor| {
+            executor.queued.is_empty()
+                && executor.unconfirmed.is_empty()
+                && executor.launched.is_empty()
+                && executor.completed.is_empty()
+                && executor.terminated.len() == lost
+        });
+        if needless {
+            self.warn(format!(
+                "Shutting down executor '{id}' of framework {framework}: it has no tasks to run \
+                 and was never given one"
+            ));
+            self.shutdown_executor(framework, id);
+        }
+    }
+
     pub(super) fn shutdown_overdue(
         &mut self,
         framework: &FrameworkId,

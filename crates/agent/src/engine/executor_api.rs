@@ -239,9 +239,10 @@ impl Engine {
             self.now.monotonic + HEARTBEAT_INTERVAL,
         );
         self.take_unacknowledged(framework, id, &subscribe);
-        self.recover_lost_launches(framework, id, &subscribe);
+        let lost = self.recover_lost_launches(framework, id, &subscribe);
         self.hand_over_kills(framework, id);
         self.ask_for_resources(framework, id);
+        self.shutdown_if_needless(framework, id, lost);
         self.executor_came_back();
     }
 
@@ -279,16 +280,16 @@ impl Engine {
 
     /// Tasks that were handed over on a stream that broke before the executor read it. While the
     /// agent still has the whole task it hands it over again; after a restart it has only the
-    /// record, and the framework must decide.
+    /// record, and the framework must decide. Returns how many those are.
     fn recover_lost_launches(
         &mut self,
         framework: &FrameworkId,
         id: &ExecutorId,
         subscribe: &call::Subscribe,
-    ) {
-        let Some(known) = self.framework(framework) else { return };
+    ) -> usize {
+        let Some(known) = self.framework(framework) else { return 0 };
         let aware = known.is_partition_aware();
-        let Some(executor) = self.executor_mut(framework, id) else { return };
+        let Some(executor) = self.executor_mut(framework, id) else { return 0 };
         let received = |task: &TaskId| {
             subscribe.unacknowledged_tasks.iter().any(|t| t.task_id.value == task.as_str())
         };
@@ -309,11 +310,13 @@ impl Engine {
                 None => lost.push(task),
             }
         }
+        let count = lost.len();
         for task in lost {
             let report =
                 dropped(aware, Reason::AgentRestarted, "Task launched during agent restart");
             self.report_from_agent(framework, Some(id), &task, report);
         }
+        count
     }
 
     pub(super) fn hand_over_kills(&mut self, framework: &FrameworkId, id: &ExecutorId) {

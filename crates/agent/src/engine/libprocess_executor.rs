@@ -106,6 +106,7 @@ impl Engine {
         self.say(from, message);
         self.ask_for_resources(framework, id);
         self.hand_over_kills(framework, id);
+        self.shutdown_if_needless(framework, id, 0);
         self.executor_came_back();
     }
 
@@ -128,9 +129,10 @@ impl Engine {
         }
         let theirs: BTreeSet<&str> =
             message.tasks.iter().map(|task| task.task_id.value.as_str()).collect();
-        self.give_up_launches(framework, id, &theirs);
+        let lost = self.give_up_launches(framework, id, &theirs);
         self.ask_for_resources(framework, id);
         self.hand_over_kills(framework, id);
+        self.shutdown_if_needless(framework, id, lost);
         self.executor_came_back();
     }
 
@@ -212,21 +214,23 @@ impl Engine {
         framework: &FrameworkId,
         id: &ExecutorId,
         theirs: &BTreeSet<&str>,
-    ) {
-        let Some(known) = self.framework(framework) else { return };
+    ) -> usize {
+        let Some(known) = self.framework(framework) else { return 0 };
         let aware = known.is_partition_aware();
-        let Some(executor) = self.executor(framework, id) else { return };
+        let Some(executor) = self.executor(framework, id) else { return 0 };
         let staging = TaskState::TaskStaging as i32;
         let lost = executor
             .launched
             .iter()
             .filter(|(task, record)| record.state == staging && !theirs.contains(task.as_str()));
         let lost: Vec<_> = lost.map(|(task, _)| task.clone()).collect();
+        let count = lost.len();
         for task in lost {
             let report =
                 dropped(aware, Reason::AgentRestarted, "Task launched during agent restart");
             self.report_from_agent(framework, Some(id), &task, report);
         }
+        count
     }
 
     fn executor_reported(

@@ -1,0 +1,194 @@
+//! What must hold: after each step, and at the end, when nothing has gone wrong for a while.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent::engine::state::Activity;
+use model::id::FrameworkId;
+use model::time::Instant;
+use wire::v1::TaskState;
+
+use crate::core::Happening;
+use crate::operator::check_promises;
+use crate::scheduler::is_final;
+use crate::shape::Life;
+use crate::world::World;
+
+/// How long all may take to be well again.
+const PATIENCE: Duration = Duration::from_secs(3 * 3600);
+
+/// What must hold after every step.
+pub(crate) fn after_step(world: &mut World) {
+    if let Some(master) = &world.master {
+        if !cfg!(debug_assertions)
+            && let Err(why) = master.engine.check_invariants()
+        {
+            world.core.ledger.violation(why);
+        }
+    }
+    // These cost more and change less.
+    if world.steps.is_multiple_of(16) {
+        now_and_then(world);
+    }
+}
+
+/// What must hold always, looked at now and then.
+pub(crate) fn now_and_then(world: &mut World) {
+    let contents = world.record();
+    check_promises(&contents, &mut world.core);
+    conserved(world);
+    once(world);
+}
+
+/// No agent gives more than it has, and no task is in two places of the master's books.
+fn conserved(world: &mut World) {
+    let Some(master) = &world.master else { return };
+    let state = master.engine.snapshot();
+    for agent in state.agents.values() {
+        let given = agent.used_by_all().plus(&agent.offered).unallocated();
+        if !agent.total.contains(&given) {
+            let what = format!("{} has {} and gives {given}", agent.id, agent.total);
+            world.core.ledger.violation(what);
+        }
+    }
+    for framework in state.frameworks.values() {
+        for task in framework.unreachable_tasks.iter() {
+            if framework.tasks.contains_key(&task.id) {
+                let what = format!("{} is unreachable and is not", task.id);
+                world.core.ledger.violation(what);
+            }
+        }
+    }
+}
+
+/// No task runs twice, or was ever given to two executors.
+fn once(world: &mut World) {
+    let mut live: BTreeMap<(String, String), u8> = BTreeMap::new();
+    for machine in &world.machines {
+        for container in machine.containers.values() {
+            for task in container.live_tasks() {
+                let key = (container.framework.clone(), task.clone());
+                if let Some(other) = live.insert(key, machine.n) {
+                    let what = format!("{task} runs on host-{other} and on host-{}", machine.n);
+                    world.core.ledger.violation(what);
+                }
+            }
+        }
+    }
+    let twice = world.core.ledger.tasks.iter().find(|(_, task)| task.given > 1);
+    if let Some(((framework, name), task)) = twice {
+        let what = format!("{name} of {framework} was given to executors {} times", task.given);
+        world.core.ledger.violation(what);
+    }
+}
+
+/// Whether all is well now; asks again later if not, and complains when it takes too long.
+pub(crate) fn look(world: &mut World) {
+    let healed = world.core.shape.turmoil;
+    match complaint(world) {
+        None => world.content = true,
+        Some(what) if world.core.now.monotonic > Instant::new(healed + PATIENCE) => {
+            world.core.ledger.violation(format!("it does not get well: {what}"));
+        }
+        Some(what) => {
+            world.core.trace("inspection", || what);
+            world.core.after(Duration::from_secs(60), Happening::Inspection);
+        }
+    }
+}
+
+fn complaint(world: &World) -> Option<String> {
+    agents(world).or_else(|| frameworks(world)).or_else(|| updates(world))
+}
+
+/// Every agent is registered and has nothing left to tell.
+fn agents(world: &World) -> Option<String> {
+    let Some(master) = &world.master else { return Some("nobody leads".to_owned()) };
+    let state = master.engine.snapshot();
+    for machine in &world.machines {
+        let n = machine.n;
+        let Some(process) = &machine.process else {
+            return Some(format!("agent {n} does not run"));
+        };
+        let own = process.engine.state();
+        if own.activity != Activity::Running {
+            return Some(format!("agent {n} is {:?}", own.activity));
+        }
+        let known = own.id.as_ref().and_then(|id| state.agents.get(id));
+        let Some(known) = known.filter(|agent| agent.connected) else {
+            return Some(format!("agent {n} is not registered"));
+        };
+        if !known.used.is_empty() {
+            return Some(format!("agent {n} has {} in use", known.used_by_all()));
+        }
+        if let Some(container) = machine.containers.values().find(|container| !container.ended) {
+            let of = &container.framework;
+            return Some(format!("{} of {of} still runs on host-{n}", container.executor));
+        }
+        for framework in own.frameworks.values() {
+            for executor in framework.executors.values() {
+                if !executor.launched.is_empty()
+                    || !executor.queued.is_empty()
+                    || !executor.terminated.is_empty()
+                {
+                    return Some(format!("agent {n} still has tasks of {}", framework.id));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Every scheduler that stays is content; the frameworks of the others are gone.
+fn frameworks(world: &World) -> Option<String> {
+    let master = world.master.as_ref()?;
+    let state = master.engine.snapshot();
+    for scheduler in &world.schedulers {
+        if let Some(complaint) = scheduler.complaint() {
+            return Some(complaint);
+        }
+        let id = scheduler.id.as_ref().and_then(|id| id.parse::<FrameworkId>().ok());
+        let known = id.as_ref().and_then(|id| state.frameworks.get(id));
+        match (scheduler.shape.life, known) {
+            (Life::Stays, None) => {
+                return Some(format!("scheduler {}'s framework does not exist", scheduler.n));
+            }
+            (Life::Stays, Some(framework)) => {
+                if let Some(task) = framework.tasks.values().next() {
+                    return Some(format!("the master has {} as {:?}", task.id, task.state()));
+                }
+            }
+            (Life::Leaves | Life::TearsDown, Some(_)) => {
+                return Some(format!("scheduler {}'s framework still exists", scheduler.n));
+            }
+            (Life::Leaves | Life::TearsDown, None) => {}
+        }
+    }
+    None
+}
+
+/// What executors were told to be safe has reached the schedulers, unless the agent was given up
+/// in between.
+fn updates(world: &World) -> Option<String> {
+    for scheduler in world.schedulers.iter().filter(|s| s.shape.life == Life::Stays) {
+        let Some(id) = &scheduler.id else { continue };
+        for (name, task) in &scheduler.tasks {
+            let Some(real) = world.core.ledger.tasks.get(&(id.clone(), name.clone())) else {
+                continue;
+            };
+            let Some(safe) = real.safe.filter(|state| is_final(*state)) else { continue };
+            let departed =
+                real.agent.as_ref().is_none_or(|agent| world.core.ledger.departed.contains(agent));
+            if !departed && scheduler.shape.checkpoint && !task.acknowledged.contains(&safe) {
+                return Some(format!(
+                    "{name} was {safe:?}, scheduler {} has acknowledged {:?}",
+                    scheduler.n, task.acknowledged
+                ));
+            }
+            if task.state == TaskState::TaskRunning {
+                return Some(format!("{name} is believed to run"));
+            }
+        }
+    }
+    None
+}

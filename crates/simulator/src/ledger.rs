@@ -1,0 +1,46 @@
+//! What is really so, whatever the programs believe: what ran, what was promised.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::id::AgentId;
+use wire::v1::TaskState;
+
+/// A task as the machines know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RealTask {
+    /// How often an executor was given it.
+    pub(crate) given: u32,
+    /// What its executor reported last, and was told to be safe.
+    pub(crate) safe: Option<TaskState>,
+    /// On which agent.
+    pub(crate) agent: Option<AgentId>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// All that ever ran, by the framework's id and the task's.
+    pub(crate) tasks: BTreeMap<(String, String), RealTask>,
+    /// Agents that were told that they are registered, and have not been removed since.
+    pub(crate) admitted: BTreeSet<AgentId>,
+    /// Agents that an operator was told to be gone.
+    pub(crate) gone: BTreeSet<AgentId>,
+    /// Agents that may have lost what they had to tell: they left, or were given up.
+    pub(crate) departed: BTreeSet<AgentId>,
+    /// Frameworks that have ended.
+    pub(crate) ended: BTreeSet<String>,
+    /// What is wrong; the first thing ends the run.
+    pub(crate) violations: Vec<String>,
+    /// How often things happened, for the summary.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+impl Ledger {
+    pub(crate) fn violation(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+}

@@ -1,0 +1,18 @@
+//! Faults that no correct cluster survives. They show that the checks can fail.
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The registry says that it has written what it has not, now and then.
+    ForgetfulRegistry,
+    /// The network gives a message to run a task to another agent, too.
+    TasksTwice,
+    /// Agents' checkpoints of status updates are lost.
+    ForgetfulAgents,
+    /// Acknowledgements of status updates never reach the agent.
+    LostAcknowledgements,
+    /// The answers to declined and accepted offers never reach the master.
+    DeafToDeclines,
+    /// Chance is not decided by the seed alone.
+    Indeterminate,
+}
