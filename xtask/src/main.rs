@@ -8,6 +8,7 @@ mod edges;
 mod ledger;
 mod metadata;
 mod purity;
+mod simulate;
 mod steps;
 mod tools;
 
@@ -24,6 +25,7 @@ usage: cargo xtask <command>
   verify                     the same without the tests
   fix                        format, apply lint suggestions, regenerate checked-in documentation
   bench [name …]             measure speed and memory (docs/dev/benchmarks.md)
+  simulate [--seeds n]       run n simulated clusters under faults (docs/decisions/0025-simulation.md)
   tools                      fetch what the tests need into target/tools and print where it is
 ";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "verify" => verify(&mut Steps::default()),
         "fix" => fix(),
         "bench" => bench::run(&rest),
+        "simulate" => simulate::run(&rest),
         "tools" => tools::Tools::fetch().map(|tools| println!("{tools:#?}")),
         _ => {
             eprint!("{USAGE}");

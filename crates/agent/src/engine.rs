@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use libprocess::sender::Session;
+use libprocess::sender::{ConnectionId, Session};
 use libprocess::upid::Upid;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use model::time::Now;
@@ -116,6 +116,8 @@ pub struct Engine {
     authenticating: bool,
     /// What the leading master has shown of itself when it authenticated the agent.
     session: Option<Arc<Session>>,
+    /// Over which connection the master has told the agent last that it is registered.
+    registered_over: Option<ConnectionId>,
     /// Whether the operator knows that there is nothing to authenticate with.
     told_unauthenticated: bool,
     out: Vec<Effect>,
@@ -175,6 +177,7 @@ impl Engine {
             tokens: 0,
             authenticating: false,
             session: None,
+            registered_over: None,
             told_unauthenticated: false,
             out: Vec::new(),
         };

@@ -163,9 +163,17 @@ pub struct BoundPid {
     identity: Option<Identity>,
     certificate: Option<String>,
     session: Option<SessionProof>,
+    connection: ConnectionId,
 }
 
 impl BoundPid {
+    /// Over which connection it speaks. A later connection has a higher number: what comes over
+    /// an older one may have been said before what came over the newer.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
     /// Where the sender listens.
     #[must_use]
     pub fn upid(&self) -> &Upid {
@@ -281,7 +289,8 @@ pub fn bind(
                 return Err(BindError::OtherSession { claimed: upid });
             }
         };
-        Ok(BoundPid { upid, identity, certificate: peer.principal.clone(), session })
+        let certificate = peer.principal.clone();
+        Ok(BoundPid { upid, identity, certificate, session, connection: peer.connection })
     };
     match (rule, &peer.identity) {
         (Binding::Certificate, None) => Err(BindError::NoCertificate { claimed: upid }),

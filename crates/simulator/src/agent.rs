@@ -11,7 +11,6 @@ use agent::engine::event::{Answer, Effect, Event, Exit, Record, RequestId};
 use agent::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules, TokenRules};
 use agent::engine::users::TaskUserPolicy;
 use agent::message::{AgentMessage, MasterMessage};
-use libprocess::sender::BoundPid;
 use model::id::ContainerId;
 use model::resources::parse;
 use model::role::Role;
@@ -21,7 +20,7 @@ use wire::resources::{Form, write};
 use crate::container::Container;
 use crate::core::{Core, Happening, Inner, Outer};
 use crate::disk::Disk;
-use crate::names::{Host, Node, agent_pid, bound, identity};
+use crate::names::{Host, Node, agent_pid, bound, certificate};
 use crate::net::{Parcel, PipeId};
 use crate::sabotage::Sabotage;
 
@@ -40,7 +39,6 @@ pub(crate) struct Process {
 pub(crate) struct Machine {
     pub(crate) n: u8,
     runs: u32,
-    me: BoundPid,
     rules: Rules,
     pub(crate) process: Option<Process>,
     pub(crate) disk: Disk,
@@ -90,7 +88,6 @@ impl Machine {
         Self {
             n,
             runs: 0,
-            me: bound(agent_pid(n), identity(&format!("agent/host-{n}"))),
             rules: rules(n, resources),
             process: None,
             disk: Disk::default(),
@@ -160,7 +157,7 @@ impl Machine {
         self.arm(core);
     }
 
-    pub(crate) fn receive(&mut self, parcel: Parcel, core: &mut Core) {
+    pub(crate) fn receive(&mut self, via: PipeId, parcel: Parcel, core: &mut Core) {
         let Parcel::Message { from, name, body, .. } = parcel else { return };
         if core.sabotage == Some(Sabotage::LostAcknowledgements)
             && name.ends_with("StatusUpdateAcknowledgementMessage")
@@ -170,6 +167,7 @@ impl Machine {
         match MasterMessage::decode(name, &body) {
             Ok(message) => {
                 core.trace(self.node(), || format!("hears {}", brief(&message)));
+                let from = bound(from, certificate(Host::Master), via);
                 self.tell(Event::Message { from, message }, core);
             }
             Err(error) => core.ledger.violation(format!("an agent cannot read {name}: {error}")),
@@ -312,7 +310,7 @@ impl Machine {
     fn send(&mut self, to: &libprocess::upid::Upid, message: &AgentMessage, core: &mut Core) {
         let Some(pipe) = core.reach(self.node(), to.address) else { return };
         let (name, body) = (message.name(), message.encode());
-        let (from, to) = (self.me.clone(), to.id.clone());
+        let (from, to) = (agent_pid(self.n), to.id.clone());
         core.send(pipe, Parcel::Message { from, to, name, body });
     }
 
@@ -368,9 +366,8 @@ impl Machine {
         event: Box<wire::v1::executor::Event>,
         core: &mut Core,
     ) {
-        let of = self.containers.values().find(|container| {
-            container.connection == Some(connection)
-        });
+        let of =
+            self.containers.values().find(|container| container.connection == Some(connection));
         if let Some(container) = of {
             let hears = Outer::Hears(container.id.clone(), connection, event);
             core.after(Duration::from_millis(1), Happening::On(self.n, hears));

@@ -174,9 +174,9 @@ impl Container {
         real.agent = agent;
         core.ledger.count("tasks given to executors");
         let long = core.dice.percent(10);
-        let lasts =
-            if long { core.dice.secs(60, 300) } else { core.dice.millis(200, 40_000) };
-        let end = if core.dice.percent(88) { TaskState::TaskFinished } else { TaskState::TaskFailed };
+        let lasts = if long { core.dice.secs(60, 300) } else { core.dice.millis(200, 40_000) };
+        let end =
+            if core.dice.percent(88) { TaskState::TaskFinished } else { TaskState::TaskFailed };
         let mut plan = VecDeque::new();
         if core.dice.percent(30) {
             plan.push_back((core.dice.millis(1, 100), TaskState::TaskStarting));

@@ -1,6 +1,7 @@
 //! What all actors share: the clock, chance, the network, and what happens next.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -113,7 +114,10 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> Self {
-        let mut dice = Dice::new(seed);
+        let mut dice = match sabotage {
+            Some(Sabotage::Indeterminate) => Dice::new(RandomState::new().hash_one(seed)),
+            _ => Dice::new(seed),
+        };
         let shape = Shape::new(&mut dice);
         Self {
             now: Now { monotonic: Instant::default(), wall: Timestamp::new(EPOCH) },

@@ -84,6 +84,7 @@ fn once(world: &mut World) {
 
 /// Whether all is well now; asks again later if not, and complains when it takes too long.
 pub(crate) fn look(world: &mut World) {
+    give_up_phantoms(world);
     let healed = world.core.shape.turmoil;
     match complaint(world) {
         None => world.content = true,
@@ -93,6 +94,17 @@ pub(crate) fn look(world: &mut World) {
         Some(what) => {
             world.core.trace("inspection", || what);
             world.core.after(Duration::from_secs(60), Happening::Inspection);
+        }
+    }
+}
+
+/// An agent that never heard of the id that it was given comes back under another one. Its tasks
+/// are unreachable until an operator says that it is gone.
+fn give_up_phantoms(world: &mut World) {
+    for (id, record) in world.record().agents {
+        let real = world.machines.iter().any(|machine| machine.disk.agent_id() == Some(&id));
+        if !real && matches!(record.standing, registry::Standing::Unreachable { .. }) {
+            world.operator.gives_up(id, &mut world.core);
         }
     }
 }
@@ -171,7 +183,10 @@ fn frameworks(world: &World) -> Option<String> {
 /// in between.
 fn updates(world: &World) -> Option<String> {
     for scheduler in world.schedulers.iter().filter(|s| s.shape.life == Life::Stays) {
-        let Some(id) = &scheduler.id else { continue };
+        // One that was taken for dead may come back, after a change of masters, and find that its
+        // tasks were ended.
+        let id = scheduler.id.as_ref().filter(|id| !world.core.ledger.ended.contains(*id));
+        let Some(id) = id else { continue };
         for (name, task) in &scheduler.tasks {
             let Some(real) = world.core.ledger.tasks.get(&(id.clone(), name.clone())) else {
                 continue;

@@ -84,7 +84,10 @@ fn many(from: u64, seeds: u64) -> ExitCode {
                     }
                     let report = run(seed, Options::default());
                     if let Some(violation) = &report.violation {
-                        println!("seed {seed} FAILED: {violation}\n  replay: {}", replay_line(seed));
+                        println!(
+                            "seed {seed} FAILED: {violation}\n  replay: {}",
+                            replay_line(seed)
+                        );
                     }
                     reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
                 }

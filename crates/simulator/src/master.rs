@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use master::engine::Engine;
 use master::engine::config::Config;
@@ -19,7 +18,7 @@ use wire::v1;
 use wire::v1::scheduler;
 
 use crate::core::{Core, Happening, Inner};
-use crate::names::{Host, Node, bound, identity, master_pid};
+use crate::names::{Host, Node, bound, certificate, master_pid};
 use crate::net::{Lane, Parcel, PipeId};
 use crate::sabotage::Sabotage;
 
@@ -49,7 +48,6 @@ pub(crate) struct Master {
     pub(crate) node: Node,
     pub(crate) pid: Upid,
     pub(crate) engine: Engine,
-    me: BoundPid,
     /// What was decided or has happened and waits for what was decided before to be durable.
     queue: VecDeque<Turn>,
     /// What is being written, and how many turns rest on it.
@@ -67,11 +65,7 @@ pub(crate) struct Master {
 }
 
 fn caller(host: Host) -> Caller {
-    let name = match host {
-        Host::Scheduler(n) => format!("framework/f{n}"),
-        _ => "operator/o".to_owned(),
-    };
-    let identity = identity(&name);
+    let identity = certificate(host);
     let principal = identity.as_ref().map(|identity| identity.name().to_owned());
     let owner = Owner { certificate: identity.as_ref().map(ToString::to_string), principal: None };
     let kinds = identity.as_ref().map_or(Kinds::ANY, |identity| Kinds::only(identity.kind()));
@@ -108,12 +102,10 @@ impl Master {
         core.running.insert(Host::Master, run);
         core.net.listeners.insert(pid.address, node);
         core.leader = Some(pid.clone());
-        let me = bound(pid.clone(), identity("master/m"));
         let mut master = Self {
             node,
             pid,
             engine,
-            me,
             queue: VecDeque::new(),
             writing: None,
             taking: false,
@@ -132,14 +124,22 @@ impl Master {
     /// Something arrives over the network.
     pub(crate) fn receive(&mut self, from: Node, via: PipeId, parcel: Parcel, core: &mut Core) {
         let event = match parcel {
-            Parcel::Message { from, to, name, body } => match Inbound::decode(name, body) {
-                Ok(message) => Event::Message { from, to, message: Box::new(message) },
+            Parcel::Message { from: pid, to, name, body } => match Inbound::decode(name, body) {
+                Ok(message) => {
+                    let from = bound(pid, certificate(from.host), via);
+                    Event::Message { from, to, message: Box::new(message) }
+                }
                 Err(error) => {
                     core.ledger.violation(format!("the master cannot read {name}: {error}"));
                     return;
                 }
             },
-            Parcel::FromDriver { from, message } => {
+            Parcel::FromDriver { from: pid, message } => {
+                let declines = matches!(&*message, Inbound::Call(call) if call.decline.is_some());
+                if declines && core.sabotage == Some(Sabotage::DeafToDeclines) {
+                    return;
+                }
+                let from = bound(pid, certificate(from.host), via);
                 Event::Message { from, to: "master".to_owned(), message }
             }
             Parcel::Subscribe(call) => {
@@ -156,6 +156,11 @@ impl Master {
                     core.break_pipe(pipe);
                 }
                 Event::Subscribe { subscription, caller: caller(from.host), call }
+            }
+            Parcel::Call { call, .. }
+                if call.decline.is_some() && core.sabotage == Some(Sabotage::DeafToDeclines) =>
+            {
+                return;
             }
             Parcel::Call { number, stream, call } => {
                 let request = self.request(from, number);
@@ -180,12 +185,7 @@ impl Master {
         request
     }
 
-    pub(crate) fn happens(
-        &mut self,
-        inner: Inner,
-        registry: &mut dyn Registry,
-        core: &mut Core,
-    ) {
+    pub(crate) fn happens(&mut self, inner: Inner, registry: &mut dyn Registry, core: &mut Core) {
         match inner {
             Inner::Deadline => {
                 self.armed = None;
@@ -395,19 +395,23 @@ impl Master {
                 core.ledger.admitted.insert(id);
             }
         }
+        if let Outbound::ShutdownFramework(message) = &*message {
+            core.ledger.ended.insert(message.framework_id.value.clone());
+        }
         let Some(pipe) = core.reach(self.node, to.pid.address) else {
-            core.trace(self.node, || format!("{} to {} has nobody to go to", message.name(), to.pid));
+            core.trace(self.node, || {
+                format!("{} to {} has nobody to go to", message.name(), to.pid)
+            });
             return;
         };
         let listener = core.net.pipes.get(&pipe).map(|pipe| pipe.to.host);
         match listener {
             Some(Host::Agent(_)) => {
-                let mut sender = self.me.clone();
-                if from != "master" {
-                    sender = bound(Upid::new(from, self.pid.address), identity("master/m"));
-                }
+                let sender = Upid::new(from, self.pid.address);
                 let (name, body) = (message.name(), message.encode());
-                self.tamper(&sender, name, &body, pipe, core);
+                if core.sabotage == Some(Sabotage::TasksTwice) {
+                    self.run_elsewhere(&message, core);
+                }
                 let to = to.pid.id.clone();
                 core.send(pipe, Parcel::Message { from: sender, to, name, body });
             }
@@ -415,19 +419,22 @@ impl Master {
         }
     }
 
-    /// What a network does that is broken on purpose.
-    fn tamper(
-        &mut self,
-        sender: &BoundPid,
-        name: &'static str,
-        body: &bytes::Bytes,
-        pipe: PipeId,
-        core: &mut Core,
-    ) {
-        if core.sabotage == Some(Sabotage::TasksTwice) && name.ends_with("RunTaskMessage") {
-            let from = sender.clone();
-            let to = "slave(1)".to_owned();
-            core.send(pipe, Parcel::Message { from, to, name, body: body.clone() });
+    /// A network that is broken on purpose has a task run on another agent, too.
+    fn run_elsewhere(&self, message: &Outbound, core: &mut Core) {
+        let Outbound::RunTask(message) = message else { return };
+        let state = self.engine.snapshot();
+        let id = &message.task.agent_id.value;
+        let Some(other) = state.agents.values().find(|agent| agent.id.as_str() != id) else {
+            return;
+        };
+        let mut message = message.clone();
+        message.task.agent_id.value = other.id.to_string();
+        message.resource_version_uuids.clear();
+        let message = Outbound::RunTask(message);
+        if let Some(pipe) = core.reach(self.node, other.peer.pid.address) {
+            let (name, body) = (message.name(), message.encode());
+            let (from, to) = (self.pid.clone(), other.peer.pid.id.clone());
+            core.send(pipe, Parcel::Message { from, to, name, body });
         }
     }
 

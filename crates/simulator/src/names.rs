@@ -6,6 +6,8 @@ use libprocess::sender::{Binding, BoundPid, ClaimedPid, Finding, PeerFacts, bind
 use libprocess::upid::Upid;
 use model::identity::Identity;
 
+use crate::net::PipeId;
+
 /// A machine. What is cut off by a partition is machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Host {
@@ -51,19 +53,29 @@ pub(crate) fn driver_pid(n: u8, run: u32) -> Upid {
 }
 
 /// What the certificate of a component says.
-pub(crate) fn identity(kind_and_name: &str) -> Option<Identity> {
+fn identity(kind_and_name: &str) -> Option<Identity> {
     format!("spiffe://alcazar.local/{kind_and_name}").parse().ok()
+}
+
+/// What the certificate of a machine's components says.
+pub(crate) fn certificate(host: Host) -> Option<Identity> {
+    identity(&match host {
+        Host::Master => "master/m".to_owned(),
+        Host::Agent(n) => format!("agent/host-{n}"),
+        Host::Scheduler(n) => format!("framework/f{n}"),
+        Host::Operator => "operator/o".to_owned(),
+    })
 }
 
 /// A sender whose connection proves `identity` and that it comes from where it says.
 #[expect(clippy::expect_used, reason = "the facts are those that the rule asks for")]
-pub(crate) fn bound(upid: Upid, identity: Option<Identity>) -> BoundPid {
+pub(crate) fn bound(upid: Upid, identity: Option<Identity>, over: PipeId) -> BoundPid {
     let facts = PeerFacts {
         vouched_addresses: vec![(*upid.address.ip()).into()],
         certified: true,
         encrypted: true,
         identity,
-        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), upid.address.into())
+        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(over.0), upid.address.into())
     };
     bind(ClaimedPid(upid), &facts, Binding::Certificate, None, Finding::Nothing)
         .expect("a certificate for this address")

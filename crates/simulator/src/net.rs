@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
 
-use libprocess::sender::BoundPid;
+use libprocess::upid::Upid;
 use master::engine::effect::Accepted;
 use master::engine::event::{OperatorCommand, SubscriptionId};
 use master::engine::message::{Inbound, Outbound};
@@ -22,9 +22,9 @@ use crate::names::{Host, Node};
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
     /// A libprocess message between master and agent, as bytes.
-    Message { from: BoundPid, to: String, name: &'static str, body: bytes::Bytes },
+    Message { from: Upid, to: String, name: &'static str, body: bytes::Bytes },
     /// A libprocess message from a driver.
-    FromDriver { from: BoundPid, message: Box<Inbound> },
+    FromDriver { from: Upid, message: Box<Inbound> },
     /// A libprocess message to a driver.
     ToDriver(Box<Outbound>),
     /// SUBSCRIBE over HTTP.

@@ -36,6 +36,10 @@ impl Operator {
         core.after(wait, Happening::Operator);
     }
 
+    pub(crate) fn gives_up(&mut self, agent: AgentId, core: &mut Core) {
+        self.ask(OperatorCommand::MarkAgentGone(agent), core);
+    }
+
     fn ask(&mut self, command: OperatorCommand, core: &mut Core) {
         let leader = core.leader.clone();
         let Some(to) = leader.and_then(|leader| core.net.listeners.get(&leader.address).copied())

@@ -11,7 +11,7 @@ pub enum Sabotage {
     ForgetfulAgents,
     /// Acknowledgements of status updates never reach the agent.
     LostAcknowledgements,
-    /// The answers to declined and accepted offers never reach the master.
+    /// What is said of offers that are declined never reaches the master.
     DeafToDeclines,
     /// Chance is not decided by the seed alone.
     Indeterminate,

@@ -383,9 +383,10 @@ impl Scheduler {
         }
         let now = core.now.monotonic;
         let old = Duration::from_secs(30);
-        let open = self.tasks.iter().filter(|(_, task)| {
-            !is_final(task.state) && now.saturating_since(task.since) > old
-        });
+        let open = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| !is_final(task.state) && now.saturating_since(task.since) > old);
         let tasks: Vec<_> = open
             .map(|(name, task)| call::reconcile::Task {
                 task_id: v1::TaskId { value: name.clone() },
@@ -523,10 +524,8 @@ impl Scheduler {
         };
         self.tasks.insert(name.clone(), belief);
         core.ledger.count("tasks launched");
-        let command = v1::CommandInfo {
-            value: Some("work".to_owned()),
-            ..v1::CommandInfo::default()
-        };
+        let command =
+            v1::CommandInfo { value: Some("work".to_owned()), ..v1::CommandInfo::default() };
         let needs = format!("cpus:{}.{};mem:{}", job.cpus / 10, job.cpus % 10, job.mem);
         let mut task = v1::TaskInfo {
             name: name.clone(),

@@ -119,7 +119,7 @@ impl World {
             }
             Host::Agent(n) => {
                 if let Some(machine) = self.machines.iter_mut().find(|machine| machine.n == n) {
-                    machine.receive(parcel, &mut self.core);
+                    machine.receive(via, parcel, &mut self.core);
                 }
             }
             Host::Scheduler(n) => {

@@ -19,9 +19,16 @@ impl Engine {
             self.drop_message(format!("Dropping {} from {sender}: {why}", message.name()));
             return;
         }
+        if let Err(why) = self.check_age(from, &message) {
+            self.drop_message(format!("Dropping {}: {why}", message.name()));
+            return;
+        }
         if let Err(why) = self.check_phase(&message) {
             self.drop_message(format!("Dropping {}: {why}", message.name()));
             return;
+        }
+        if matches!(message, MasterMessage::Registered(_) | MasterMessage::Reregistered(_)) {
+            self.registered_over = Some(from.connection());
         }
         match message {
             MasterMessage::FrameworkToExecutor(m) => self.framework_to_executor(*m),
@@ -56,6 +63,24 @@ impl Engine {
             (_, Some(leader)) => leader == from.upid(),
         };
         if leader { Ok(()) } else { Err("the sender is not the leading master") }
+    }
+
+    /// What was sent before the agent registered last, and comes now over an older connection: the
+    /// agent has answered for it then, by not knowing of it.
+    fn check_age(&self, from: &BoundPid, message: &MasterMessage) -> Result<(), &'static str> {
+        let settled = matches!(
+            message,
+            MasterMessage::Registered(_)
+                | MasterMessage::Reregistered(_)
+                | MasterMessage::RunTask(_)
+                | MasterMessage::RunTaskGroup(_)
+        );
+        match self.registered_over {
+            Some(newest) if settled && from.connection() < newest => {
+                Err("the agent has been registered over a newer connection since")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A v0 driver sends these itself, from where the leading master said that it listens.

@@ -116,6 +116,7 @@ impl Engine {
                 // The answer got lost or crossed with the retry; it may have authenticated again.
                 if let Some(agent) = edit(&mut self.state.agents, &agent.id) {
                     agent.session = authentication::session_of(from);
+                    agent.connection = agent.connection.max(from.connection());
                 }
                 self.send_registered(&agent.peer, &agent.id, out);
                 return Ok(());
@@ -175,6 +176,7 @@ impl Engine {
             peer: peer.clone(),
             owner,
             session: authentication::session_of(from),
+            connection: from.connection(),
             info: Arc::new(info),
             version: registration.version,
             capabilities: registration.capabilities,
@@ -276,6 +278,12 @@ impl Engine {
         }
         check_actor(from)?;
         let hostname = message.slave.hostname.clone();
+        // It was sent before what came over the newer connection, and says what is not so any more.
+        if let Known::Registered(agent) = &known
+            && from.connection() < agent.connection
+        {
+            return Err(format!("agent {id} has registered over a newer connection since"));
+        }
         let mut reregistration = validate::reregister(message, &self.config)?;
         if let Known::Registered(agent) = &known {
             match rejoinable(agent, from, &reregistration.registration) {
@@ -411,6 +419,7 @@ impl Engine {
             agent.peer = peer.clone();
             agent.owner = owner;
             agent.session = authentication::session_of(from);
+            agent.connection = from.connection();
             agent.info = Arc::new(info);
             agent.version = registration.version;
             agent.capabilities = registration.capabilities;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use libprocess::sender::SessionId;
+use libprocess::sender::{ConnectionId, SessionId};
 use libprocess::upid::Upid;
 use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
 use model::principal::Owner;
@@ -90,6 +90,8 @@ pub struct Agent {
     pub owner: Owner,
     /// The session under which it registered last, if it has authenticated.
     pub session: Option<SessionId>,
+    /// The connection over which it registered last.
+    pub connection: ConnectionId,
     /// Its description, with `id`, resources in the form after reservation refinement.
     pub info: Arc<v1::AgentInfo>,
     /// The version that it runs.

@@ -168,6 +168,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 peer: Peer { pid: agent.pid.unwrap().parse().unwrap(), identity: None },
                 owner: Owner::default(),
                 session: None,
+                connection: libprocess::sender::ConnectionId(0),
                 info: Arc::new(info),
                 version: agent.version,
                 capabilities: agent.capabilities.iter().map(capability).collect(),

@@ -362,3 +362,21 @@ fn records_of_agents_that_left_are_dropped_when_too_old_or_too_many() {
     assert_eq!(done.0.iter().filter(deleted).count(), 2);
     assert!(world.state().unreachable_agents.is_empty());
 }
+
+#[test]
+fn what_an_agent_said_over_an_older_connection_does_not_count() {
+    let mut world = World::new();
+    let message = Inbound::RegisterAgent(register_message(1, "cpus:4;mem:1024"));
+    let done = world.say(&host_over(1, 1), message);
+    assert!(done.names().contains(&"SlaveRegistered".to_owned()), "{:?}", done.names());
+    let id = world.state().agents.keys().next().unwrap().clone();
+    let again = Inbound::ReregisterAgent(world.reregister_message(1, &id));
+    let done = world.say(&host_over(3, 1), again.clone());
+    assert!(done.names().contains(&"SlaveReregistered".to_owned()), "{:?}", done.names());
+    // It was on its way while the agent registered over connection 3.
+    let done = world.say(&host_over(2, 1), again.clone());
+    assert!(!done.names().contains(&"SlaveReregistered".to_owned()), "{:?}", done.names());
+    assert_eq!(world.count(Counter::SlaveReregistrations), 1);
+    let done = world.say(&host_over(3, 1), again);
+    assert!(done.names().contains(&"SlaveReregistered".to_owned()), "{:?}", done.names());
+}

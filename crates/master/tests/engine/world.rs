@@ -52,13 +52,21 @@ pub(crate) fn identity(kind_and_name: &str) -> Identity {
 
 /// A sender whose connection proves `identity`.
 pub(crate) fn bound(upid: &str, identity: Option<Identity>) -> BoundPid {
+    bound_over(0, upid, identity)
+}
+
+/// The same over the connection of this number.
+pub(crate) fn bound_over(connection: u64, upid: &str, identity: Option<Identity>) -> BoundPid {
     let upid: Upid = upid.parse().unwrap();
     let facts = PeerFacts {
         vouched_addresses: vec![(*upid.address.ip()).into()],
         certified: identity.is_some(),
         encrypted: identity.is_some(),
         identity,
-        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), SocketAddr::V4(upid.address))
+        ..PeerFacts::plaintext(
+            libprocess::sender::ConnectionId(connection),
+            SocketAddr::V4(upid.address),
+        )
     };
     let rule = if facts.encrypted { Binding::Certificate } else { Binding::DangerSourceAddress };
     bind(ClaimedPid(upid), &facts, rule, None, Finding::Nothing).unwrap()
@@ -84,6 +92,12 @@ pub(crate) fn proved(upid: &str, principal: &str, kinds: Kinds, number: u64) -> 
 /// Agent number `n`, at its own address, with its own certificate.
 pub(crate) fn host(n: u8) -> BoundPid {
     bound(&format!("slave(1)@10.0.0.{n}:5051"), Some(identity(&format!("agent/host-{n}"))))
+}
+
+/// The same over the connection of this number.
+pub(crate) fn host_over(connection: u64, n: u8) -> BoundPid {
+    let identity = identity(&format!("agent/host-{n}"));
+    bound_over(connection, &format!("slave(1)@10.0.0.{n}:5051"), Some(identity))
 }
 
 pub(crate) fn resources(text: &str) -> Vec<v1::Resource> {

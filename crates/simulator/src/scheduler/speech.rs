@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use master::engine::event::SubscriptionId;
 use master::engine::message::{Inbound, Outbound};
@@ -13,7 +12,7 @@ use wire::v1;
 use wire::v1::scheduler::{Call, Event, call, event};
 
 use crate::core::{Core, Happening, Inner};
-use crate::names::{Host, Node, bound, driver_pid, identity};
+use crate::names::{Host, Node, driver_pid};
 use crate::net::{Lane, Parcel, PipeId};
 
 /// After so long without a sign of life a scheduler believes its stream to be broken.
@@ -38,7 +37,7 @@ pub(crate) enum News {
 #[derive(Debug)]
 pub(crate) struct Speech {
     /// Where its driver listens, if it has one.
-    driver: Option<BoundPid>,
+    driver: Option<Upid>,
     is_driver: bool,
     /// Over which it speaks.
     requests: Option<PipeId>,
@@ -75,7 +74,7 @@ impl Speech {
         if self.is_driver {
             let pid = driver_pid(n, node.run);
             core.net.listeners.insert(pid.address, node);
-            self.driver = Some(bound(pid, identity(&format!("framework/f{n}"))));
+            self.driver = Some(pid);
         }
     }
 
@@ -151,7 +150,7 @@ impl Speech {
         core.after(wait, Happening::In(node, Inner::Subscribe));
     }
 
-    fn post(&mut self, from: BoundPid, message: Inbound, core: &mut Core) {
+    fn post(&mut self, from: Upid, message: Inbound, core: &mut Core) {
         if let Some(pipe) = self.requests {
             core.send(pipe, Parcel::FromDriver { from, message: Box::new(message) });
         }
@@ -223,9 +222,9 @@ impl Speech {
                 None => News::Other,
             },
             event::Type::Offers => News::Offers(event.offers.unwrap_or_default().offers),
-            event::Type::Rescind => event
-                .rescind
-                .map_or(News::Other, |rescind| News::Rescinded(rescind.offer_id.value)),
+            event::Type::Rescind => {
+                event.rescind.map_or(News::Other, |rescind| News::Rescinded(rescind.offer_id.value))
+            }
             event::Type::Update => event.update.map_or(News::Other, |update| {
                 let wants = update.status.uuid.as_ref().is_some_and(|uuid| !uuid.is_empty());
                 News::Update(Box::new(update.status), wants)

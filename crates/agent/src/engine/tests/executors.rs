@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::fixture::*;
 use crate::engine::event::{Answer, Caller, Effect, Event, Refusal, TokenDigest};
 use crate::engine::recovered::Recovered;
+use crate::engine::rules::Rules;
 use crate::message::{AgentMessage, MasterMessage};
 use wire::internal as i;
 use wire::v1::executor::call::{Subscribe, Type};
@@ -406,4 +407,41 @@ fn an_executor_that_is_told_to_end_has_its_time_and_not_more() {
     assert_eq!(agent.deeds(), [] as [&Effect; 0]);
     agent.wait(Duration::from_millis(1));
     assert_eq!(agent.deeds(), [&Effect::Destroy(container.id.clone())]);
+}
+
+#[test]
+fn an_executor_that_was_never_given_a_task_is_ended_when_it_comes_back() {
+    use crate::engine::recovered::{RecoveredExecutor, RecoveredFramework, RecoveredRun};
+    let info = Agent::running().engine.info().clone();
+    let task = executor_task("t", "e");
+    let recovered = Recovered {
+        agent: Some((AGENT_ID.parse().unwrap(), info)),
+        frameworks: vec![RecoveredFramework {
+            id: FRAMEWORK.parse().unwrap(),
+            info: framework_info(true, true),
+            pid: String::new(),
+            executors: vec![RecoveredExecutor {
+                id: "e".parse().unwrap(),
+                info: task.executor.unwrap(),
+                generated: false,
+                run: RecoveredRun {
+                    container: "c".parse().unwrap(),
+                    completed: false,
+                    pid: Some(1),
+                    http: true,
+                    libprocess: None,
+                    token: None,
+                    next_token: None,
+                    tasks: Vec::new(),
+                },
+            }],
+        }],
+        ..Recovered::default()
+    };
+    let rules = Rules { executor_trust: None, ..rules() };
+    let mut agent = Agent::recovered(rules, recovered);
+    agent.handle(Event::ContainersRecovered);
+    let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
+    agent.subscribes(&container, Default::default());
+    assert_eq!(agent.events(), ["SUBSCRIBED", "SHUTDOWN"]);
 }

@@ -80,13 +80,18 @@ pub(crate) fn scalar(name: &str, value: f64) -> v1::Resource {
 
 /// A sender that its connection vouches for.
 pub(super) fn sender(pid: &str, identity: Option<&str>) -> BoundPid {
+    sender_over(0, pid, identity)
+}
+
+/// The same over the connection of this number.
+pub(super) fn sender_over(connection: u64, pid: &str, identity: Option<&str>) -> BoundPid {
     let upid: Upid = pid.parse().unwrap();
     let peer = PeerFacts {
         identity: identity.map(|i| i.parse().unwrap()),
         vouched_addresses: vec![(*upid.address.ip()).into()],
         certified: identity.is_some(),
         encrypted: identity.is_some(),
-        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(0), upid.address.into())
+        ..PeerFacts::plaintext(libprocess::sender::ConnectionId(connection), upid.address.into())
     };
     let rule = if identity.is_some() { Binding::Certificate } else { Binding::DangerSourceAddress };
     bind(ClaimedPid(upid), &peer, rule, None, Finding::Nothing).unwrap()

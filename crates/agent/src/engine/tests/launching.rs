@@ -408,3 +408,19 @@ fn a_container_that_starts_after_it_was_given_up_is_destroyed_again() {
     agent.handle(Event::Launched { container, pid: 1 });
     assert!(agent.effects.contains(&destroy));
 }
+
+#[test]
+fn a_launch_over_an_older_connection_than_the_registration_does_not_count() {
+    let over = |connection| sender_over(connection, MASTER, Some("spiffe://test/master/m"));
+    let run = |task| MasterMessage::RunTask(Box::new(run_task(command_task(task), true)));
+    let mut agent = Agent::running();
+    agent.handle(Event::MasterExited(MASTER.parse().unwrap()));
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.wait(SECOND);
+    agent.handle(Event::Message { from: over(2), message: reregistered(Vec::new()) });
+    // The agent has answered for it when it registered, by not knowing of it.
+    agent.handle(Event::Message { from: over(1), message: run("late") });
+    assert_eq!(agent.records(), [] as [&Record; 0]);
+    agent.handle(Event::Message { from: over(2), message: run("new") });
+    assert!(!agent.records().is_empty());
+}
