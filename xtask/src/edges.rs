@@ -97,7 +97,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "testkit",
         &["authn", "endpoints", "libprocess", "model", "pki", "tls-policy", "transport", "wire"],
     ),
-    ("simulator", &["agent", "libprocess", "master", "model", "registry", "wire"]),
+    ("simulator", &["agent", "authz", "libprocess", "master", "model", "registry", "wire"]),
 ];
 
 /// What a pure crate must not reach, directly: an engine that could open a socket sooner or later does.

@@ -477,6 +477,7 @@ fn brief_operation(operation: &Operation) -> String {
             format!("that {} is {standing}", record.id)
         }
         Operation::PutMaster(master) => format!("that {} leads", master.id),
+        other => format!("{other:?}"),
     }
 }
 
@@ -502,6 +503,7 @@ fn brief(event: &Event) -> String {
         Event::Subscribe { subscription, call, .. } => {
             format!("SUBSCRIBE of {:?} as stream {}", call.framework_id, subscription.0)
         }
+        Event::Whitelisted(hosts) => format!("that only {hosts:?} are offered"),
         Event::Unsubscribed { subscription } => format!("the end of stream {}", subscription.0),
     }
 }

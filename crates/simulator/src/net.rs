@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
 
 use libprocess::upid::Upid;
+use master::engine::command::OperatorCommand;
 use master::engine::effect::Accepted;
-use master::engine::event::{OperatorCommand, SubscriptionId};
+use master::engine::event::SubscriptionId;
 use master::engine::message::{Inbound, Outbound};
 use master::engine::refusal::Refusal;
 use model::time::Instant;

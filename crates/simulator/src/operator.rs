@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use master::engine::event::OperatorCommand;
+use master::engine::command::OperatorCommand;
 use model::id::AgentId;
+use model::principal::Principal;
 use registry::Standing;
 
 use crate::core::{Core, Happening};
@@ -13,6 +14,17 @@ use crate::names::{Host, Node};
 use crate::net::{Lane, Parcel};
 
 const ME: Node = Node { host: Host::Operator, run: 1 };
+
+/// What the door gives to an operator.
+#[expect(clippy::expect_used, reason = "the door permits everything to whom it has let in")]
+fn permit<A: authz::Action>(objects: impl IntoIterator<Item = A::Object>) -> authz::Permit<A> {
+    let subject = authz::Subject::new(Some(Principal::named("o")));
+    authz::Authorizer::door().permit(&subject, objects).expect("a permit")
+}
+
+fn mark_gone(agent_id: AgentId) -> OperatorCommand {
+    OperatorCommand::MarkAgentGone { permit: permit([()]), agent_id }
+}
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -30,14 +42,14 @@ impl Operator {
         if core.dice.percent(25)
             && let Some(agent) = core.dice.one_of(&agents)
         {
-            self.ask(OperatorCommand::MarkAgentGone(agent), core);
+            self.ask(mark_gone(agent), core);
         }
         let wait = core.dice.between(Duration::from_secs(10), Duration::from_secs(90));
         core.after(wait, Happening::Operator);
     }
 
     pub(crate) fn gives_up(&mut self, agent: AgentId, core: &mut Core) {
-        self.ask(OperatorCommand::MarkAgentGone(agent), core);
+        self.ask(mark_gone(agent), core);
     }
 
     fn ask(&mut self, command: OperatorCommand, core: &mut Core) {
@@ -60,8 +72,8 @@ impl Operator {
             return;
         }
         core.ledger.count("operators' commands done");
-        if let OperatorCommand::MarkAgentGone(id) = command {
-            core.ledger.gone.insert(id);
+        if let OperatorCommand::MarkAgentGone { agent_id, .. } = command {
+            core.ledger.gone.insert(agent_id);
         }
     }
 }

@@ -416,7 +416,7 @@ fn a_launch_over_an_older_connection_than_the_registration_does_not_count() {
     let mut agent = Agent::running();
     agent.handle(Event::MasterExited(MASTER.parse().unwrap()));
     agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
-    agent.wait(SECOND);
+    agent.wait(Duration::from_secs(1));
     agent.handle(Event::Message { from: over(2), message: reregistered(Vec::new()) });
     // The agent has answered for it when it registered, by not knowing of it.
     agent.handle(Event::Message { from: over(1), message: run("late") });
