@@ -1,14 +1,17 @@
 //! An agent's disk: what its engine has asked to be written, folded into what the next run finds.
 //! The same as the files of `agent::checkpoint`, without the files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent::engine::event::{Record, RunPlace};
+use agent::engine::inventory::VolumeDirectory;
+use agent::engine::operations::OperationUuid;
 use agent::engine::recovered::{
-    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
+    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredResources, RecoveredRun,
+    RecoveredTask,
 };
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
-use wire::v1;
+use wire::{internal, v1};
 
 #[derive(Debug, Default)]
 struct Executor {
@@ -26,6 +29,8 @@ struct Framework {
 #[derive(Debug, Default)]
 struct Agent {
     info: Option<v1::AgentInfo>,
+    drain: Option<v1::DrainConfig>,
+    updates: BTreeMap<OperationUuid, Vec<internal::UpdateOperationStatusRecord>>,
     frameworks: BTreeMap<FrameworkId, Framework>,
 }
 
@@ -36,6 +41,9 @@ pub(crate) struct Disk {
     agents: BTreeMap<AgentId, Agent>,
     /// The pids that the containerizer has written.
     pids: BTreeMap<ContainerId, u32>,
+    /// What belongs to the machine and outlives the agent's id.
+    resources: internal::slave::ResourceState,
+    volumes: BTreeSet<VolumeDirectory>,
     rebooted: bool,
 }
 
@@ -72,6 +80,9 @@ impl Disk {
                 }
             }
             Record::Completed(place) => self.run(&place).completed = true,
+            Record::Drain { agent, config } => {
+                self.agents.entry(agent).or_default().drain = config;
+            }
             Record::Executor { place, info, generated } => {
                 let agent = self.agents.entry(place.agent).or_default();
                 let framework = agent.frameworks.entry(place.framework).or_default();
@@ -90,6 +101,20 @@ impl Disk {
             Record::HttpExecutor(place) => self.run(&place).http = true,
             Record::LibprocessExecutor { place, pid } => {
                 self.run(&place).libprocess = Some(pid);
+            }
+            Record::Operation { agent, uuid, record } => {
+                let agent = self.agents.entry(agent).or_default();
+                agent.updates.entry(uuid).or_default().push(*record);
+            }
+            Record::OperationOver { agent, uuid } => {
+                self.agents.entry(agent).or_default().updates.remove(&uuid);
+            }
+            Record::Resources(state) => self.resources = *state,
+            Record::Volumes { create, remove } => {
+                self.volumes.extend(create);
+                for volume in remove {
+                    self.volumes.remove(&volume);
+                }
             }
             Record::Run { place, token } => {
                 let run = self.run(&place);
@@ -141,11 +166,18 @@ impl Disk {
     /// Everything that an earlier run left.
     pub(crate) fn recover(&mut self) -> Recovered {
         let rebooted = std::mem::take(&mut self.rebooted);
-        let mut recovered = Recovered { rebooted, ..Recovered::default() };
+        let resources = RecoveredResources {
+            resources: self.resources.resources.clone(),
+            operations: self.resources.operations.clone(),
+            ..RecoveredResources::default()
+        };
+        let mut recovered = Recovered { rebooted, resources, ..Recovered::default() };
         let Some(id) = self.latest.clone() else { return recovered };
         let Some(agent) = self.agents.get(&id) else { return recovered };
         let Some(info) = agent.info.clone() else { return recovered };
         recovered.agent = Some((id, info));
+        recovered.drain.clone_from(&agent.drain);
+        recovered.resources.updates.clone_from(&agent.updates);
         for (id, framework) in &agent.frameworks {
             let Some((info, pid)) = framework.info.clone() else { continue };
             let executors = framework.executors.iter().filter_map(|(id, executor)| {
