@@ -1,6 +1,8 @@
 //! What a crash must not cost.
 #![expect(clippy::expect_used, reason = "a failed fixture fails its test, loudly")]
 
+mod volumes;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
