@@ -16,6 +16,7 @@ mod figures;
 mod hammer;
 mod resources;
 mod serve;
+mod state;
 mod tls;
 
 use std::process::ExitCode;
@@ -58,6 +59,12 @@ usage: alcazar-bench resources [arithmetic] [filter] [contains] [parse] [ranges]
   arithmetic on resources beside the original's figures
   (no part: all of them)
 
+usage: alcazar-bench state [--agents <number>] [--tasks <number>]
+
+  memory of agents and tasks, and reads of their state over HTTP: quiet, beneath /health and while
+  it changes; tasks are so many running and as many ended ones of each agent (10,000 agents and
+  10 tasks, as in the original's figures)
+
 usage: alcazar-bench swarm --against <ip:port> [--agents <number>]
            [--principal <name> --secret-file <path> [--principals one|each] [--mechanisms <name,…>]]
            [--tls-roots <path> --tls-chain <path> --tls-key <path>]
@@ -95,6 +102,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         ["master", rest @ ..] => cluster::run(&arguments::master(rest)?),
         ["allocator", rest @ ..] => allocator::run(rest),
         ["resources", rest @ ..] => resources::run(rest),
+        ["state", rest @ ..] => state::run(rest),
         // How a swarm is started in a process of its own.
         ["swarm", "--by-pipe"] => process::serve(),
         ["swarm", rest @ ..] => {

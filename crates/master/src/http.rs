@@ -32,7 +32,9 @@ use transport::counters::Counters;
 use crate::engine::announcement::Announcement;
 use crate::engine::event::Caller as EngineCaller;
 use crate::engine::state::Snapshot;
-use crate::runtime::{DeskCounted, Inbox, Measures, Operators, Stopping, Streams};
+use crate::runtime::{
+    DeskCounted, Inbox, Measures, OPERATOR_HEARTBEAT, Operators, Stopping, Streams,
+};
 use crate::telemetry::{self, Driver};
 use crate::views::{Everything, Program, View};
 
@@ -154,6 +156,29 @@ impl Daemon for Master {
 }
 
 impl Master {
+    /// A master that shows one state and whose engine is gone, to measure what reads cost.
+    #[must_use]
+    pub fn exhibit(snapshot: Snapshot, program: Program) -> Arc<Self> {
+        let (inbox, _) = Inbox::new();
+        Arc::new(Self {
+            snapshots: ArcSwap::from_pointee(snapshot),
+            program,
+            files: Files::default(),
+            inbox,
+            streams: Streams::default(),
+            operators: Operators::new(1000, OPERATOR_HEARTBEAT),
+            heartbeat_interval: OPERATOR_HEARTBEAT,
+            per_framework_metrics: true,
+            measures: Measures::default(),
+            counted: Counted::default(),
+            documents: Documents::default(),
+            workers: Workers::default(),
+            tls: Tls::new(transport::tls::Security::DangerPlaintext, Vec::new()),
+            authentication: Authentication::default(),
+            authorizer: authz::Authorizer::door(),
+        })
+    }
+
     /// All metrics; those of frameworks only if `per_framework`.
     fn collect(&self, per_framework: bool) -> BTreeMap<String, f64> {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

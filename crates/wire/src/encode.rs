@@ -24,6 +24,7 @@ pub fn encode<T: Described>(message: &T) -> Vec<u8> {
 /// Reads back what [`encode`] has written. For bytes that never left this program: nothing is
 /// checked.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "nothing here comes from outside")]
 pub fn reread<T: crate::Described>(bytes: &[u8]) -> T {
     let message = T::decode(bytes);
     debug_assert!(message.is_ok(), "bytes of {} are no such message", T::NAME);
