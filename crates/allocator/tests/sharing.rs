@@ -346,3 +346,67 @@ fn what_is_in_use_and_what_is_only_offered_stand_apart() {
     });
     assert_eq!(shown(&mut cluster), "1 0 0");
 }
+
+/// Frameworks that launch some tasks of each offer, give back the rest, and want nothing more once
+/// they have them all.
+struct Demand {
+    tasks: usize,
+    per_offer: usize,
+    task: Resources,
+}
+
+#[test]
+fn many_satisfied_frameworks_do_not_starve_the_others() {
+    let mut cluster = Cluster::new();
+    for n in 0..80 {
+        let (facts, used) = (agent_facts("cpus:64;mem:488000"), BTreeMap::new());
+        let id = agent(&format!("a{n}"));
+        let added = Event::AgentAdded { id, facts, used, active: true };
+        cluster.allocator.handle(added, cluster.now);
+    }
+    let mut demands = BTreeMap::new();
+    let mut join = |cluster: &mut Cluster, id: String, of: &str, tasks, per_offer, task| {
+        let (id, active) = (framework(&id), true);
+        let added = Event::FrameworkAdded { id: id.clone(), facts: wants(&[of]), active };
+        cluster.allocator.handle(added, cluster.now);
+        demands.insert(id, Demand { tasks, per_offer, task: resources(task) });
+    };
+    for n in 0..4 {
+        let id = format!("marathon{n}");
+        join(&mut cluster, id.clone(), &id, 4000, 100, "cpus:0.07;mem:400");
+    }
+    for n in 0..500 {
+        join(&mut cluster, format!("jenkins{n}"), "jenkins", 5, 1, "cpus:0.1;mem:4000");
+    }
+    for n in 0..50 {
+        let id = format!("spark{n}");
+        join(&mut cluster, id.clone(), &id, 20, 5, "cpus:1;mem:1000");
+    }
+    let mut rounds = 0;
+    while demands.values().any(|demand| demand.tasks > 0) {
+        rounds += 1;
+        assert!(rounds < 600, "each agent goes round all frameworks in 554 runs");
+        cluster.wait(SECOND);
+        for offer in cluster.allocator.allocate(cluster.now).offers {
+            let demand = demands.get_mut(&offer.framework_id).unwrap();
+            let (mut left, mut used) = (offer.resources.clone(), Resources::new());
+            let task = demand.task.allocated_to(&offer.role);
+            for _ in 0..demand.per_offer.min(demand.tasks) {
+                left = left.checked_minus(&task).unwrap();
+                used.add_all(&task);
+                demand.tasks -= 1;
+            }
+            let (framework_id, agent_id) = (offer.framework_id, offer.agent_id);
+            if !used.is_empty() {
+                let (framework_id, agent_id) = (framework_id.clone(), agent_id.clone());
+                let launched = Event::Launched { framework_id, agent_id, resources: used };
+                cluster.allocator.handle(launched, cluster.now);
+            }
+            let (held, refusal) = (Held::Offered, Refusal::None);
+            let given_back =
+                Event::Recovered { framework_id, agent_id, resources: left, held, refusal };
+            cluster.allocator.handle(given_back, cluster.now);
+        }
+    }
+    assert_eq!(cluster.allocator.check_invariants(), Ok(()));
+}
