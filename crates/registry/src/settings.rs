@@ -85,7 +85,7 @@ pub(crate) fn encode_machine(record: &MachineRecord) -> Vec<u8> {
     encode(&StoredMachine {
         posted: record.posted.clone(),
         down: record.mode == MachineMode::Down,
-        unavailability: record.unavailability.clone(),
+        unavailability: record.unavailability,
         window: record.window,
         place: record.place,
     })

@@ -135,11 +135,11 @@ pub enum ResourceCommand {
     /// DESTROY
     Destroy(Permit<DestroyVolume>, operation::Destroy),
     /// GROW_VOLUME
-    Grow(Permit<ResizeVolume>, operation::GrowVolume),
+    Grow(Permit<ResizeVolume>, Box<operation::GrowVolume>),
     /// RESERVE. Where reservations of the source are given up that takes a permit too.
     Reserve(Permit<ReserveResources>, Permit<UnreserveResources>, operation::Reserve),
     /// SHRINK_VOLUME
-    Shrink(Permit<ResizeVolume>, operation::ShrinkVolume),
+    Shrink(Permit<ResizeVolume>, Box<operation::ShrinkVolume>),
     /// UNRESERVE
     Unreserve(Permit<UnreserveResources>, operation::Unreserve),
 }

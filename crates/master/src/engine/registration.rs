@@ -170,7 +170,7 @@ impl Engine {
         authentication::admitted(from, out);
         let observer = self.start_observing(&id, out);
         let machine = self.state.settings.machine_of(&info.hostname, *peer.pid.address.ip());
-        let unavailability = machine.map(|(_, unavailability)| unavailability.clone());
+        let unavailability = machine.map(|(_, unavailability)| *unavailability);
         let agent = Agent {
             id: id.clone(),
             peer: peer.clone(),

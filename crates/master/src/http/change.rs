@@ -30,14 +30,14 @@ pub(super) enum Change {
     Deactivate(String),
     Destroy(String, operation::Destroy),
     Drain(String, v1::DrainConfig),
-    Grow(String, operation::GrowVolume),
+    Grow(String, Box<operation::GrowVolume>),
     MarkGone(String),
     Reactivate(String),
     RemoveQuota { role: String, path: Option<String> },
     Reserve(String, operation::Reserve),
     Schedule(Schedule),
     SetQuota(QuotaRequest),
-    Shrink(String, operation::ShrinkVolume),
+    Shrink(String, Box<operation::ShrinkVolume>),
     StartMaintenance(Vec<v1::MachineId>),
     StopMaintenance(Vec<v1::MachineId>),
     Teardown(String),
@@ -72,7 +72,7 @@ impl Change {
             Type::DrainAgent => drain(member!(call.drain_agent))?,
             Type::GrowVolume => {
                 let call::GrowVolume { agent_id, volume, addition } = member!(call.grow_volume);
-                Self::Grow(agents(agent_id)?, operation::GrowVolume { volume, addition })
+                Self::Grow(agents(agent_id)?, Box::new(operation::GrowVolume { volume, addition }))
             }
             Type::MarkAgentGone => Self::MarkGone(member!(call.mark_agent_gone).agent_id.value),
             Type::ReactivateAgent => {
@@ -90,7 +90,10 @@ impl Change {
             Type::SetQuota => Self::SetQuota(member!(call.set_quota).quota_request),
             Type::ShrinkVolume => {
                 let call::ShrinkVolume { agent_id, volume, subtract } = member!(call.shrink_volume);
-                Self::Shrink(agents(agent_id)?, operation::ShrinkVolume { volume, subtract })
+                Self::Shrink(
+                    agents(agent_id)?,
+                    Box::new(operation::ShrinkVolume { volume, subtract }),
+                )
             }
             Type::StartMaintenance => {
                 Self::StartMaintenance(member!(call.start_maintenance).machines)

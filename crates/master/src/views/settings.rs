@@ -140,7 +140,7 @@ impl View<'_> {
                             MachineMode::Draining => v1::machine_info::Mode::Draining.into(),
                             MachineMode::Down => v1::machine_info::Mode::Down.into(),
                         }),
-                        unavailability: Some(record.unavailability.clone()),
+                        unavailability: Some(record.unavailability),
                     },
                 });
                 stored::Machines { machines: machines.collect() }

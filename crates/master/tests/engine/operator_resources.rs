@@ -124,12 +124,13 @@ fn volumes_are_made_on_what_is_reserved_and_destroyed() {
     // Growing and shrinking keep the volume one volume.
     let addition = reserved("disk:50", "ops").remove(0);
     let grow = operation::GrowVolume { volume: volume(100, "v"), addition };
-    let conversion = ResourceCommand::Grow(permit([objects::role(&grow.volume)]), grow);
+    let conversion = ResourceCommand::Grow(permit([objects::role(&grow.volume)]), Box::new(grow));
     let command = OperatorCommand::Convert { agent_id: agent.clone(), conversion };
     assert_eq!(applied(&world.operate(command)), [operation::Type::GrowVolume]);
     let subtract = v1::value::Scalar { value: 100.0 };
     let shrink = operation::ShrinkVolume { volume: volume(150, "v"), subtract };
-    let conversion = ResourceCommand::Shrink(permit([objects::role(&shrink.volume)]), shrink);
+    let conversion =
+        ResourceCommand::Shrink(permit([objects::role(&shrink.volume)]), Box::new(shrink));
     let command = OperatorCommand::Convert { agent_id: agent.clone(), conversion };
     assert_eq!(applied(&world.operate(command)), [operation::Type::ShrinkVolume]);
 

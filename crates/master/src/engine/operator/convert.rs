@@ -42,7 +42,7 @@ impl Engine {
                 covers(&permit, &objects::role(&grow.volume))?;
                 name = named(&permit, out);
                 operation.set_type(Type::GrowVolume);
-                operation.grow_volume = Some(grow);
+                operation.grow_volume = Some(*grow);
             }
             ResourceCommand::Reserve(reserves, gives_up, reserve) => {
                 let (roles, principals) = objects::reserve(&reserve);
@@ -56,7 +56,7 @@ impl Engine {
                 covers(&permit, &objects::role(&shrink.volume))?;
                 name = named(&permit, out);
                 operation.set_type(Type::ShrinkVolume);
-                operation.shrink_volume = Some(shrink);
+                operation.shrink_volume = Some(*shrink);
             }
             ResourceCommand::Unreserve(permit, unreserve) => {
                 all_covered(&permit, objects::unreserve(&unreserve))?;

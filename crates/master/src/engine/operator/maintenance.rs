@@ -86,7 +86,7 @@ fn records(schedule: &Schedule) -> Result<BTreeMap<Machine, MachineRecord>, Refu
                 machine: machine.clone(),
                 posted: id.clone(),
                 mode: MachineMode::Draining,
-                unavailability: window.unavailability.clone(),
+                unavailability: window.unavailability,
                 window: number,
                 place,
             };
@@ -253,7 +253,7 @@ impl Engine {
     /// Agents on these machines have another unavailability now.
     fn unavailabilities_changed(&mut self, machines: &BTreeSet<Machine>, out: &mut Out) {
         for id in self.agents_on(machines) {
-            let unavailability = self.unavailability_of(&id).cloned();
+            let unavailability = self.unavailability_of(&id).copied();
             self.set_unavailability(&id, unavailability, out);
         }
     }

@@ -54,7 +54,7 @@ impl Settings {
                     window.machine_ids.push(posted);
                 }
                 _ => {
-                    let unavailability = record.unavailability.clone();
+                    let unavailability = record.unavailability;
                     let window =
                         v1::maintenance::Window { machine_ids: vec![posted], unavailability };
                     windows.push((record.window, window));
