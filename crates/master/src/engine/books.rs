@@ -15,7 +15,7 @@ use super::announcement::Announcement;
 use super::collections::{Map, edit};
 use super::counters::{Counter, Ending, count_in};
 use super::out::Out;
-use super::state::{Executor, Task};
+use super::state::{Agent, Executor, Task};
 use super::status::is_terminal;
 
 /// The most statuses kept of one task, the last ones. One per change of state is kept, so only
@@ -293,6 +293,19 @@ impl Engine {
         }
         if let Some(framework) = edit(&mut self.state.frameworks, &framework_id) {
             framework.executors.insert_mut((agent_id, executor.id.clone()), executor);
+        }
+    }
+
+    /// Strikes out executors of a framework that is not known.
+    pub(super) fn drop_orphan_executors(&mut self, framework_id: &FrameworkId, out: &Out) {
+        let used = |agent: &&Arc<Agent>| agent.used.contains_key(framework_id);
+        let of = |agent: &Arc<Agent>| {
+            let own = agent.executors.keys().filter(|(id, _)| id == framework_id);
+            own.map(|(_, executor)| (agent.id.clone(), executor.clone())).collect::<Vec<_>>()
+        };
+        let orphans: Vec<_> = self.state.agents.values().filter(used).flat_map(of).collect();
+        for (agent_id, executor_id) in orphans {
+            self.remove_executor(framework_id, &agent_id, &executor_id, out);
         }
     }
 

@@ -379,6 +379,9 @@ impl Engine {
             counters: FrameworkCounters::default(),
             cells: Cells::default(),
         };
+        // Executors of a framework that had this id and ended are nobody's: the new one knows not of
+        // them.
+        self.drop_orphan_executors(id, out);
         let event = allocator::Event::FrameworkAdded {
             id: id.clone(),
             facts: allocator_facts(&framework),

@@ -33,7 +33,9 @@ impl Engine {
                 }
             }
             for ((framework_id, executor_id), executor) in agent.executors.iter() {
-                let known = self.state.frameworks.get(framework_id).is_some_and(|framework| {
+                // One of a framework that has ended holds what it has until the agent says that it
+                // has ended too.
+                let known = self.state.frameworks.get(framework_id).is_none_or(|framework| {
                     framework.executors.contains_key(&(id.clone(), executor_id.clone()))
                 });
                 if !known {

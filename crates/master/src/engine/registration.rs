@@ -521,10 +521,9 @@ impl Engine {
         for (framework_id, framework) in &message.frameworks {
             self.recover_framework(framework_id, framework, out);
         }
+        // Those of frameworks that have ended too: until they have, what they have is not free.
         for executor in message.executors {
-            if !completed.contains(&executor.framework_id) {
-                self.insert_executor(executor);
-            }
+            self.insert_executor(executor);
         }
         let mut updates = Vec::new();
         for task in message.tasks {

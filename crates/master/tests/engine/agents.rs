@@ -380,3 +380,38 @@ fn what_an_agent_said_over_an_older_connection_does_not_count() {
     let done = world.say(&host_over(3, 1), again);
     assert!(done.names().contains(&"SlaveReregistered".to_owned()), "{:?}", done.names());
 }
+
+#[test]
+fn what_executors_of_ended_frameworks_have_is_not_free_until_they_have_ended() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4");
+    let scheduler = world.scheduler("f");
+    world.launch(&scheduler, &agent, "t");
+    let mut message = world.reregister_message(1, &agent);
+    let executor_id = v1::ExecutorId { value: "e".to_owned() };
+    let role = Some("*".to_owned());
+    let mut held = resources("cpus:0.5");
+    held[0].allocation_info = Some(v1::resource::AllocationInfo { role });
+    message.executor_infos = vec![v1::ExecutorInfo {
+        executor_id: executor_id.clone(),
+        framework_id: Some(scheduler.wire_id()),
+        resources: held,
+        ..Default::default()
+    }];
+    world.wait(75 * SECOND);
+    world.teardown(&scheduler.id);
+    let done = world.say(&host(1), Inbound::ReregisterAgent(message));
+    assert!(done.names().contains(&"ShutdownFramework".to_owned()), "{:?}", done.names());
+    let other = world.scheduler("g");
+    let offered = |world: &World| world.state().agents[&agent].offered.to_string();
+    assert!(offered(&world).contains("cpus(allocated: *):3.5"), "{}", offered(&world));
+    let exited = internal::ExitedExecutorMessage {
+        slave_id: v1::AgentId { value: agent.to_string() },
+        framework_id: scheduler.wire_id(),
+        executor_id,
+        status: 0,
+    };
+    world.say(&host(1), Inbound::ExitedExecutor(exited));
+    world.call(&other, other.call(v1::scheduler::call::Type::Revive));
+    assert!(offered(&world).contains("cpus(allocated: *):4"), "{}", offered(&world));
+}
