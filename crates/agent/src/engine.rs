@@ -16,7 +16,7 @@
 //!   and the effects that follow carry the token of that write;
 //! - a message that cannot be acted on is dropped, logged and counted, and changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use libprocess::sender::{ConnectionId, Session};
@@ -118,6 +118,8 @@ pub struct Engine {
     session: Option<Arc<Session>>,
     /// Over which connection the master has told the agent last that it is registered.
     registered_over: Option<ConnectionId>,
+    /// The executors that the master was told of in attempts to register again.
+    listed: BTreeSet<(FrameworkId, ExecutorId)>,
     /// Whether the operator knows that there is nothing to authenticate with.
     told_unauthenticated: bool,
     out: Vec<Effect>,
@@ -178,6 +180,7 @@ impl Engine {
             authenticating: false,
             session: None,
             registered_over: None,
+            listed: BTreeSet::new(),
             told_unauthenticated: false,
             out: Vec::new(),
         };

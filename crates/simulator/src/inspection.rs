@@ -9,7 +9,7 @@ use model::time::Instant;
 use wire::v1::TaskState;
 
 use crate::core::Happening;
-use crate::operator::check_promises;
+use crate::operator::check_admissions;
 use crate::scheduler::is_final;
 use crate::shape::Life;
 use crate::world::World;
@@ -35,7 +35,10 @@ pub(crate) fn after_step(world: &mut World) {
 /// What must hold always, looked at now and then.
 pub(crate) fn now_and_then(world: &mut World) {
     let contents = world.record();
-    check_promises(&contents, &mut world.core);
+    check_admissions(&contents, &mut world.core);
+    if let Some(what) = world.operator.broken_promise(&contents) {
+        world.core.ledger.violation(what);
+    }
     conserved(world);
     once(world);
 }
@@ -85,6 +88,8 @@ fn once(world: &mut World) {
 /// Whether all is well now; asks again later if not, and complains when it takes too long.
 pub(crate) fn look(world: &mut World) {
     give_up_phantoms(world);
+    let contents = world.record();
+    world.operator.tidies(&contents, &mut world.core);
     let healed = world.core.shape.turmoil;
     match complaint(world) {
         None => world.content = true,

@@ -23,8 +23,6 @@ pub(crate) struct Ledger {
     pub(crate) tasks: BTreeMap<(String, String), RealTask>,
     /// Agents that were told that they are registered, and have not been removed since.
     pub(crate) admitted: BTreeSet<AgentId>,
-    /// Agents that an operator was told to be gone.
-    pub(crate) gone: BTreeSet<AgentId>,
     /// Agents that may have lost what they had to tell: they left, or were given up.
     pub(crate) departed: BTreeSet<AgentId>,
     /// Frameworks that have ended.

@@ -1,16 +1,19 @@
 //! An operator: asks for changes and remembers what was promised. What was answered with yes must
-//! be on record then, and stay there.
+//! be on record then, and stay there until the operator asks for something else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use master::engine::command::OperatorCommand;
 use model::id::AgentId;
+use model::machine::Machine;
 use model::principal::Principal;
-use registry::Standing;
+use model::time::Instant;
+use registry::{Contents, MachineMode, Standing};
+use wire::v1;
 
 use crate::core::{Core, Happening};
-use crate::names::{Host, Node};
+use crate::names::{Host, Node, agent_pid};
 use crate::net::{Lane, Parcel};
 
 const ME: Node = Node { host: Host::Operator, run: 1 };
@@ -22,80 +25,318 @@ fn permit<A: authz::Action>(objects: impl IntoIterator<Item = A::Object>) -> aut
     authz::Authorizer::door().permit(&subject, objects).expect("a permit")
 }
 
-fn mark_gone(agent_id: AgentId) -> OperatorCommand {
-    OperatorCommand::MarkAgentGone { permit: permit([()]), agent_id }
+/// What a command is about. A later command about the same puts an end to the earlier promise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Matter {
+    Agent(AgentId),
+    Quota(String),
+    Schedule,
+    Weight(String),
 }
+
+/// What is on record when the command was answered with yes.
+#[derive(Clone, Debug, PartialEq)]
+enum Promise {
+    Gone,
+    Deactivated,
+    Draining,
+    Active,
+    /// Of CPUs, at the most.
+    Limit(f64),
+    NoQuota,
+    Weight(f64),
+    /// So many machines are scheduled.
+    Scheduled(usize),
+    /// These machines are down.
+    Down(Vec<v1::MachineId>),
+    /// No machine is down.
+    NoneDown,
+}
+
+/// A command that waits for its answer.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    matter: Matter,
+    promise: Promise,
+}
+
+/// What was asked and not answered may still be on its way for so long.
+const UNDER_WAY: Duration = Duration::from_secs(400);
 
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(crate) struct Operator {
-    asked: BTreeMap<u64, OperatorCommand>,
+    asked: BTreeMap<u64, Asked>,
+    /// What holds; `None` while nobody knows.
+    promised: BTreeMap<Matter, Option<Promise>>,
     next: u64,
 }
 
+fn quota(role: &str, cpus: f64) -> v1::quota::QuotaConfig {
+    let limits = (cpus > 0.0).then(|| ("cpus".to_owned(), v1::value::Scalar { value: cpus }));
+    v1::quota::QuotaConfig {
+        role: role.to_owned(),
+        limits: limits.into_iter().collect(),
+        ..v1::quota::QuotaConfig::default()
+    }
+}
+
+fn machine(n: u8) -> v1::MachineId {
+    v1::MachineId {
+        hostname: Some(format!("host-{n}")),
+        ip: Some(agent_pid(n).address.ip().to_string()),
+    }
+}
+
+fn schedule(machines: Vec<v1::MachineId>, core: &Core) -> v1::maintenance::Schedule {
+    let start = v1::TimeInfo { nanoseconds: core.now.wall.as_nanos() };
+    let window = v1::maintenance::Window {
+        machine_ids: machines,
+        unavailability: v1::Unavailability { start, duration: None },
+    };
+    let windows = if window.machine_ids.is_empty() { Vec::new() } else { vec![window] };
+    v1::maintenance::Schedule { windows }
+}
+
+fn update_quota(role: &str, cpus: f64) -> OperatorCommand {
+    let configs = vec![quota(role, cpus)];
+    OperatorCommand::UpdateQuota { permit: permit([role.to_owned()]), configs, force: true }
+}
+
+fn update_weight(role: &str, weight: f64) -> OperatorCommand {
+    let weights = vec![v1::WeightInfo { weight, role: Some(role.to_owned()) }];
+    OperatorCommand::UpdateWeights { permit: permit([role.to_owned()]), weights }
+}
+
+fn drain(agent_id: AgentId, core: &mut Core) -> OperatorCommand {
+    let gone = core.dice.percent(30);
+    let grace = core.dice.percent(50).then_some(v1::DurationInfo { nanoseconds: 5_000_000_000 });
+    let config = v1::DrainConfig { max_grace_period: grace, mark_gone: Some(gone) };
+    let mark_gone = gone.then(|| permit([()]));
+    OperatorCommand::DrainAgent { permit: permit([()]), mark_gone, agent_id, config }
+}
+
 impl Operator {
+    /// Does one of the things that operators do.
     pub(crate) fn acts(&mut self, core: &mut Core) {
         if !core.turmoil {
             return;
         }
         let agents: Vec<AgentId> = core.ledger.admitted.iter().cloned().collect();
-        if core.dice.percent(25)
-            && let Some(agent) = core.dice.one_of(&agents)
-        {
-            self.ask(mark_gone(agent), core);
+        let role = core.dice.one_of(&["red", "blue", "*"]).unwrap_or("*");
+        match core.dice.below(14) {
+            0..2 => self.with_an_agent(&agents, core, |operator, id, core| {
+                let command = drain(id.clone(), core);
+                operator.ask(Matter::Agent(id), Promise::Draining, command, core);
+            }),
+            2 => self.with_an_agent(&agents, core, |operator, id, core| {
+                let command =
+                    OperatorCommand::DeactivateAgent { permit: permit([()]), agent_id: id.clone() };
+                operator.ask(Matter::Agent(id), Promise::Deactivated, command, core);
+            }),
+            3..5 => self.with_an_agent(&agents, core, Self::reactivate),
+            5 => self.with_an_agent(&agents, core, Self::gives_up),
+            6..8 if role != "*" => {
+                let cpus = core.dice.one_of(&[0.5, 2.0, 5.0]).unwrap_or(1.0);
+                let matter = Matter::Quota(role.to_owned());
+                self.ask(matter, Promise::Limit(cpus), update_quota(role, cpus), core);
+            }
+            8 if role != "*" => self.lift_quota(role, core),
+            9 => {
+                let weight = core.dice.one_of(&[0.5, 2.0, 7.0]).unwrap_or(2.0);
+                let matter = Matter::Weight(role.to_owned());
+                self.ask(matter, Promise::Weight(weight), update_weight(role, weight), core);
+            }
+            10 => {
+                let machines: Vec<_> = (1..=core.shape.agents.len())
+                    .filter(|_| core.dice.percent(50))
+                    .filter_map(|n| u8::try_from(n).ok())
+                    .map(machine)
+                    .collect();
+                self.schedules(machines, core);
+            }
+            11 => {
+                let n = 1 + core.dice.index(core.shape.agents.len());
+                self.takes_down(vec![machine(u8::try_from(n).unwrap_or(1))], core);
+            }
+            _ => {}
         }
-        let wait = core.dice.between(Duration::from_secs(10), Duration::from_secs(90));
+        let wait = core.dice.between(Duration::from_secs(5), Duration::from_secs(60));
         core.after(wait, Happening::Operator);
     }
+}
 
-    pub(crate) fn gives_up(&mut self, agent: AgentId, core: &mut Core) {
-        self.ask(mark_gone(agent), core);
+impl Operator {
+    fn with_an_agent(
+        &mut self,
+        agents: &[AgentId],
+        core: &mut Core,
+        act: impl FnOnce(&mut Self, AgentId, &mut Core),
+    ) {
+        if let Some(agent) = core.dice.one_of(agents) {
+            act(self, agent, core);
+        }
     }
 
-    fn ask(&mut self, command: OperatorCommand, core: &mut Core) {
+    pub(crate) fn gives_up(&mut self, agent_id: AgentId, core: &mut Core) {
+        let command =
+            OperatorCommand::MarkAgentGone { permit: permit([()]), agent_id: agent_id.clone() };
+        self.ask(Matter::Agent(agent_id), Promise::Gone, command, core);
+    }
+
+    fn reactivate(&mut self, agent_id: AgentId, core: &mut Core) {
+        let command =
+            OperatorCommand::ReactivateAgent { permit: permit([()]), agent_id: agent_id.clone() };
+        self.ask(Matter::Agent(agent_id), Promise::Active, command, core);
+    }
+
+    fn lift_quota(&mut self, role: &str, core: &mut Core) {
+        let matter = Matter::Quota(role.to_owned());
+        self.ask(matter, Promise::NoQuota, update_quota(role, 0.0), core);
+    }
+
+    fn schedules(&mut self, machines: Vec<v1::MachineId>, core: &mut Core) {
+        let count = machines.len();
+        let objects = machines.iter().filter_map(known).collect::<Vec<_>>();
+        let schedule = schedule(machines, core);
+        let command = OperatorCommand::UpdateSchedule { permit: permit(objects), schedule };
+        self.ask(Matter::Schedule, Promise::Scheduled(count), command, core);
+    }
+
+    fn takes_down(&mut self, machines: Vec<v1::MachineId>, core: &mut Core) {
+        let objects = machines.iter().filter_map(known).collect::<Vec<_>>();
+        let promise = Promise::Down(machines.clone());
+        let command = OperatorCommand::StartMaintenance { permit: permit(objects), machines };
+        self.ask(Matter::Schedule, promise, command, core);
+    }
+
+    /// Lets everything be offered to everybody again, where something is in the way.
+    pub(crate) fn tidies(&mut self, contents: &Contents, core: &mut Core) {
+        for (id, record) in &contents.agents {
+            let kept = record.orders.deactivated || record.orders.drain.is_some();
+            if kept && !matches!(record.standing, Standing::Gone { .. }) {
+                self.reactivate(id.clone(), core);
+            }
+        }
+        for role in contents.quotas.keys() {
+            self.lift_quota(role.as_str(), core);
+        }
+        let down = contents.machines.values().filter(|m| m.mode == MachineMode::Down);
+        let down: Vec<_> = down.map(|machine| machine.posted.clone()).collect();
+        if !down.is_empty() {
+            let objects = down.iter().filter_map(known).collect::<Vec<_>>();
+            let command =
+                OperatorCommand::StopMaintenance { permit: permit(objects), machines: down };
+            self.ask(Matter::Schedule, Promise::NoneDown, command, core);
+        } else if !contents.machines.is_empty() {
+            self.schedules(Vec::new(), core);
+        }
+    }
+
+    fn ask(&mut self, matter: Matter, promise: Promise, command: OperatorCommand, core: &mut Core) {
         let leader = core.leader.clone();
         let Some(to) = leader.and_then(|leader| core.net.listeners.get(&leader.address).copied())
         else {
             return;
         };
+        let now = core.now.monotonic;
+        self.asked.retain(|_, asked| now.saturating_since(asked.at) < UNDER_WAY);
+        if self.asked.values().any(|asked| asked.matter == matter) {
+            return;
+        }
         self.next += 1;
         core.trace(ME, || format!("wants {command:?}"));
-        self.asked.insert(self.next, command.clone());
+        // Until it is answered nobody knows.
+        self.promised.insert(matter.clone(), None);
+        self.asked.insert(self.next, Asked { at: now, matter, promise });
         let pipe = core.pipe(ME, to, Lane::Requests);
         core.send(pipe, Parcel::Command { number: self.next, command: Box::new(command) });
     }
 
     pub(crate) fn receive(&mut self, parcel: Parcel, core: &mut Core) {
         let Parcel::Answer { number, answer } = parcel else { return };
-        let Some(command) = self.asked.remove(&number) else { return };
-        if answer.is_err() {
-            return;
+        match answer {
+            Ok(_) => {
+                core.ledger.count("operators' commands done");
+                if let Some(asked) = self.asked.remove(&number) {
+                    self.promised.insert(asked.matter, Some(asked.promise));
+                }
+            }
+            Err(refusal) => {
+                core.ledger.count("operators' commands refused");
+                core.trace(ME, || format!("is refused: {refusal}"));
+                self.asked.remove(&number);
+            }
         }
-        core.ledger.count("operators' commands done");
-        if let OperatorCommand::MarkAgentGone { agent_id, .. } = command {
-            core.ledger.gone.insert(agent_id);
+    }
+
+    /// What was promised and is not on record.
+    pub(crate) fn broken_promise(&self, contents: &Contents) -> Option<String> {
+        let kept = self
+            .promised
+            .iter()
+            .filter_map(|(matter, promise)| promise.as_ref().map(|promise| (matter, promise)));
+        for (matter, promise) in kept {
+            if !is_kept(matter, promise, contents) {
+                return Some(format!(
+                    "{matter:?} was promised {promise:?}, which is not on record"
+                ));
+            }
         }
+        None
     }
 }
 
-/// Whether all that was promised is on record.
-pub(crate) fn check_promises(contents: &registry::Contents, core: &mut Core) {
-    for id in &core.ledger.gone {
-        let gone = contents
+fn known(machine: &v1::MachineId) -> Option<Machine> {
+    Machine::new(machine.hostname(), machine.ip()).ok()
+}
+
+fn is_kept(matter: &Matter, promise: &Promise, contents: &Contents) -> bool {
+    let down = |machine: &v1::MachineId| {
+        let record = known(machine).and_then(|machine| contents.machines.get(&machine));
+        record.is_some_and(|record| record.mode == MachineMode::Down)
+    };
+    match (matter, promise) {
+        (Matter::Agent(id), Promise::Gone) => contents
             .agents
             .get(id)
-            .is_some_and(|record| matches!(record.standing, Standing::Gone { .. }));
-        if !gone {
-            let what = format!("{id} was marked gone, which is not on record");
-            core.ledger.violations.push(what);
-            return;
+            .is_some_and(|record| matches!(record.standing, Standing::Gone { .. })),
+        (Matter::Agent(id), promise) => {
+            // An agent that was forgotten or given up takes its orders with it.
+            let record = contents.agents.get(id);
+            let record = record.filter(|r| !matches!(r.standing, Standing::Gone { .. }));
+            record.is_none_or(|record| match promise {
+                Promise::Deactivated => record.orders.deactivated,
+                Promise::Draining => record.orders.drain.is_some(),
+                Promise::Active => !record.orders.deactivated && record.orders.drain.is_none(),
+                _ => true,
+            })
         }
+        (Matter::Quota(role), Promise::Limit(cpus)) => {
+            let quota = contents.quotas.iter().find(|(of, _)| of.as_str() == role);
+            let limit = quota.and_then(|(_, quota)| quota.limits().get("cpus"));
+            limit.is_some_and(|limit| (limit.as_f64() - cpus).abs() < 0.001)
+        }
+        (Matter::Quota(role), _) => !contents.quotas.keys().any(|of| of.as_str() == role),
+        (Matter::Weight(role), Promise::Weight(weight)) => {
+            let entered = contents.weights.iter().find(|(of, _)| of.as_str() == role);
+            entered.is_some_and(|(_, entered)| (entered.as_f64() - weight).abs() < 0.001)
+        }
+        (Matter::Schedule, Promise::Scheduled(count)) => contents.machines.len() == *count,
+        (Matter::Schedule, Promise::Down(machines)) => machines.iter().all(down),
+        (Matter::Schedule, Promise::NoneDown) => {
+            contents.machines.values().all(|machine| machine.mode != MachineMode::Down)
+        }
+        _ => true,
     }
-    for id in &core.ledger.admitted {
-        if !contents.agents.contains_key(id) {
-            let what = format!("{id} was told that it is registered, which is not on record");
-            core.ledger.violations.push(what);
-            return;
-        }
+}
+
+/// Whether all that agents were promised is on record.
+pub(crate) fn check_admissions(contents: &Contents, core: &mut Core) {
+    let missing = core.ledger.admitted.iter().find(|id| !contents.agents.contains_key(*id));
+    if let Some(id) = missing {
+        let what = format!("{id} was told that it is registered, which is not on record");
+        core.ledger.violations.push(what);
     }
 }

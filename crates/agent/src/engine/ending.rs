@@ -322,7 +322,12 @@ impl Engine {
         }
     }
 
-    fn exited_executor(&mut self, framework: &FrameworkId, id: &ExecutorId, status: i32) {
+    pub(super) fn exited_executor(
+        &mut self,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        status: i32,
+    ) {
         let Some(slave_id) = self.info.id.clone() else { return };
         let message = ExitedExecutorMessage {
             slave_id,

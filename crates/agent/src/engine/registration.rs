@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use libprocess::upid::Upid;
-use model::id::{AgentId, FrameworkId, TaskId};
+use model::id::{AgentId, ExecutorId, FrameworkId, TaskId};
 use wire::internal::{
     ReconcileTasksMessage, RegisterSlaveMessage, ReregisterSlaveMessage, SlaveRegisteredMessage,
     SlaveReregisteredMessage, UpdateSlaveMessage, archive, update_slave_message,
@@ -98,6 +98,7 @@ impl Engine {
             self.out.push(Effect::Link(master.clone()));
         }
         let message = if self.state.id.is_some() {
+            self.listed.extend(self.live_executors());
             AgentMessage::Reregister(Box::new(self.reregister_message()))
         } else {
             AgentMessage::Register(Box::new(RegisterSlaveMessage {
@@ -116,6 +117,28 @@ impl Engine {
 
     pub(super) fn resource_version_uuid(&self) -> v1::Uuid {
         v1::Uuid { value: self.resource_version.to_wire() }
+    }
+
+    /// The executors that a master is told of.
+    fn live_executors(&self) -> Vec<(FrameworkId, ExecutorId)> {
+        let executors = self.state.frameworks.values().flat_map(|framework| {
+            framework.executors.values().map(move |executor| (framework, executor))
+        });
+        executors
+            .filter(|(_, e)| !e.generated && e.phase != ExecutorPhase::Terminated)
+            .map(|(framework, executor)| (framework.id.clone(), executor.id.clone()))
+            .collect()
+    }
+
+    /// The master has heard of executors that ended before it took the agent back, and dropped
+    /// the news of their end, if any reached it: they would use their resources for ever.
+    fn report_ended_meanwhile(&mut self) {
+        let live = self.live_executors();
+        for (framework, executor) in std::mem::take(&mut self.listed) {
+            if !live.contains(&(framework.clone(), executor.clone())) {
+                self.exited_executor(&framework, &executor, -1);
+            }
+        }
     }
 
     fn reregister_message(&self) -> ReregisterSlaveMessage {
@@ -219,6 +242,7 @@ impl Engine {
             };
             self.send(AgentMessage::Update(Box::new(message)), None);
         }
+        self.report_ended_meanwhile();
         self.resume_streams(None);
         self.resume_operations();
         self.maybe_drained();

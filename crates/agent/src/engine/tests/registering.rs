@@ -262,3 +262,23 @@ fn the_recorded_agent_says_the_same_in_the_same_bytes() {
     let ours = i::UpdateSlaveMessage { resource_version_uuid: uuid, ..(**ours).clone() };
     assert_eq!(wire::encode(&ours), recorded("UpdateSlaveMessage"));
 }
+
+#[test]
+fn the_end_of_an_executor_between_two_registrations_is_told_afterwards() {
+    let mut agent = Agent::running();
+    agent.runs(executor_task("t", "e"), true);
+    let container = agent.started("e");
+    agent.connected(&container);
+    agent.handle(Event::MasterExited(MASTER.parse().unwrap()));
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.wait(SECOND);
+    assert!(matches!(agent.sent()[..], [AgentMessage::Reregister(_)]), "{:?}", agent.sent());
+    // The master has the list with this executor, and takes no news of the agent yet.
+    agent.ended(&container, 0);
+    agent.told(reregistered(Vec::new()));
+    let exited = agent.sent().into_iter().filter_map(|message| match message {
+        AgentMessage::ExitedExecutor(message) => Some(message.executor_id.value.as_str()),
+        _ => None,
+    });
+    assert_eq!(exited.collect::<Vec<_>>(), ["e"]);
+}
