@@ -95,9 +95,11 @@ impl Engine {
         for operation in sound {
             self.do_operation(&mut hand, operation, out);
         }
-        // What operations have made of the offers is not what the framework declines.
-        let made = hand.left.plus(&hand.resized).minus(&offered.resources);
-        let declined = hand.left.minus(&made);
+        // What operations have made of the offers is not what the framework declines. The original
+        // takes resized volumes into account on one side only, and loses what they gave up.
+        let all = hand.left.plus(&hand.resized);
+        let made = all.minus(&offered.resources);
+        let declined = all.minus(&made);
         let agent_id = &hand.agent_id;
         self.recover_resources(framework_id, agent_id, &made, Declined::None, out);
         let refusal = refusal(accept.filters.as_ref());
@@ -200,12 +202,6 @@ impl Engine {
             return Err(text.to_owned());
         }
         let Some(agent) = self.state.agents.get(&hand.agent_id) else { return Ok(()) };
-        let id = &operation.id;
-        if let Some(id) = id
-            && let Err(error) = model::id::check(&id.value)
-        {
-            return Err(format!("Operation ID: {error}"));
-        }
         if !agent.has(AgentCapability::ResourceProvider) {
             return Err(format!(
                 "Operation requested feedback, but agent {} does not have the required \

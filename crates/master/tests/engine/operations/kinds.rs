@@ -82,6 +82,20 @@ fn volumes_are_created_resized_and_destroyed() {
     assert_eq!(world.total(&agent), parse("cpus:4;disk:100", &Role::any()).unwrap());
 }
 
+#[test]
+fn what_a_volume_gives_up_is_added_to_what_lies_beside_it() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4;disk:20");
+    let scheduler = web(&mut world, "f");
+    let data = volume("v", 10, "f");
+    let made = vec![reserve(&reserved("disk:20", "f")), create(std::slice::from_ref(&data))];
+    world.operate_on(&scheduler, &agent, made);
+    world.operate_on(&scheduler, &agent, vec![shrink(&data, 4.0)]);
+    world.call(&scheduler, scheduler.call(wire::v1::scheduler::call::Type::Revive));
+    let offered = world.offered(&scheduler, &agent);
+    assert_eq!(offered, world.total(&agent), "the original loses 4 MB of it");
+}
+
 /// Refuses each operation with the text, and leaves everything as it was.
 fn refused(
     world: &mut World,
