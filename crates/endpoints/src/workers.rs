@@ -129,7 +129,7 @@ mod tests {
     async fn a_panic_is_a_failure_of_one() {
         let workers = Workers::default();
         for _ in 0..2 * THREADS {
-            workers.run(|| panic!("as this test wants it")).await.map(|()| ()).unwrap_err();
+            workers.run(|| -> () { panic!("as this test wants it") }).await.unwrap_err();
         }
         assert_eq!(workers.run(|| 1).await.unwrap(), 1);
     }

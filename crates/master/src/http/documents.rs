@@ -48,6 +48,8 @@ pub struct Documents {
 struct Kept {
     snapshot: Arc<Snapshot>,
     document: Arc<Document>,
+    /// When the snapshot was the latest.
+    taken: Instant,
     used: Instant,
 }
 
@@ -68,13 +70,20 @@ impl Documents {
         shown: Shown,
         packed: bool,
     ) -> Result<Arc<Document>, Refusal> {
+        let asked = Instant::now();
         let place = self.place(shown);
         let mut kept = place.lock_owned().await;
-        let latest = master.snapshots.load_full();
+        let (latest, taken) = (master.snapshots.load_full(), Instant::now());
         if let Some(kept) = &mut *kept
-            && (Arc::ptr_eq(&kept.snapshot, &latest) || latest.shows_the_same(&kept.snapshot))
+            // What was the latest when this caller asked will do: under a crowd, an answer is made
+            // for all who have come while the last one was being made.
+            && (kept.taken >= asked
+                || Arc::ptr_eq(&kept.snapshot, &latest)
+                || latest.shows_the_same(&kept.snapshot))
         {
-            kept.snapshot = latest;
+            if kept.taken < asked {
+                (kept.snapshot, kept.taken) = (latest, taken);
+            }
             kept.used = Instant::now();
             self.hits.fetch_add(1, Ordering::Relaxed);
             let document = Arc::clone(&kept.document);
@@ -98,7 +107,7 @@ impl Documents {
             }
             // Whatever became of the caller, the next one finds it.
             let used = Instant::now();
-            *kept = Some(Kept { snapshot: latest, document: Arc::clone(&document), used });
+            *kept = Some(Kept { snapshot: latest, document: Arc::clone(&document), taken, used });
             document
         });
         made.await

@@ -34,8 +34,11 @@ struct Node<K, V> {
 enum Kind<K, V> {
     Leaf(Vec<(K, V)>),
     /// Children, each with a key that is not above any in it; that of the first counts as lowest.
-    Inner(Vec<(K, Arc<Node<K, V>>)>),
+    Inner(Vec<Child<K, V>>),
 }
+
+/// A node, and a key that is not above any in it.
+type Child<K, V> = (K, Arc<Node<K, V>>);
 
 /// A run of entries, and what readers have made of it.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +152,7 @@ impl<K: Ord + Clone, V: Clone> Shelf<K, V> {
     }
 }
 
-type Sibling<K, V> = Option<(K, Arc<Node<K, V>>)>;
+type Sibling<K, V> = Option<Child<K, V>>;
 
 fn insert<K: Ord + Clone, V: Clone>(
     node: &mut Arc<Node<K, V>>,
@@ -210,7 +213,7 @@ fn remove<K: Ord + Clone + Borrow<Q>, V: Clone, Q: Ord + ?Sized>(
 }
 
 /// Joins the child with a neighbour, if both together are not much.
-fn join<K: Clone, V: Clone>(children: &mut Vec<(K, Arc<Node<K, V>>)>, at: usize) {
+fn join<K: Clone, V: Clone>(children: &mut Vec<Child<K, V>>, at: usize) {
     let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
     let both = children.get(left..left + 2).map(|pair| pair[0].1.len() + pair[1].1.len());
     if both.is_none_or(|both| both > MAX - MIN) {
@@ -347,7 +350,7 @@ fn sum<K, V, S: Default + Send + Sync + 'static>(
 #[derive(Debug)]
 pub struct Leaves<'s, K, V> {
     next: Option<Leaf<'s, K, V>>,
-    above: Vec<slice::Iter<'s, (K, Arc<Node<K, V>>)>>,
+    above: Vec<slice::Iter<'s, Child<K, V>>>,
 }
 
 impl<'s, K, V> Leaves<'s, K, V> {
