@@ -15,7 +15,9 @@ use wire::v1::{self, executor};
 use super::fixture::{Asked, Got, JSON, PROTOBUF, Served};
 use crate::engine::Engine;
 use crate::engine::event::{Event, TokenDigest};
-use crate::engine::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
+use crate::engine::recovered::{
+    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
+};
 use crate::engine::tests::fixture::{AGENT_ID, FRAMEWORK, framework_info, rules, status};
 
 /// The tokens of two executors, each in its container.
@@ -40,8 +42,26 @@ fn executor_of(id: &str, token: Option<&str>) -> RecoveredExecutor {
             libprocess: None,
             token: token.map(|token| TokenDigest(Sha256::digest(token.as_bytes()).into())),
             next_token: None,
-            tasks: Vec::new(),
+            // One without any would be ended as soon as it comes.
+            tasks: vec![task_of(id)],
         },
+    }
+}
+
+fn task_of(executor: &str) -> RecoveredTask {
+    let id = format!("task-of-{executor}");
+    RecoveredTask {
+        id: id.parse().unwrap(),
+        task: v1::Task {
+            name: id.clone(),
+            task_id: v1::TaskId { value: id },
+            framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
+            executor_id: Some(v1::ExecutorId { value: executor.into() }),
+            agent_id: v1::AgentId { value: AGENT_ID.into() },
+            state: v1::TaskState::TaskRunning.into(),
+            ..v1::Task::default()
+        },
+        updates: Vec::new(),
     }
 }
 
