@@ -4,6 +4,7 @@
 
 mod agents;
 mod announcements;
+mod attacks;
 mod authentication;
 mod constraints;
 mod drain;
