@@ -34,4 +34,5 @@ pub mod serve;
 pub mod site;
 pub mod stream;
 pub mod tls;
+pub mod verbosity;
 pub mod workers;

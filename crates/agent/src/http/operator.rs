@@ -4,9 +4,10 @@ use endpoints::call::{absent, read, reply};
 use endpoints::common::{all_metrics, list_files, read_file};
 use endpoints::media::{self, Media};
 use endpoints::refusal::Refusal;
-use endpoints::reply::Answer;
+use endpoints::reply::{Answer, Reply};
 use endpoints::request::Request;
 use endpoints::route::Pending;
+use endpoints::verbosity;
 use wire::Limits;
 use wire::json::Style;
 use wire::v1;
@@ -34,6 +35,7 @@ enum Asked {
     /// Answered from memory.
     Read(Type),
     Containers,
+    LogLevel(u32, std::time::Duration),
     ListFiles(String),
     ReadFile {
         path: String,
@@ -64,6 +66,11 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
         | Type::GetAgent
         | Type::GetResourceProviders => Ok(Asked::Read(kind)),
         Type::GetContainers => Ok(Asked::Containers),
+        Type::SetLoggingLevel => {
+            let set = call.set_logging_level.ok_or_else(|| absent(KIND, "set_logging_level"))?;
+            let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
+            Ok(Asked::LogLevel(set.level, std::time::Duration::from_nanos(nanoseconds)))
+        }
         Type::ListFiles => {
             let list = call.list_files.ok_or_else(|| absent(KIND, "list_files"))?;
             Ok(Asked::ListFiles(list.path))
@@ -99,6 +106,10 @@ async fn answer(agent: Shared, asked: Asked, media: Media) -> Answer {
                 ..Default::default()
             };
             Ok(reply(media, &response, Style::V1))
+        }
+        Asked::LogLevel(level, duration) => {
+            verbosity::set(level, duration);
+            Ok(Reply::Done)
         }
         Asked::ListFiles(path) => {
             let file_infos = list_files(&agent, &path).await?;
@@ -160,7 +171,8 @@ fn respond(agent: &Agent, kind: Type, media: Media) -> Answer {
             (Kind::GetMetrics, Style::V1)
         }
         Type::GetLoggingLevel => {
-            response.get_logging_level = Some(response::GetLoggingLevel { level: 0 });
+            response.get_logging_level =
+                Some(response::GetLoggingLevel { level: verbosity::level() });
             (Kind::GetLoggingLevel, Style::V1)
         }
         Type::GetState => {

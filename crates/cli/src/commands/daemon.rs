@@ -109,13 +109,31 @@ pub(crate) fn start_log(log: LogSettings) {
         LogLevel::Info => "info",
         LogLevel::Warning => "warn",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let base = match EnvFilter::try_from_default_env() {
+        Ok(filter) => filter.to_string(),
+        Err(_) => level.to_owned(),
+    };
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(&base))
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        // After the writer: what is reloaded knows where it goes.
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
     // There is one already only in tests.
-    let _ = subscriber.try_init();
+    if subscriber.try_init().is_ok() {
+        endpoints::verbosity::install(move |level| {
+            // More of what is ours; libraries say what they said before.
+            let filter = match level {
+                0 => base.clone(),
+                1 => format!("{base},alcazar=debug"),
+                _ => format!("{base},alcazar=trace"),
+            };
+            if let Err(error) = handle.reload(EnvFilter::new(filter)) {
+                tracing::warn!(%error, "the level of the log cannot be changed");
+            }
+        });
+    }
 }
 
 /// Takes the directory for this daemon alone.

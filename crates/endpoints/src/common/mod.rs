@@ -2,6 +2,7 @@
 
 mod daemon;
 mod files;
+mod logging;
 mod security;
 mod system;
 
@@ -22,7 +23,7 @@ pub enum Program {
 }
 
 /// The routes of `/__processes__`, `/version`, `/flags`, `/health`, `/metrics/snapshot`, `/system/stats.json`,
-/// `/files/*` and, ours alone, `/alcazar/v1/tls` and
+/// `/files/*`, `/logging/toggle` and, ours alone, `/alcazar/v1/tls` and
 /// `/alcazar/v1/authentication`.
 #[must_use]
 pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
@@ -80,6 +81,13 @@ pub fn routes<S: Daemon>(program: Program) -> Vec<Route<S>> {
             Action::GetEndpointWithPath,
             Handler::Now(security::authentication),
         ),
+        Route {
+            path: "/logging/toggle",
+            methods: Methods::Any,
+            realm: readwrite,
+            action: Action::SetLogLevel,
+            handler: Handler::Now(logging::toggle),
+        },
         Route {
             path: reload,
             methods: POST,

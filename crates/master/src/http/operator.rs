@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use authz::Permit;
+use authz::action::SetLogLevel;
 use endpoints::call::{absent, encode, read, reply};
 use endpoints::common::{all_metrics, list_files, read_file};
 use endpoints::document::Document;
@@ -12,6 +14,7 @@ use endpoints::request::Request;
 use endpoints::rope::Weaver;
 use endpoints::route::Pending;
 use endpoints::stream::frame;
+use endpoints::verbosity;
 use wire::Limits;
 use wire::json::Style;
 use wire::v1;
@@ -21,7 +24,7 @@ use wire::v1::master::{Call, Response};
 
 use super::change::Change;
 use super::documents::Shown;
-use super::{Master, Shared, refused, stopping};
+use super::{Master, Shared, permits, refused, stopping};
 use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, OperatorCommand};
 use crate::runtime::Stopping;
@@ -50,6 +53,7 @@ enum Asked {
         length: Option<u64>,
     },
     Change(Change),
+    LogLevel(u32, std::time::Duration),
     Large(Large),
     Subscribe,
 }
@@ -81,6 +85,11 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
         Type::GetExecutors => Ok(Asked::Large(Large::Executors)),
         Type::GetTasks => Ok(Asked::Large(Large::Tasks)),
         Type::Subscribe => Ok(Asked::Subscribe),
+        Type::SetLoggingLevel => {
+            let set = call.set_logging_level.ok_or_else(|| absent(KIND, "set_logging_level"))?;
+            let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
+            Ok(Asked::LogLevel(set.level, std::time::Duration::from_nanos(nanoseconds)))
+        }
         Type::ListFiles => {
             let list = call.list_files.ok_or_else(|| absent(KIND, "list_files"))?;
             Ok(Asked::ListFiles(list.path))
@@ -121,6 +130,11 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
             let chunk = read_file(&master, &path, offset, length).await?;
             let read_file = Some(response::ReadFile { size: chunk.size, data: chunk.data.into() });
             Ok(message(media, Kind::ReadFile, Response { read_file, ..Default::default() }))
+        }
+        Asked::LogLevel(level, duration) => {
+            let _: Permit<SetLogLevel> = permits::permit(&master, &request.caller, [()])?;
+            verbosity::set(level, duration);
+            Ok(Reply::Done)
         }
         Asked::Change(change) => change.make(&master, &request.caller).await,
         Asked::Subscribe => subscribe(master, media).await,
@@ -222,7 +236,8 @@ fn respond(
             (Kind::GetMetrics, Style::V1)
         }
         Type::GetLoggingLevel => {
-            response.get_logging_level = Some(response::GetLoggingLevel { level: 0 });
+            response.get_logging_level =
+                Some(response::GetLoggingLevel { level: verbosity::level() });
             (Kind::GetLoggingLevel, Style::V1)
         }
         state => return master.view(caller, |view| respond_state(view, state, media)),

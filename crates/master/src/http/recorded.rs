@@ -362,12 +362,11 @@ async fn ask(site: &Site<Master>, request: &Message) -> Got {
 }
 
 /// Requests of the story that are not answered as recorded, and why.
-const SKIPPED: [(&str, &str); 7] = [
+const SKIPPED: [(&str, &str); 6] = [
     ("0011-request.http", "a scheduler's stream: its events are the engine's"),
     ("0044-request.http", "SUBSCRIBE of the operator API: a test of its own below"),
     ("0067-request.http", "metrics: their names are compared below, their values are of the run"),
     ("0079-request.http", "/help is not offered"),
-    ("0159-request.http", "SET_LOGGING_LEVEL is not offered yet"),
     ("0013-request.http", "a call of a scheduler whose stream is not played"),
     ("0028-request.http", "a call of a scheduler whose stream is not played"),
 ];

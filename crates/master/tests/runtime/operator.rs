@@ -273,3 +273,39 @@ async fn agents_are_drained_deactivated_and_given_up_by_calls() {
     let stranger = json!({"type": "MARK_AGENT_GONE", "mark_agent_gone": stranger});
     assert_eq!(call(&cluster, stranger).await, (404, "Agent 'no/agent' not found".to_owned()));
 }
+
+#[tokio::test]
+async fn the_log_says_more_for_a_while() {
+    let cluster = Cluster::start(Trust::certificates()).await;
+    let level = || async { send(&cluster, Call::get("/logging/toggle")).await };
+    assert_eq!(level().await, (200, "0\n".to_owned()));
+    let duration = json!({"nanoseconds": 3_600_000_000_000i64});
+    let set = |level| {
+        let set = json!({"level": level, "duration": duration});
+        json!({"type": "SET_LOGGING_LEVEL", "set_logging_level": set})
+    };
+    assert_eq!(call(&cluster, set(2)).await, done());
+    assert_eq!(level().await, (200, "2\n".to_owned()));
+    let get = call(&cluster, json!({"type": "GET_LOGGING_LEVEL"})).await.1;
+    assert!(get.contains(r#""level":2"#), "{get}");
+    let toggle = |query: &str| Call::get(format!("/logging/toggle?{query}"));
+    assert_eq!(send(&cluster, toggle("level=0&duration=1secs")).await, done());
+    assert_eq!(level().await, (200, "0\n".to_owned()));
+    for (query, text) in [
+        ("level=1", "Expecting 'duration=value' in query.\n"),
+        ("duration=1secs", "Expecting 'level=value' in query.\n"),
+        ("level=x&duration=1secs", "Failed to convert 'x' to number.\n"),
+        ("level=-1&duration=1secs", "Invalid level '-1'.\n"),
+    ] {
+        assert_eq!(send(&cluster, toggle(query)).await, (400, text.to_owned()));
+    }
+    assert_eq!(send(&cluster, toggle("level=1&duration=1")).await.0, 400);
+    // It ends by itself.
+    assert_eq!(send(&cluster, toggle("level=1&duration=1ms")).await, done());
+    soon(async {
+        while level().await.1 != "0\n" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
