@@ -46,7 +46,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     });
     let before = testkit::usage::own_memory()?;
     let (mut engine, _) = Engine::new(config, contents, 1, Now::default());
-    let begin = Clock::now();
+    let (begin, cpu) = (Clock::now(), testkit::usage::own_cpu());
     let mut registered = 0;
     let mut count = |effects: Vec<Effect>| {
         registered += effects
@@ -71,9 +71,11 @@ pub(super) fn run() -> anyhow::Result<()> {
     }
     count(engine.settle(Now::default()));
     let time = begin.elapsed().as_secs_f64();
+    let cpu = (testkit::usage::own_cpu() - cpu).as_secs_f64();
     ensure!(registered == AGENTS, "only {registered} are registered");
     println!(
-        "  decoded and registered after {time:.2} s   goal {}   original: no figure here",
+        "  decoded and registered after {time:.2} s, {cpu:.2} s of a processor   goal {}   original: no \
+         figure here",
         Goal::AtMost(10.0).verdict(time)
     );
     let tasks: usize = engine.snapshot().frameworks.values().map(|one| one.tasks.size()).sum();
