@@ -90,6 +90,11 @@ pub(crate) fn look(world: &mut World) {
     give_up_phantoms(world);
     let contents = world.record();
     world.operator.tidies(&contents, &mut world.core);
+    if let Some(master) = &world.master {
+        for (id, agent) in master.engine.snapshot().agents.iter() {
+            world.operator.unreserves(id, &agent.total, &mut world.core);
+        }
+    }
     let healed = world.core.shape.turmoil;
     match complaint(world) {
         None => world.content = true,
@@ -137,6 +142,19 @@ fn agents(world: &World) -> Option<String> {
         };
         if !known.used.is_empty() {
             return Some(format!("agent {n} has {} in use", known.used_by_all()));
+        }
+        if known.total != own.total {
+            let (here, there) = (&own.total, &known.total);
+            return Some(format!("agent {n} has {here}, the master believes {there}"));
+        }
+        if known.total.iter().any(|resource| resource.reserved_to().is_some()) {
+            return Some(format!("agent {n} still has reservations: {}", known.total));
+        }
+        if let Some(operation) = own.operations.values().next() {
+            return Some(format!("agent {n} still has operation {:?}", operation.uuid));
+        }
+        if let Some(uuid) = known.operations.iter().next() {
+            return Some(format!("the master still has an operation of agent {n}: {uuid:?}"));
         }
         if let Some(container) = machine.containers.values().find(|container| !container.ended) {
             let of = &container.framework;

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use master::engine::command::OperatorCommand;
+use master::engine::command::{OperatorCommand, ResourceCommand};
 use model::id::AgentId;
 use model::machine::Machine;
 use model::principal::Principal;
+use model::resources::Resources;
 use model::time::Instant;
 use registry::{Contents, MachineMode, Standing};
+use wire::resources::{Form, write};
 use wire::v1;
+use wire::v1::offer::operation;
 
 use crate::core::{Core, Happening};
 use crate::names::{Host, Node, agent_pid};
@@ -29,6 +32,7 @@ fn permit<A: authz::Action>(objects: impl IntoIterator<Item = A::Object>) -> aut
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Matter {
     Agent(AgentId),
+    Resources(AgentId),
     Quota(String),
     Schedule,
     Weight(String),
@@ -51,6 +55,8 @@ enum Promise {
     Down(Vec<v1::MachineId>),
     /// No machine is down.
     NoneDown,
+    /// What is done shows elsewhere.
+    Nothing,
 }
 
 /// A command that waits for its answer.
@@ -209,6 +215,25 @@ impl Operator {
         let promise = Promise::Down(machines.clone());
         let command = OperatorCommand::StartMaintenance { permit: permit(objects), machines };
         self.ask(Matter::Schedule, promise, command, core);
+    }
+
+    /// Gives up reservations and volumes that an agent still has: the frameworks that made them
+    /// may be gone.
+    pub(crate) fn unreserves(&mut self, agent_id: &AgentId, total: &Resources, core: &mut Core) {
+        let principals = ["", "f1", "f2", "f3"].map(str::to_owned);
+        let volumes = total.filter(|resource| resource.is_persistent_volume());
+        let reserved = total.filter(|resource| resource.reserved_to().is_some());
+        let conversion = if !volumes.is_empty() {
+            let volumes = write(&volumes, Form::PostRefinement);
+            ResourceCommand::Destroy(permit(principals), operation::Destroy { volumes })
+        } else if !reserved.is_empty() {
+            let resources = write(&reserved, Form::PostRefinement);
+            ResourceCommand::Unreserve(permit(principals), operation::Unreserve { resources })
+        } else {
+            return;
+        };
+        let command = OperatorCommand::Convert { agent_id: agent_id.clone(), conversion };
+        self.ask(Matter::Resources(agent_id.clone()), Promise::Nothing, command, core);
     }
 
     /// Lets everything be offered to everybody again, where something is in the way.

@@ -4,6 +4,7 @@
 //! It is a careful one: it writes down a task before it launches it and an update before it
 //! acknowledges it, and asks again and again about tasks that have not ended.
 
+pub(crate) mod operations;
 mod speech;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use libprocess::upid::Upid;
 use model::resources::parse;
 use model::role::Role;
 use model::time::Instant;
-use wire::resources::{Form, read, write};
+use wire::resources::{Form, write};
 use wire::v1::offer::operation;
 use wire::v1::scheduler::{Call, call};
 use wire::v1::{self, TaskState, framework_info};
@@ -22,6 +23,7 @@ use crate::core::{Core, Happening, Inner};
 use crate::names::{Host, Node};
 use crate::net::{Parcel, PipeId};
 use crate::shape::{Life, SchedulerShape};
+use operations::Operations;
 pub(crate) use speech::News;
 use speech::Speech;
 
@@ -61,6 +63,7 @@ pub(crate) struct Scheduler {
     pub(crate) jobs: Vec<Job>,
     pub(crate) tasks: BTreeMap<String, Belief>,
     made: u32,
+    pub(crate) operations: Operations,
     // What its process knows.
     leader: Option<Upid>,
     speech: Speech,
@@ -110,6 +113,10 @@ impl Scheduler {
             id: None,
             tasks: BTreeMap::new(),
             made: 0,
+            operations: Operations {
+                left: u8::try_from(core.dice.below(8)).unwrap_or(0),
+                ..Operations::default()
+            },
             leader: None,
             speech: Speech::new(shape.driver),
             offers: BTreeMap::new(),
@@ -171,6 +178,9 @@ impl Scheduler {
         let mut roles = Vec::new();
         if self.shape.multi_role {
             capabilities.push(Type::MultiRole);
+            if self.shape.operates {
+                capabilities.push(Type::ReservationRefinement);
+            }
             roles.extend(["red".to_owned(), "blue".to_owned()]);
         }
         v1::FrameworkInfo {
@@ -220,6 +230,7 @@ impl Scheduler {
             Inner::Consider(id) => self.consider(&id, core),
             Inner::Reconcile => {
                 self.reconcile(core);
+                self.reconcile_operations(core);
                 self.again(Duration::from_secs(90), Inner::Reconcile, core);
             }
             Inner::Kill => {
@@ -297,6 +308,7 @@ impl Scheduler {
             News::Update(status, needs_acknowledgement) => {
                 self.update(&status, needs_acknowledgement, core);
             }
+            News::Operation(status) => self.operation_status(&status, core),
             News::Refused(why) => {
                 core.trace(self.node(), || format!("is refused: {why}"));
                 self.offers.clear();
@@ -327,6 +339,7 @@ impl Scheduler {
         if let Some(id) = self.id.take() {
             core.ledger.ended.insert(id);
         }
+        self.operations.known.clear();
         let tasks = std::mem::take(&mut self.tasks);
         let alive = tasks.into_values().filter(|task| !is_final(task.state));
         self.jobs.extend(alive.map(|task| task.job));
@@ -458,7 +471,8 @@ impl Scheduler {
     /// Takes an offer or declines it.
     fn consider(&mut self, id: &v1::OfferId, core: &mut Core) {
         let Some(offer) = self.offers.remove(&id.value) else { return };
-        let resources = read(&offer.resources).unwrap_or_default();
+        let mut resources = operations::plain(&offer.resources);
+        let mut all = self.convert(&offer, &mut resources, core);
         let mut cpus = resources.scalar("cpus").as_f64();
         let mut mem = resources.scalar("mem").as_f64();
         let mut tasks = Vec::new();
@@ -474,19 +488,22 @@ impl Scheduler {
             self.jobs.pop();
             tasks.push(self.task(job, &offer, core));
         }
-        if tasks.is_empty() {
+        if tasks.is_empty() && all.is_empty() {
             return self.decline(offer, core);
         }
         core.ledger.count("accepted offers");
+        core.trace(self.node(), || format!("converts: {}", operations::brief(&all)));
         let mut call = self.call(call::Type::Accept);
-        let mut launch = v1::offer::Operation {
-            launch: Some(operation::Launch { task_infos: tasks }),
-            ..v1::offer::Operation::default()
-        };
-        launch.set_type(operation::Type::Launch);
+        if !tasks.is_empty() {
+            let mut launch = v1::offer::Operation {
+                launch: Some(operation::Launch { task_infos: tasks }),
+                ..v1::offer::Operation::default()
+            };
+            launch.set_type(operation::Type::Launch);
+            all.push(launch);
+        }
         let filters = core.dice.percent(50).then(|| self.filters(core));
-        call.accept =
-            Some(call::Accept { offer_ids: vec![offer.id], operations: vec![launch], filters });
+        call.accept = Some(call::Accept { offer_ids: vec![offer.id], operations: all, filters });
         self.say(call, core);
     }
 
@@ -576,6 +593,11 @@ impl Scheduler {
         if !self.jobs.is_empty() {
             let count = self.jobs.len();
             return Some(format!("scheduler {} has {count} jobs and no offer for them", self.n));
+        }
+        let open = self.operations.known.iter().find(|(_, o)| !operations::is_over(o.state));
+        if let Some((name, operation)) = open {
+            let state = operation.state;
+            return Some(format!("scheduler {} still believes that {name} is {state:?}", self.n));
         }
         let open = self.tasks.iter().find(|(_, task)| !is_final(task.state));
         let (name, task) = open?;

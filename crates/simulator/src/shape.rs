@@ -25,6 +25,8 @@ pub(crate) struct SchedulerShape {
     pub(crate) multi_role: bool,
     pub(crate) checkpoint: bool,
     pub(crate) own_executors: bool,
+    /// Reserves resources, makes volumes, gives them up.
+    pub(crate) operates: bool,
     pub(crate) failover_timeout: Duration,
     /// How many tasks it wants to have run.
     pub(crate) jobs: usize,
@@ -80,11 +82,13 @@ impl SchedulerShape {
             Life::Stays if dice.percent(80) => Duration::from_secs(24 * 3600),
             _ => Duration::from_secs(dice.one_of(&[0, 20, 120, 500]).unwrap_or(0)),
         };
+        let operates = dice.percent(40);
         Self {
             driver: dice.percent(35),
             life,
             partition_aware: dice.percent(60),
-            multi_role: dice.percent(40),
+            multi_role: operates || dice.percent(30),
+            operates,
             checkpoint: dice.percent(80),
             own_executors: dice.percent(30),
             failover_timeout,

@@ -26,6 +26,8 @@ pub(crate) enum News {
     Rescinded(String),
     /// A task's status, and whether it wants to be acknowledged.
     Update(Box<v1::TaskStatus>, bool),
+    /// An operation's status.
+    Operation(Box<v1::OperationStatus>),
     /// It has no place here; why.
     Refused(String),
     /// The stream is at its end.
@@ -229,6 +231,9 @@ impl Speech {
                 let wants = update.status.uuid.as_ref().is_some_and(|uuid| !uuid.is_empty());
                 News::Update(Box::new(update.status), wants)
             }),
+            event::Type::UpdateOperationStatus => event
+                .update_operation_status
+                .map_or(News::Other, |update| News::Operation(Box::new(update.status))),
             event::Type::Error => News::Refused(event.error.unwrap_or_default().message),
             _ => News::Other,
         }
