@@ -109,13 +109,19 @@ impl Subject {
         self.pid().map(|pid| Ok(usage::memory_of(pid)? as f64)).transpose()
     }
 
+    /// Processor time that it has used, in seconds, if its process is known.
+    fn used(&self) -> anyhow::Result<Option<f64>> {
+        self.pid().map(|pid| Ok(usage::whole_cpu_of(pid)?.as_secs_f64())).transpose()
+    }
+
     /// How much of a processor it takes, in percent, if its process is known.
     fn cpu(&self, during: Duration) -> anyhow::Result<Option<f64>> {
-        let Some(pid) = self.pid() else { return Ok(None) };
-        let (before, begin) = (usage::whole_cpu_of(pid)?, Instant::now());
-        std::thread::sleep(during);
-        let used = usage::whole_cpu_of(pid)? - before;
-        Ok(Some(100.0 * used.as_secs_f64() / begin.elapsed().as_secs_f64()))
+        let (before, begin) = (self.used()?, Instant::now());
+        if before.is_some() {
+            std::thread::sleep(during);
+        }
+        let used = self.used()?.zip(before).map(|(after, before)| after - before);
+        Ok(used.map(|seconds| 100.0 * seconds / begin.elapsed().as_secs_f64()))
     }
 }
 
@@ -284,10 +290,10 @@ impl Bench<'_> {
         self.swarm.tell(Order::Begin)?;
         self.swarm.tell(Order::Demand(Some(demand)))?;
         std::thread::sleep(WATCH);
-        self.swarm.tell(Order::Begin)?;
+        let before = (self.swarm.tell(Order::Begin)?.cpu, self.subject.used()?);
         let begin = Instant::now();
         let health = reads::paced(self.subject.address(), "/health", WATCH)?;
-        let after = self.swarm.report()?;
+        let (after, used) = (self.swarm.report()?, self.subject.used()?);
         let seconds = begin.elapsed().as_secs_f64();
         let (launched, over) = (after.runs.count as f64 / seconds, after.over() as f64 / seconds);
         println!(
@@ -299,6 +305,12 @@ impl Bench<'_> {
             times(&after.runs),
             times(&after.offered),
             parts(&health)
+        );
+        let percent = |used: f64| 100.0 * used / seconds;
+        println!(
+            "    processor: {:.0} % of one for the master, {:.0} % for the swarm",
+            percent(used.zip(before.1).map_or(f64::NAN, |(after, before)| after - before)),
+            percent(after.cpu - before.0),
         );
         for (why, count) in after.over.iter().chain(&after.trouble) {
             println!("    {count} × {why}");
