@@ -13,6 +13,8 @@ use agent::engine::recovered::{
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use wire::{internal, v1};
 
+use crate::scheduler::operations::volume_id;
+
 #[derive(Debug, Default)]
 struct Executor {
     info: Option<(v1::ExecutorInfo, bool)>,
@@ -156,6 +158,12 @@ impl Disk {
     pub(crate) fn reboot(&mut self) {
         self.pids.clear();
         self.rebooted = true;
+    }
+
+    /// Whether it has the persistent volume of this id: remembered, and with its directory.
+    pub(crate) fn has_volume(&self, id: &str) -> bool {
+        let remembered = self.resources.resources.iter().any(|resource| volume_id(resource) == id);
+        remembered && self.volumes.iter().any(|volume| volume.path.ends_with(id))
     }
 
     /// Which agent this is, if it knows.

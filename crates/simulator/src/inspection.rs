@@ -40,6 +40,7 @@ pub(crate) fn now_and_then(world: &mut World) {
         world.core.ledger.violation(what);
     }
     conserved(world);
+    volumes(world);
     once(world);
 }
 
@@ -61,6 +62,20 @@ fn conserved(world: &mut World) {
                 world.core.ledger.violation(what);
             }
         }
+    }
+}
+
+/// A volume that a scheduler was told to be there is there, whatever crashed since.
+fn volumes(world: &mut World) {
+    let lost = world.core.ledger.volumes.iter().find(|(volume, agent)| {
+        let machine = world.machines.iter().find(|machine| {
+            machine.disk.agent_id().is_some_and(|id| id.as_str() == agent.as_str())
+        });
+        machine.is_some_and(|machine| !machine.disk.has_volume(volume))
+    });
+    if let Some((volume, agent)) = lost {
+        let what = format!("{volume} was made on {agent} and is not on its disk");
+        world.core.ledger.violation(what);
     }
 }
 

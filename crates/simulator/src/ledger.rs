@@ -25,6 +25,10 @@ pub(crate) struct Ledger {
     pub(crate) admitted: BTreeSet<AgentId>,
     /// Agents that may have lost what they had to tell: they left, or were given up.
     pub(crate) departed: BTreeSet<AgentId>,
+    /// Volumes that a scheduler was told to be there and that nobody has given up since, and on
+    /// which agent.
+    pub(crate) volumes: BTreeMap<String, String>,
+    given_up: BTreeSet<String>,
     /// Frameworks that have ended.
     pub(crate) ended: BTreeSet<String>,
     /// What is wrong; the first thing ends the run.
@@ -34,6 +38,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) fn volume_made(&mut self, volume: &str, agent: &str) {
+        if !self.given_up.contains(volume) {
+            self.volumes.insert(volume.to_owned(), agent.to_owned());
+        }
+    }
+
+    pub(crate) fn volume_given_up(&mut self, volume: &str) {
+        self.volumes.remove(volume);
+        self.given_up.insert(volume.to_owned());
+    }
+
     pub(crate) fn violation(&mut self, what: String) {
         self.violations.push(what);
     }

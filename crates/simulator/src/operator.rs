@@ -18,6 +18,7 @@ use wire::v1::offer::operation;
 use crate::core::{Core, Happening};
 use crate::names::{Host, Node, agent_pid};
 use crate::net::{Lane, Parcel};
+use crate::scheduler::operations::volume_id;
 
 const ME: Node = Node { host: Host::Operator, run: 1 };
 
@@ -225,6 +226,9 @@ impl Operator {
         let reserved = total.filter(|resource| resource.reserved_to().is_some());
         let conversion = if !volumes.is_empty() {
             let volumes = write(&volumes, Form::PostRefinement);
+            for volume in &volumes {
+                core.ledger.volume_given_up(&volume_id(volume));
+            }
             ResourceCommand::Destroy(permit(principals), operation::Destroy { volumes })
         } else if !reserved.is_empty() {
             let resources = write(&reserved, Form::PostRefinement);

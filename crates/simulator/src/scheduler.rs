@@ -472,7 +472,7 @@ impl Scheduler {
     fn consider(&mut self, id: &v1::OfferId, core: &mut Core) {
         let Some(offer) = self.offers.remove(&id.value) else { return };
         let mut resources = operations::plain(&offer.resources);
-        let mut all = self.convert(&offer, &mut resources, core);
+        let (mut all, volumes) = self.convert(&offer, &mut resources, core);
         let mut cpus = resources.scalar("cpus").as_f64();
         let mut mem = resources.scalar("mem").as_f64();
         let mut tasks = Vec::new();
@@ -494,17 +494,52 @@ impl Scheduler {
         core.ledger.count("accepted offers");
         core.trace(self.node(), || format!("converts: {}", operations::brief(&all)));
         let mut call = self.call(call::Type::Accept);
+        if let Some(task) = tasks.first_mut() {
+            task.resources.extend(volumes);
+        }
         if !tasks.is_empty() {
-            let mut launch = v1::offer::Operation {
-                launch: Some(operation::Launch { task_infos: tasks }),
-                ..v1::offer::Operation::default()
-            };
-            launch.set_type(operation::Type::Launch);
-            all.push(launch);
+            let disk = resources.scalar("disk").as_f64() > 2.0;
+            all.push(if self.shape.own_executors && disk && core.dice.percent(30) {
+                self.group(tasks, &offer)
+            } else {
+                let mut launch = v1::offer::Operation {
+                    launch: Some(operation::Launch { task_infos: tasks }),
+                    ..v1::offer::Operation::default()
+                };
+                launch.set_type(operation::Type::Launch);
+                launch
+            });
         }
         let filters = core.dice.percent(50).then(|| self.filters(core));
         call.accept = Some(call::Accept { offer_ids: vec![offer.id], operations: all, filters });
         self.say(call, core);
+    }
+
+    /// Tasks that run together or not at all, in an executor of their own.
+    fn group(&mut self, mut tasks: Vec<v1::TaskInfo>, offer: &v1::Offer) -> v1::offer::Operation {
+        self.made += 1;
+        for task in &mut tasks {
+            task.executor = None;
+            task.command = Some(v1::CommandInfo::default());
+        }
+        let executor = v1::ExecutorInfo {
+            executor_id: v1::ExecutorId { value: format!("x-group-{}-{}", self.n, self.made) },
+            framework_id: self.id.clone().map(|value| v1::FrameworkId { value }),
+            r#type: Some(v1::executor_info::Type::Custom.into()),
+            command: Some(v1::CommandInfo {
+                value: Some("work".to_owned()),
+                ..v1::CommandInfo::default()
+            }),
+            resources: resources("cpus:0.1;mem:32;disk:1", offer),
+            ..v1::ExecutorInfo::default()
+        };
+        let task_group = v1::TaskGroupInfo { tasks };
+        let mut group = v1::offer::Operation {
+            launch_group: Some(operation::LaunchGroup { executor, task_group }),
+            ..v1::offer::Operation::default()
+        };
+        group.set_type(operation::Type::LaunchGroup);
+        group
     }
 
     fn filters(&self, core: &mut Core) -> v1::Filters {

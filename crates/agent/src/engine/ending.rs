@@ -276,7 +276,8 @@ impl Engine {
             }
         ));
         self.end_tasks(&framework_id, &id, end, reporting);
-        if !generated && reporting && matches!(self.phase, Phase::Running) {
+        // Also where its framework is ending: the master counts what it uses until it hears this.
+        if !generated && matches!(self.phase, Phase::Running) {
             self.exited_executor(&framework_id, &id, status);
         }
         self.remove_executor_if_done(&framework_id, &id);

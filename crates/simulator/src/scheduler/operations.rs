@@ -23,6 +23,8 @@ pub(crate) struct OperationBelief {
     agent: String,
     pub(crate) state: OperationState,
     since: Instant,
+    /// The volume that it makes.
+    volume: Option<String>,
 }
 
 /// What a scheduler has written down of its operations.
@@ -59,6 +61,11 @@ fn is_volume(resource: &v1::Resource) -> bool {
     resource.disk.as_ref().is_some_and(|disk| disk.persistence.is_some())
 }
 
+pub(crate) fn volume_id(resource: &v1::Resource) -> String {
+    let persistence = resource.disk.as_ref().and_then(|disk| disk.persistence.as_ref());
+    persistence.map(|persistence| persistence.id.clone()).unwrap_or_default()
+}
+
 /// The part of an offer that tasks may use here.
 pub(super) fn plain(resources: &[v1::Resource]) -> Resources {
     let plain = resources.iter().filter(|r| !is_reserved(r) && !is_volume(r));
@@ -78,20 +85,45 @@ impl Scheduler {
         offer: &v1::Offer,
         left: &mut Resources,
         core: &mut Core,
-    ) -> Vec<Operation> {
+    ) -> (Vec<Operation>, Vec<v1::Resource>) {
         let mut operations = Vec::new();
+        let mut volumes = Vec::new();
         if !self.shape.operates {
-            return operations;
+            return (operations, volumes);
         }
         // In the end it gives up all that it sees.
         let gives_up = |core: &mut Core| !core.turmoil || core.dice.percent(40);
         for resource in &offer.resources {
             if is_volume(resource) {
+                let addition = offer
+                    .resources
+                    .iter()
+                    .find(|other| is_reserved(other) && !is_volume(other) && other.name == "disk");
                 if gives_up(core) {
+                    core.ledger.volume_given_up(&volume_id(resource));
                     let destroy = operation::Destroy { volumes: vec![resource.clone()] };
                     let destroy =
                         Operation { destroy: Some(destroy), ..of(operation::Type::Destroy) };
-                    operations.push(self.named(destroy, offer, core));
+                    operations.push(self.named(destroy, None, offer, core));
+                } else if let Some(addition) = addition {
+                    let (volume, addition) = (resource.clone(), addition.clone());
+                    let grow = operation::GrowVolume { volume, addition };
+                    let grow =
+                        Operation { grow_volume: Some(grow), ..of(operation::Type::GrowVolume) };
+                    operations.push(self.named(grow, None, offer, core));
+                    // What it is made of is used up.
+                    break;
+                } else if core.dice.percent(30) {
+                    let volume = resource.clone();
+                    let subtract = v1::value::Scalar { value: 8.0 };
+                    let shrink = operation::ShrinkVolume { volume, subtract };
+                    let shrink = Operation {
+                        shrink_volume: Some(shrink),
+                        ..of(operation::Type::ShrinkVolume)
+                    };
+                    operations.push(self.named(shrink, None, offer, core));
+                } else {
+                    volumes.push(resource.clone());
                 }
             } else if is_reserved(resource) {
                 if resource.name == "disk" && self.operations.left > 0 && core.dice.percent(60) {
@@ -100,14 +132,14 @@ impl Scheduler {
                     let unreserve = operation::Unreserve { resources: vec![resource.clone()] };
                     let unreserve =
                         Operation { unreserve: Some(unreserve), ..of(operation::Type::Unreserve) };
-                    operations.push(self.named(unreserve, offer, core));
+                    operations.push(self.named(unreserve, None, offer, core));
                 }
             }
         }
         if core.turmoil && self.operations.left > 0 && core.dice.percent(40) {
             operations.extend(self.reservation(offer, left, core));
         }
-        operations
+        (operations, volumes)
     }
 
     fn reservation(
@@ -132,12 +164,13 @@ impl Scheduler {
         self.operations.left -= 1;
         let reserve = operation::Reserve { source: Vec::new(), resources };
         let reserve = Operation { reserve: Some(reserve), ..of(operation::Type::Reserve) };
-        Some(self.named(reserve, offer, core))
+        Some(self.named(reserve, None, offer, core))
     }
 
     fn volume(&mut self, resource: &v1::Resource, offer: &v1::Offer, core: &mut Core) -> Operation {
         self.operations.left -= 1;
         let mut volume = resource.clone();
+        let id = format!("v{}-{}", self.n, self.operations.made);
         let mount = v1::Volume {
             container_path: "data".to_owned(),
             mode: v1::volume::Mode::Rw.into(),
@@ -145,7 +178,7 @@ impl Scheduler {
         };
         volume.disk = Some(DiskInfo {
             persistence: Some(Persistence {
-                id: format!("v{}-{}", self.n, self.operations.made),
+                id: id.clone(),
                 principal: Some(format!("f{}", self.n)),
             }),
             volume: Some(mount),
@@ -153,11 +186,17 @@ impl Scheduler {
         });
         let create = operation::Create { volumes: vec![volume] };
         let create = Operation { create: Some(create), ..of(operation::Type::Create) };
-        self.named(create, offer, core)
+        self.named(create, Some(id), offer, core)
     }
 
     /// Writes down an operation that is about to be asked for. Drivers cannot follow theirs.
-    fn named(&mut self, mut operation: Operation, offer: &v1::Offer, core: &mut Core) -> Operation {
+    fn named(
+        &mut self,
+        mut operation: Operation,
+        volume: Option<String>,
+        offer: &v1::Offer,
+        core: &mut Core,
+    ) -> Operation {
         self.operations.made += 1;
         core.ledger.count("operations");
         if !self.shape.driver && core.dice.percent(70) {
@@ -166,6 +205,7 @@ impl Scheduler {
                 agent: offer.agent_id.value.clone(),
                 state: OperationState::OperationPending,
                 since: core.now.monotonic,
+                volume,
             };
             self.operations.known.insert(name.clone(), belief);
             operation.id = Some(v1::OperationId { value: name });
@@ -183,6 +223,11 @@ impl Scheduler {
             && !is_over(belief.state)
         {
             belief.state = status.state();
+            if let (OperationState::OperationFinished, Some(volume)) =
+                (belief.state, &belief.volume)
+            {
+                core.ledger.volume_made(volume, &belief.agent);
+            }
             core.ledger.count("operations that a scheduler followed");
         }
         if let Some(uuid) = status.uuid.clone() {

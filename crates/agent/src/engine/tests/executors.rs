@@ -445,3 +445,17 @@ fn an_executor_that_was_never_given_a_task_is_ended_when_it_comes_back() {
     agent.subscribes(&container, Default::default());
     assert_eq!(agent.events(), ["SUBSCRIBED", "SHUTDOWN"]);
 }
+
+#[test]
+fn the_end_of_an_executor_is_told_although_its_framework_is_ending() {
+    let mut agent = Agent::running();
+    agent.runs(executor_task("t", "e"), true);
+    let container = agent.started("e");
+    agent.connected(&container);
+    let framework_id = v1::FrameworkId { value: FRAMEWORK.into() };
+    let message = i::ShutdownFrameworkMessage { framework_id };
+    agent.told(MasterMessage::ShutdownFramework(Box::new(message)));
+    agent.ended(&container, 0);
+    let sent = agent.sent();
+    assert!(matches!(sent[..], [AgentMessage::ExitedExecutor(_)]), "{sent:?}");
+}
