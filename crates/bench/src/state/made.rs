@@ -73,8 +73,10 @@ impl Made {
             }
         }
         // Those whose scheduler never comes are over then, with their tasks.
-        made.now.monotonic = now.monotonic + patience + Duration::from_secs(1);
-        made.engine.handle(Event::Deadline, made.now);
+        for number in 0..=FRAMEWORKS as u64 {
+            made.now.monotonic = now.monotonic + patience + Duration::from_secs(number + 1);
+            made.engine.handle(Event::Deadline, made.now);
+        }
         made.engine.settle(made.now);
         let state = made.engine.snapshot();
         let tasks = |all: &mut dyn Iterator<Item = usize>| all.sum::<usize>();
@@ -162,13 +164,15 @@ fn framework_id(agent: usize, number: usize, ended: bool) -> String {
 }
 
 fn framework(id: String) -> v1::FrameworkInfo {
-    let over = id.rsplit('-').next().is_some_and(|last| last.starts_with('9'));
+    let last = id.rsplit('-').next().unwrap_or_default();
+    // One after the other: each end is told to all agents.
+    let over = last.strip_prefix('9').and_then(|number| number.parse::<f64>().ok());
     v1::FrameworkInfo {
         user: "nobody".to_owned(),
         name: format!("framework {id}"),
         id: Some(v1::FrameworkId { value: id }),
         checkpoint: Some(true),
-        failover_timeout: Some(if over { 0.0 } else { 7.0 * 24.0 * 3600.0 }),
+        failover_timeout: Some(over.map_or(7.0 * 24.0 * 3600.0, |number| 601.0 + number)),
         ..v1::FrameworkInfo::default()
     }
 }
