@@ -8,12 +8,13 @@ mod client;
 mod exhibit;
 mod made;
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 
 use crate::figures::{Goal, Samples};
 use client::Client;
@@ -38,6 +39,8 @@ pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
         let number = words.next().and_then(|n| n.parse().ok());
         let number: usize = number.with_context(|| format!("{word} needs a number"))?;
         match *word {
+            // How the process for the figure of agents is started.
+            "--bare" => return bare(number),
             "--agents" => size.agents = number,
             "--tasks" => (size.running, size.ended) = (number, number),
             _ => bail!("`state` takes --agents and --tasks, not {word}"),
@@ -72,18 +75,28 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
-/// Makes the cluster, first without tasks and then with them, and says what each weighs.
-fn memory(size: Size) -> anyhow::Result<Made> {
+/// What a cluster without tasks takes, printed: for the process that asks.
+fn bare(agents: usize) -> anyhow::Result<()> {
     let before = own()?;
-    let bare = Made::new(Size { running: 0, ended: 0, ..size })?;
-    let agents = own()?.saturating_sub(before) as f64;
+    let made = Made::new(Size { agents, running: 0, ended: 0 })?;
+    println!("{}", own()?.saturating_sub(before));
+    drop(made);
+    Ok(())
+}
+
+/// Makes the cluster, without tasks in a process of its own and with them here, and says what each
+/// weighs.
+fn memory(size: Size) -> anyhow::Result<Made> {
+    let mut child = Command::new(std::env::current_exe()?);
+    let said = child.args(["state", "--bare", &size.agents.to_string()]).output()?;
+    ensure!(said.status.success(), "the cluster without tasks: {}", said.status);
+    let agents: f64 = String::from_utf8(said.stdout)?.trim().parse()?;
     let agent = agents / size.agents.max(1) as f64;
     println!(
         "  an idle agent   {:6.2} KB   goal {}",
         agent / 1e3,
         Goal::AtMost(8.0).verdict(agent / 1e3)
     );
-    drop(bare);
     let before = own()?;
     let made = Made::new(size)?;
     let all = own()?.saturating_sub(before) as f64;
@@ -223,13 +236,15 @@ fn churn(exhibit: &Exhibit, mut made: Made, comparable: bool) -> anyhow::Result<
         let (begin, mut changed) = (Instant::now(), 0u64);
         while !stopped.load(Ordering::Relaxed) {
             let due = (begin.elapsed().as_secs_f64() * f64::from(CHURN)) as u64;
-            made.update(due.saturating_sub(changed).min(1_000) as usize)?;
-            changed = due;
+            let turn = due.saturating_sub(changed).min(1_000);
+            made.update(turn as usize)?;
+            changed += turn;
             shown.snapshots.store(Arc::new(made.snapshot()));
             thread::sleep(Duration::from_millis(2));
         }
         Ok(changed)
     });
+    let begun = Instant::now();
     let mut client = Client::new(exhibit.address())?;
     let mut samples = Samples::default();
     for _ in 0..2 * RUNS {
@@ -238,6 +253,7 @@ fn churn(exhibit: &Exhibit, mut made: Made, comparable: bool) -> anyhow::Result<
         thread::sleep(Duration::from_millis(300));
     }
     stop.store(true, Ordering::Relaxed);
+    let took = begun.elapsed().as_secs_f64();
     let changed = changing.join().map_err(|_| anyhow!("the engine's thread panicked"))??;
     let times = ORIGINAL[0] * 1e3 / samples.median();
     let verdict = Goal::AtLeast(10.0).verdict(times);
@@ -246,7 +262,8 @@ fn churn(exhibit: &Exhibit, mut made: Made, comparable: bool) -> anyhow::Result<
         false => String::new(),
     };
     println!(
-        "/state while {changed} status updates come, {CHURN} a second: {samples} ms   {against}"
+        "/state while {:.0} status updates a second come ({CHURN} were wanted): {samples} ms   {against}",
+        changed as f64 / took
     );
     Ok(())
 }

@@ -118,6 +118,7 @@ impl Master {
         let shown = Arc::clone(&snapshot);
         let view = self.view_of(&shown);
         self.operators.publish(&self.snapshots, snapshot, announcements, |a| view.event(a));
+        self.documents.tidy();
     }
 }
 

@@ -12,7 +12,7 @@ use endpoints::rope::Rope;
 
 use super::Master;
 use crate::engine::state::Snapshot;
-use crate::views::{Large, View};
+use crate::views::{Large, Sight, View};
 
 /// Answers that have no parameters and are about all of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,11 @@ impl Shown {
             Self::StateSummary => view.state_summary(),
         }
     }
+}
+
+/// Whether answers that are made for those who see everything, flags included, are for this one.
+pub(super) fn sees_all(sight: &impl Sight) -> bool {
+    sight.everything() && sight.flags()
 }
 
 /// What was made last of each answer.
@@ -113,13 +118,17 @@ impl Documents {
         made.await
     }
 
+    /// Forgets answers that nobody asks for any more. To be called often.
+    pub(crate) fn tidy(&self) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, place| {
+            let Ok(kept) = place.try_lock() else { return true };
+            kept.as_ref().is_some_and(|kept| kept.used.elapsed() <= IDLE)
+        });
+    }
+
     fn place(&self, shown: Shown) -> Arc<tokio::sync::Mutex<Option<Kept>>> {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for place in all.values() {
-            if let Ok(mut kept) = place.try_lock() {
-                kept.take_if(|kept| kept.used.elapsed() > IDLE);
-            }
-        }
         Arc::clone(all.entry(shown).or_default())
     }
 }

@@ -23,12 +23,11 @@ use wire::v1::master::response::{self, Type as Kind};
 use wire::v1::master::{Call, Response};
 
 use super::change::Change;
-use super::documents::Shown;
+use super::documents::{Shown, sees_all};
 use super::{Master, Shared, permits, refused, stopping};
 use crate::engine::effect::Accepted;
 use crate::engine::event::{Event, OperatorCommand};
-use crate::runtime::Stopping;
-use crate::views::{Large, Sight, heartbeat};
+use crate::views::{Large, heartbeat};
 
 /// The word in texts of failed validations.
 const KIND: &str = "master";
@@ -117,6 +116,14 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
             let document = large(&master, request, (what, media), packed).await?;
             Ok(Reply::Document { media, document, conditional: false })
         }
+        // What is small and at hand does not wait behind what is large.
+        Asked::Read(
+            kind @ (Type::GetHealth
+            | Type::GetFlags
+            | Type::GetVersion
+            | Type::GetLoggingLevel
+            | Type::GetMaster),
+        ) => respond(&master, &request.caller, kind, media),
         Asked::Read(kind) => {
             let (caller, answering) = (request.caller.clone(), Arc::clone(&master));
             master.workers.run(move || respond(&answering, &caller, kind, media)).await?
@@ -137,7 +144,7 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
             Ok(Reply::Done)
         }
         Asked::Change(change) => change.make(&master, &request.caller).await,
-        Asked::Subscribe => subscribe(master, media).await,
+        Asked::Subscribe => subscribe(master, request, media).await,
     }
 }
 
@@ -148,7 +155,7 @@ async fn large(
     (what, media): (Large, Media),
     packed: bool,
 ) -> Result<Arc<Document>, Refusal> {
-    if master.sight(&request.caller).everything() {
+    if sees_all(&master.sight(&request.caller)) {
         return master.documents.get(master, Shown::Large(what, media), packed).await;
     }
     let (caller, answering) = (request.caller.clone(), Arc::clone(master));
@@ -157,9 +164,15 @@ async fn large(
 }
 
 /// Opens a stream of events, which begins with all there is.
-async fn subscribe(master: Shared, media: Media) -> Answer {
-    let opening = master.operators.open(media, &master.snapshots).await;
-    let (opening, watched) = opening.ok_or_else(|| stopping(Stopping))?;
+async fn subscribe(master: Shared, request: &Request, media: Media) -> Answer {
+    let caller = &request.caller;
+    if !sees_all(&master.sight(caller)) {
+        // Events are rendered once, for all subscribers.
+        return Err(Refusal::forbidden_because("Events are for those who may see everything"));
+    }
+    let name = caller.principal().map_or_else(|| caller.address().ip().to_string(), str::to_owned);
+    let opening = master.operators.open(name, media, &master.snapshots).await;
+    let (opening, watched) = opening.map_err(|why| Refusal::unavailable(why.to_string()))?;
     let watching = Arc::clone(&master);
     tokio::spawn(async move { watching.operators.watch(watched).await });
     let (rendering, snapshot) = (Arc::clone(&master), Arc::clone(&opening.snapshot));

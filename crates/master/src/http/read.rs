@@ -12,14 +12,14 @@ use endpoints::route::Pending;
 use wire::Described;
 use wire::json::Style;
 
-use super::documents::Shown;
+use super::documents::{Shown, sees_all};
 use super::{Master, Shared};
-use crate::views::{Sight, TaskQuery, View};
+use crate::views::{TaskQuery, View};
 
 /// Answers with what all callers share who see everything; others get their own.
 fn shared(master: Shared, request: Request, shown: Shown) -> Pending {
     Box::pin(async move {
-        if !master.sight(&request.caller).everything() {
+        if !sees_all(&master.sight(&request.caller)) {
             return show(master, request, move |view| shown.render(view)).await;
         }
         let packed = accepts_gzip(&request.headers);

@@ -5,7 +5,7 @@
 //! rendered once for each form in which somebody wants it, and all who wait for it share the bytes;
 //! so what one slow reader may leave waiting bounds what all of them cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,12 +23,19 @@ use crate::engine::announcement::Announcement;
 use crate::engine::state::Snapshot;
 use crate::views::heartbeat;
 
-/// What may wait for one subscriber, beyond the SUBSCRIBED that it begins with.
-const BOUNDS: Bounds = Bounds { records: 8 * 1024, bytes: 16 * 1024 * 1024 };
+/// What may wait for one subscriber, beyond the SUBSCRIBED that it begins with: the events of so
+/// many batches, however many each has. Those who wait for the same share the bytes.
+const BOUNDS: Bounds = Bounds { records: 16 * 1024, bytes: 64 * 1024 * 1024 };
 
 /// How many subscribers may be reading their SUBSCRIBED at a time: each may be about another
 /// state, and all of it waits for whoever reads it.
 const GREETED_AT_A_TIME: usize = 16;
+
+/// How many of them may be of one caller.
+const GREETED_OF_ONE: usize = 2;
+
+/// How long the others wait for their turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a subscriber may take to read it.
 const GREETING_TIME: Duration = Duration::from_secs(120);
@@ -40,7 +47,50 @@ pub struct Operators {
     limit: usize,
     heartbeat_interval: Duration,
     greetings: Arc<Semaphore>,
+    greeted: Arc<Mutex<HashMap<String, usize>>>,
     cut_off: AtomicU64,
+}
+
+/// Why a stream is not opened; it may be tried again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotOpened {
+    /// The caller has others open whose beginning it has not read.
+    #[error("{GREETED_OF_ONE} streams of this caller have not been read to the end of SUBSCRIBED")]
+    Unread,
+    /// Too many others are being greeted.
+    #[error("too many streams are being opened")]
+    Busy,
+}
+
+/// One of the places that a caller has for streams that are being greeted.
+#[derive(Debug)]
+struct Place {
+    of: Arc<Mutex<HashMap<String, usize>>>,
+    caller: String,
+}
+
+impl Place {
+    fn take(of: &Arc<Mutex<HashMap<String, usize>>>, caller: String) -> Option<Self> {
+        let mut taken = of.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = taken.entry(caller.clone()).or_default();
+        if *own >= GREETED_OF_ONE {
+            return None;
+        }
+        *own += 1;
+        Some(Self { of: Arc::clone(of), caller })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = taken.get_mut(&self.caller) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.caller);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +120,7 @@ pub struct Opening {
 pub struct Watched {
     number: u64,
     watch: Watch,
-    permit: OwnedSemaphorePermit,
+    turn: (Place, OwnedSemaphorePermit),
 }
 
 impl Operators {
@@ -82,6 +132,7 @@ impl Operators {
             limit,
             heartbeat_interval,
             greetings: Arc::new(Semaphore::new(GREETED_AT_A_TIME)),
+            greeted: Arc::default(),
             cut_off: AtomicU64::new(0),
         }
     }
@@ -110,14 +161,22 @@ impl Operators {
         self.cut_off.load(Ordering::Relaxed)
     }
 
-    /// Opens a stream. Waits while too many others are being greeted. The oldest stream is ended
-    /// if there are too many.
+    /// Opens a stream for `caller`. Waits a little while too many others are being greeted. The
+    /// oldest stream is ended if there are too many.
+    ///
+    /// # Errors
+    /// As [`NotOpened`] says.
     pub async fn open(
         &self,
+        caller: String,
         media: Media,
         snapshots: &ArcSwap<Snapshot>,
-    ) -> Option<(Opening, Watched)> {
-        let permit = Arc::clone(&self.greetings).acquire_owned().await.ok()?;
+    ) -> Result<(Opening, Watched), NotOpened> {
+        let place = Place::take(&self.greeted, caller).ok_or(NotOpened::Unread)?;
+        let permit = Arc::clone(&self.greetings).acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(PATIENCE, permit).await else {
+            return Err(NotOpened::Busy);
+        };
         let beat = frame(&encode(media, &heartbeat(), Style::V1));
         let beat = Heartbeat { every: self.heartbeat_interval, record: beat };
         let mut open = self.lock();
@@ -136,8 +195,8 @@ impl Operators {
         }
         // Under the lock, so that no event between this state and the first one is missed.
         let snapshot = snapshots.load_full();
-        let watched = Watched { number, watch: records.watch(), permit };
-        Some((Opening { snapshot, records, subscriber }, watched))
+        let watched = Watched { number, watch: records.watch(), turn: (place, permit) };
+        Ok((Opening { snapshot, records, subscriber }, watched))
     }
 
     /// Puts a state into the place of the last one, and tells subscribers what has changed.
@@ -154,37 +213,44 @@ impl Operators {
         if open.by_number.is_empty() {
             return;
         }
-        for event in announcements.iter().filter_map(render) {
-            let mut forms: [Option<Bytes>; 2] = [None, None];
-            let mut ended = Vec::new();
-            for (number, entry) in &open.by_number {
-                let form = &mut forms[usize::from(entry.media == Media::Protobuf)];
-                let record =
-                    form.get_or_insert_with(|| frame(&encode(entry.media, &event, Style::V1)));
-                match entry.subscriber.send_record(record.clone()) {
-                    Ok(()) => {}
-                    Err(why) => ended.push((*number, why)),
+        let events: Vec<Event> = announcements.iter().filter_map(render).collect();
+        if events.is_empty() {
+            return;
+        }
+        // All of a batch at once: a subscriber is woken once, however much has happened.
+        let mut forms: [Option<Bytes>; 2] = [None, None];
+        let mut ended = Vec::new();
+        for (number, entry) in &open.by_number {
+            let form = &mut forms[usize::from(entry.media == Media::Protobuf)];
+            let records = form.get_or_insert_with(|| {
+                let mut all = Vec::new();
+                for event in &events {
+                    wire::recordio::encode(&encode(entry.media, event, Style::V1), &mut all);
                 }
+                all.into()
+            });
+            if let Err(why) = entry.subscriber.send_record(records.clone()) {
+                ended.push((*number, why));
             }
-            for (number, why) in ended {
-                if why == Ended::CutOff {
-                    self.cut_off.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(number, %why, "an operator was cut off");
-                }
-                open.by_number.remove(&number);
+        }
+        for (number, why) in ended {
+            if why == Ended::CutOff {
+                self.cut_off.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(number, %why, "an operator was cut off");
             }
+            open.by_number.remove(&number);
         }
     }
 
     /// Waits for the end of a stream, however it comes, and forgets it.
     pub async fn watch(&self, watched: Watched) {
-        let Watched { number, watch, permit } = watched;
+        let Watched { number, watch, turn } = watched;
         let greeted = tokio::select! {
             () = watch.greeted() => true,
             _ = watch.ended() => true,
             () = tokio::time::sleep(GREETING_TIME) => false,
         };
-        drop(permit);
+        drop(turn);
         if greeted {
             watch.ended().await;
         } else if let Some(entry) = self.lock().by_number.get(&number) {
@@ -248,14 +314,15 @@ mod tests {
     async fn attack_c13_a_subscriber_that_never_reads_is_cut_off_and_the_others_go_on() {
         let (operators, snapshots) = (Operators::new(10, Duration::from_secs(15)), snapshots());
         let open = async || {
-            let (opening, watched) = operators.open(Media::Json, &snapshots).await.unwrap();
+            let caller = "a".to_owned();
+            let (opening, watched) = operators.open(caller, Media::Json, &snapshots).await.unwrap();
             (opening.greet(vec![Bytes::from_static(b"2\n{}")]), watched)
         };
         let (silent, watched) = open().await;
         let (mut reader, _watched) = open().await;
         let mut read = async || std::future::poll_fn(|cx| reader.poll_record(cx)).await;
         assert_eq!(read().await, Some(Ok(Bytes::from_static(b"2\n{}"))));
-        for _ in 0..20 {
+        for _ in 0..80 {
             publish(&operators, &snapshots);
             assert!(read().await.unwrap().unwrap().len() > 1 << 20);
         }
@@ -268,10 +335,52 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_does_not_read_the_state_is_cut_off() {
         let (operators, snapshots) = (Operators::new(10, Duration::from_secs(15)), snapshots());
-        let (opening, watched) = operators.open(Media::Protobuf, &snapshots).await.unwrap();
+        let open = |caller: &str| operators.open(caller.to_owned(), Media::Protobuf, &snapshots);
+        let (opening, watched) = open("a").await.unwrap();
         let records = opening.greet(vec![Bytes::from_static(b"2\n{}")]);
         operators.watch(watched).await;
         assert_eq!(records.watch().ended().await, Ended::CutOff);
         assert!(operators.is_empty());
+    }
+
+    /// Who does not read takes no place from others.
+    #[tokio::test(start_paused = true)]
+    async fn attack_c13_one_caller_cannot_keep_the_others_from_subscribing() {
+        let (operators, snapshots) = (Operators::new(100, Duration::from_secs(15)), snapshots());
+        let open = |caller: &str| operators.open(caller.to_owned(), Media::Json, &snapshots);
+        let mut held = Vec::new();
+        for caller in 0..GREETED_AT_A_TIME / GREETED_OF_ONE {
+            for _ in 0..GREETED_OF_ONE {
+                held.push(open(&caller.to_string()).await.unwrap());
+            }
+            assert_eq!(open(&caller.to_string()).await.unwrap_err(), NotOpened::Unread);
+        }
+        // All places are taken, by many: whoever comes is told so, soon.
+        assert_eq!(open("x").await.unwrap_err(), NotOpened::Busy);
+        drop(held.pop());
+        drop(open("x").await.unwrap());
+    }
+
+    /// What happens while a large state is on its way waits for its reader.
+    #[tokio::test]
+    async fn many_events_wait_for_whoever_is_being_greeted() {
+        let (operators, snapshots) = (Operators::new(10, Duration::from_secs(15)), snapshots());
+        let open = operators.open("a".to_owned(), Media::Json, &snapshots);
+        let (opening, _watched) = open.await.unwrap();
+        let removed = vec![Announcement::FrameworkRemoved(Arc::default()); 20_000];
+        let event = Event { r#type: Some(8), ..Event::default() };
+        let snapshot = snapshots.load_full();
+        operators.publish(&snapshots, snapshot, &removed, |_| Some(event.clone()));
+        let mut records = opening.greet(vec![Bytes::from_static(b"2\n{}")]);
+        let mut read = async || std::future::poll_fn(|cx| records.poll_record(cx)).await;
+        assert_eq!(read().await, Some(Ok(Bytes::from_static(b"2\n{}"))));
+        let all = read().await.unwrap().unwrap();
+        let mut decoder = wire::recordio::Decoder::new(1 << 20);
+        decoder.push(&all);
+        let mut count = 0;
+        while decoder.next().unwrap().is_some() {
+            count += 1;
+        }
+        assert_eq!((count, operators.cut_off()), (20_000, 0));
     }
 }

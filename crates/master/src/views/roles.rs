@@ -2,22 +2,63 @@
 
 use std::collections::BTreeMap;
 
-use model::resources::Resources;
+use model::resources::{Quantities, Resource, Resources};
 use model::role::Role;
+use wire::json::Object;
 use wire::v1;
 
 use super::View;
-use endpoints::resources::{bytes_of, kept, quantities};
+use endpoints::resources::{bytes_of, kept};
 
 /// What is known of one role. What its descendants have counts for it too.
 #[derive(Clone, Debug, Default)]
 struct RoleFacts {
     frameworks: Vec<String>,
-    allocated: Resources,
-    offered: Resources,
-    reserved: Resources,
+    allocated: Quantities,
+    offered: Quantities,
+    reserved: Quantities,
     /// Reserved, and allocated to nobody.
-    idle: Resources,
+    idle: Quantities,
+}
+
+/// One of the sums of [`RoleFacts`].
+type Sum = fn(&mut RoleFacts) -> &mut Quantities;
+
+/// Adds the scalars of `resources` to a sum of the role that each belongs to, and of all above it.
+fn add<'r>(
+    roles: &mut BTreeMap<Role, RoleFacts>,
+    resources: &'r Resources,
+    role_of: impl Fn(&'r Resource) -> Option<&'r Role>,
+    sum: Sum,
+) {
+    // First by role: the names of few roles stand in the resources of one agent.
+    let mut by_role: BTreeMap<&Role, Resources> = BTreeMap::new();
+    for resource in resources.iter() {
+        if let Some(role) = role_of(resource) {
+            by_role.entry(role).or_default().add(resource.clone());
+        }
+    }
+    for (role, resources) in by_role {
+        let quantities = resources.scalar_quantities();
+        for role in lineage(role) {
+            sum(roles.entry(role).or_default()).add_all(&quantities);
+        }
+    }
+}
+
+fn plus(a: &Quantities, b: &Quantities) -> Quantities {
+    let mut sum = a.clone();
+    sum.add_all(b);
+    sum
+}
+
+/// `{"cpus":0.1,"mem":32.0}`
+fn quantities(o: &mut Object<'_>, key: &str, quantities: &Quantities) {
+    o.object(key, |o| {
+        for (name, amount) in quantities.iter() {
+            o.field(name, amount.as_f64());
+        }
+    });
 }
 
 impl View<'_> {
@@ -33,27 +74,11 @@ impl View<'_> {
         }
         for agent in self.snapshot.agents.values() {
             let used = agent.used_by_all();
-            for (resources, pick) in [(&used, true), (&agent.offered, false)] {
-                for resource in resources.iter() {
-                    let Some(role) = &resource.allocation else { continue };
-                    for role in lineage(role) {
-                        let facts = roles.entry(role).or_default();
-                        let sum = if pick { &mut facts.allocated } else { &mut facts.offered };
-                        sum.add(resource.clone());
-                    }
-                }
-            }
             let idle = agent.total.minus(&used.unallocated());
-            for (resources, all) in [(&agent.total, true), (&idle, false)] {
-                for resource in resources.iter() {
-                    let Some(role) = resource.reserved_to() else { continue };
-                    for role in lineage(role) {
-                        let facts = roles.entry(role).or_default();
-                        let sum = if all { &mut facts.reserved } else { &mut facts.idle };
-                        sum.add(resource.clone());
-                    }
-                }
-            }
+            add(&mut roles, &used, |r| r.allocation.as_ref(), |facts| &mut facts.allocated);
+            add(&mut roles, &agent.offered, |r| r.allocation.as_ref(), |facts| &mut facts.offered);
+            add(&mut roles, &agent.total, Resource::reserved_to, |facts| &mut facts.reserved);
+            add(&mut roles, &idle, Resource::reserved_to, |facts| &mut facts.idle);
         }
         let settings = &self.snapshot.settings;
         let set = settings.quotas.keys().chain(settings.weights.keys());
@@ -92,9 +117,9 @@ impl View<'_> {
                                     o.field(name, amount.as_f64());
                                 }
                             });
-                            quantities(o, "consumed", &facts.allocated.plus(&facts.idle));
+                            quantities(o, "consumed", &plus(&facts.allocated, &facts.idle));
                         });
-                        quantities(o, "resources", &facts.allocated.plus(&facts.offered));
+                        quantities(o, "resources", &plus(&facts.allocated, &facts.offered));
                         quantities(o, "allocated", &facts.allocated);
                         quantities(o, "offered", &facts.offered);
                         quantities(o, "reserved", &facts.reserved);
@@ -110,8 +135,7 @@ impl View<'_> {
         self.role_facts()
             .into_iter()
             .map(|(role, facts)| {
-                let all = facts.allocated.plus(&facts.offered);
-                let sum = all.scalar_quantities();
+                let sum = plus(&facts.allocated, &facts.offered);
                 let resources = sum
                     .iter()
                     .map(|(name, amount)| {
