@@ -20,19 +20,22 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
+/// What a record that waits costs beside its bytes.
+const OVERHEAD: usize = 64;
+
 /// How much may wait for a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Records.
     pub records: usize,
-    /// Bytes of all waiting records. One record may be larger than this, if it waits alone.
+    /// Bytes of all waiting records, with 64 more for each. One record may be larger than this, if it waits alone.
     pub bytes: usize,
 }
 
 impl Default for Bounds {
     /// Enough for a burst of updates to a busy framework, and little enough to hold for thousands.
     fn default() -> Self {
-        Self { records: 16 * 1024, bytes: 64 * 1024 * 1024 }
+        Self { records: 256 * 1024, bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -168,13 +171,13 @@ impl Subscriber {
         }
         let full = state.queue.len() >= self.shared.bounds.records
             || (!state.queue.is_empty()
-                && state.bytes.saturating_add(record.len()) > self.shared.bounds.bytes);
+                && state.bytes.saturating_add(record.len() + OVERHEAD) > self.shared.bounds.bytes);
         if full {
             drop(state);
             self.shared.end(Ended::CutOff);
             return Err(Ended::CutOff);
         }
-        state.bytes += record.len();
+        state.bytes += record.len() + OVERHEAD;
         state.queue.push_back(record);
         let waker = state.waker.take();
         drop(state);
@@ -283,7 +286,7 @@ impl Records {
                 return Poll::Pending;
             }
             if let Some(record) = state.queue.pop_front() {
-                state.bytes -= record.len();
+                state.bytes -= record.len() + OVERHEAD;
                 return Poll::Ready(Some(Ok(record)));
             }
             match state.ended {

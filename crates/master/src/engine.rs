@@ -22,6 +22,7 @@ pub mod announcement;
 mod authentication;
 mod books;
 mod calls;
+mod claims;
 pub mod collections;
 pub mod command;
 pub mod config;
@@ -107,6 +108,8 @@ pub struct Engine {
     /// Agents that are to become unreachable, if that is limited.
     removals: Option<Paced<Removal>>,
     throttle: Throttle,
+    /// Questions of frameworks that wait for their turn.
+    questions: BTreeMap<FrameworkId, reconcile::Waiting>,
     timers: Timers,
     /// What the operators' streams are told of the event at hand.
     announced: Vec<Announcement>,
@@ -172,6 +175,7 @@ impl Engine {
             kills: BTreeMap::new(),
             removals: Self::removals(config.agent_removal_interval),
             throttle: Throttle::new(&config.rate_limits),
+            questions: BTreeMap::new(),
             timers: Timers::default(),
             announced: Vec::new(),
             recovered_at_start: 0,
@@ -307,6 +311,7 @@ impl Engine {
         match timer {
             Timer::Failover(id) => self.failover_timed_out(&id, out),
             Timer::InverseOffer(id) => self.rescind_inverse(&id, out),
+            Timer::Reconciliation(id) => self.reconcile_on(&id, out),
             Timer::Held(limit) => self.held_due(&limit, out),
             Timer::Offer(id) => self.rescind(&id, out),
             Timer::Ping(number) => self.ping(number, out),

@@ -2,6 +2,7 @@
 //! arrives meanwhile waits. A crash may come before a write, after it, or between two effects.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libprocess::upid::Upid;
@@ -388,7 +389,7 @@ impl Master {
         }
     }
 
-    fn post(&mut self, from: &str, to: &Peer, message: Box<Outbound>, core: &mut Core) {
+    fn post(&mut self, from: &str, to: &Peer, message: Arc<Outbound>, core: &mut Core) {
         if let Outbound::AgentRegistered(told) = &*message {
             core.ledger.count("registrations");
             if let Ok(id) = told.slave_id.value.parse::<AgentId>() {
@@ -415,7 +416,7 @@ impl Master {
                 let to = to.pid.id.clone();
                 core.send(pipe, Parcel::Message { from: sender, to, name, body });
             }
-            _ => core.send(pipe, Parcel::ToDriver(message)),
+            _ => core.send(pipe, Parcel::ToDriver(Box::new(Arc::unwrap_or_clone(message)))),
         }
     }
 

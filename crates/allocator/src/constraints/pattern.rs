@@ -48,21 +48,23 @@ pub(super) fn compile(pattern: &str, limits: RegexLimits) -> Result<Regex, Strin
     // On its own first, so that brackets left open are not closed by ours.
     let ours = translated(pattern);
     let size = instructions.saturating_mul(BYTES_PER_INSTRUCTION).saturating_add(BYTES_OF_FRAME);
-    let build = |text: &str| {
+    let build = |text: &str, size: usize| {
         RegexBuilder::new(text)
             .size_limit(size)
             .dfa_size_limit(limits.max_memory)
             .octal(true)
             .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => {
-                    format!("too large: more than {instructions} instructions")
-                }
-                other => other.to_string(),
-            })
     };
-    build(&ours)?;
-    build(&format!(r"\A(?:{ours})\z"))
+    // Without room for a program it is only read.
+    if let Err(error @ regex::Error::Syntax(_)) = build(&ours, 0) {
+        return Err(error.to_string());
+    }
+    build(&format!(r"\A(?:{ours})\z"), size).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            format!("too large: more than {instructions} instructions")
+        }
+        other => other.to_string(),
+    })
 }
 
 fn translated(pattern: &str) -> String {

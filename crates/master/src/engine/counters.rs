@@ -32,6 +32,7 @@ macro_rules! counters {
 counters! {
     AgentIdsClaimedByOthers = "alcazar/agent_ids_claimed_by_others";
     DroppedMessages = "dropped_messages";
+    FrameworkIdsClaimedByOthers = "alcazar/framework_ids_claimed_by_others";
     HttpCacheHits = "http_cache_hits";
     InvalidExecutorToFrameworkMessages = "invalid_executor_to_framework_messages";
     InvalidFrameworkToExecutorMessages = "invalid_framework_to_executor_messages";

@@ -1,5 +1,7 @@
 //! What the master does.
 
+use std::sync::Arc;
+
 use authn::audit::Decision;
 use libprocess::sender::SessionId;
 use libprocess::upid::Upid;
@@ -90,7 +92,7 @@ pub enum Effect {
         /// To whom. A peer with another identity must not get it.
         to: Peer,
         /// What.
-        message: Box<Outbound>,
+        message: Arc<Outbound>,
     },
     /// End this master: it can no longer do its duty.
     Stop {

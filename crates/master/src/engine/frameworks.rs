@@ -21,7 +21,7 @@ use super::event::{Caller, SubscriptionId};
 use super::message::Outbound;
 use super::out::{Out, quoted};
 use super::refusal::Refusal;
-use super::state::{Channel, Connection, Driver, Framework};
+use super::state::{Channel, Connection, Driver, Framework, Standing};
 use super::timers::Timer;
 use super::validate::constraints;
 use super::validate::framework::{self as validate, Checked};
@@ -87,7 +87,7 @@ impl From<&str> for Unsubscribable {
     }
 }
 
-fn allocator_facts(framework: &Framework) -> allocator::FrameworkFacts {
+pub(super) fn allocator_facts(framework: &Framework) -> allocator::FrameworkFacts {
     let capabilities = framework.capabilities;
     allocator::FrameworkFacts {
         roles: framework.roles.clone(),
@@ -218,6 +218,7 @@ impl Engine {
         out: &mut Out,
     ) -> Result<(), Unsubscribable> {
         let mut info = subscribe.framework_info;
+        validate::bounded(&info, &subscribe.suppressed_roles)?;
         let checked = validate::info(&info)?;
         validate::allowed(&info, &checked.roles, &self.config)?;
         let id = match &info.id {
@@ -268,14 +269,14 @@ impl Engine {
             }
             (Some(id), None) => {
                 link(&subscriber.channel, out);
-                self.add_framework(&id, &info, &checked, out);
+                self.add_framework(&id, &info, &checked, Standing::Claimed, out);
                 id
             }
             (None, _) => {
                 let id = self.fresh_framework_id()?;
                 link(&subscriber.channel, out);
                 info.id = Some(v1::FrameworkId { value: id.to_string() });
-                self.add_framework(&id, &info, &checked, out);
+                self.add_framework(&id, &info, &checked, Standing::Granted, out);
                 id
             }
         };
@@ -301,6 +302,7 @@ impl Engine {
     /// Ends what a framework's former subscription still has: its stream or link, and its offers.
     fn displace(&mut self, framework: &Framework, by: &Channel, greeting: Greeting, out: &mut Out) {
         let id = &framework.id;
+        self.questions.remove(id);
         match &framework.connection {
             Connection::Connected(old) => {
                 let here =
@@ -330,7 +332,7 @@ impl Engine {
     }
 
     /// Nobody is reached through this any more.
-    fn close_channel(&mut self, channel: &Channel, out: &mut Out) {
+    pub(super) fn close_channel(&mut self, channel: &Channel, out: &mut Out) {
         match channel {
             Channel::Stream(subscription) => {
                 self.subscriptions.remove(subscription);
@@ -350,6 +352,7 @@ impl Engine {
         id: &FrameworkId,
         info: &v1::FrameworkInfo,
         checked: &Checked,
+        standing: Standing,
         out: &mut Out,
     ) {
         let deadline = self.recovered_until(checked.failover_timeout, out.now.monotonic);
@@ -362,6 +365,7 @@ impl Engine {
             constraints: None,
             capabilities: checked.capabilities,
             owner: Owner::default(),
+            standing,
             connection: Connection::Recovered { deadline },
             active: false,
             registered: out.now.wall,
@@ -395,7 +399,7 @@ impl Engine {
 
     /// A framework that only agents know has at least as long to come back as agents have: its
     /// scheduler may look for this master just as long.
-    fn recovered_until(&self, failover_timeout: Duration, now: Instant) -> Instant {
+    pub(super) fn recovered_until(&self, failover_timeout: Duration, now: Instant) -> Instant {
         now + failover_timeout.max(self.config.agent_reregister_timeout)
     }
 
@@ -411,7 +415,7 @@ impl Engine {
         }
         let Ok(checked) = validate::info(info) else { return };
         out.info(format!("Framework {id} is known from agents; waiting for its scheduler"));
-        self.add_framework(id, info, &checked, out);
+        self.add_framework(id, info, &checked, Standing::Told { instead_of: None }, out);
         self.announce_framework(id, false);
         if let Some(Connection::Recovered { deadline }) =
             self.state.frameworks.get(id).map(|framework| framework.connection.clone())
@@ -467,9 +471,10 @@ impl Engine {
     }
 
     /// Sends a message to all connected agents.
-    fn tell_agents(&self, message: Outbound, out: &mut Out) {
+    pub(super) fn tell_agents(&self, message: Outbound, out: &mut Out) {
+        let message = Arc::new(message);
         for agent in self.state.agents.values().filter(|agent| agent.connected) {
-            out.send(&agent.peer, message.clone());
+            out.send_shared(&agent.peer, Arc::clone(&message));
         }
     }
 
@@ -488,6 +493,7 @@ impl Engine {
         framework.active = false;
         out.warn(format!("Framework {id} disconnected"));
         self.timers.set(deadline, Timer::Failover(id.clone()));
+        self.questions.remove(id);
         let switched = allocator::Event::FrameworkSwitched { id: id.clone(), active: false };
         self.allocator.handle(switched, out.now.monotonic);
         self.discard_offers(id, out);
@@ -515,6 +521,7 @@ impl Engine {
     pub(super) fn remove_framework(&mut self, id: &FrameworkId, out: &mut Out) {
         let Some(framework) = self.state.frameworks.get(id).cloned() else { return };
         out.info(format!("Framework {id} ended"));
+        self.questions.remove(id);
         let framework_id = v1::FrameworkId { value: id.to_string() };
         let message = internal::ShutdownFrameworkMessage { framework_id };
         self.tell_agents(Outbound::ShutdownFramework(message), out);
@@ -609,6 +616,7 @@ impl Engine {
             info.principal.clone_from(&known.info.principal);
         }
         let check = || -> Result<_, String> {
+            validate::bounded(&info, &update.suppressed_roles)?;
             let checked = validate::info(&info)?;
             validate::allowed(&info, &checked.roles, &self.config)?;
             let suppressed = validate::suppressed(&update.suppressed_roles, &checked.roles)?;

@@ -21,6 +21,11 @@ pub enum InboundError {
     },
 }
 
+/// How many bytes a message has on the wire.
+pub(super) fn size_of_body<M: Described>(message: &M) -> usize {
+    message.encoded_len()
+}
+
 macro_rules! inbound {
     ($($(#[$doc:meta])* $variant:ident($type:ty) from $kind:ident;)*) => {
         /// A message to the master.
@@ -47,6 +52,14 @@ macro_rules! inbound {
             pub const fn sender(&self) -> Sender {
                 match self {
                     $(Self::$variant(_) => Sender::$kind,)*
+                }
+            }
+
+            /// How many bytes its body has.
+            #[must_use]
+            pub fn encoded_len(&self) -> usize {
+                match self {
+                    $(Self::$variant(message) => size_of_body(message),)*
                 }
             }
 

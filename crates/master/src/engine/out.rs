@@ -1,5 +1,7 @@
 //! Effects in the making.
 
+use std::sync::Arc;
+
 use libprocess::sender::{BoundPid, SessionId};
 use libprocess::upid::Upid;
 use model::time::Now;
@@ -43,7 +45,12 @@ impl Out {
     }
 
     pub(super) fn send_as(&mut self, from: String, to: &Peer, message: Outbound) {
-        self.push(Effect::Send { from, to: to.clone(), message: Box::new(message) });
+        self.push(Effect::Send { from, to: to.clone(), message: Arc::new(message) });
+    }
+
+    /// Sends what several are sent.
+    pub(super) fn send_shared(&mut self, to: &Peer, message: Arc<Outbound>) {
+        self.push(Effect::Send { from: MASTER.to_owned(), to: to.clone(), message });
     }
 
     pub(super) fn stream(&mut self, subscription: SubscriptionId, event: scheduler::Event) {

@@ -1,5 +1,9 @@
 //! RECONCILE: what a scheduler gets to know of tasks that it is not sure about.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
 use model::id::{AgentId, FrameworkId, TaskId};
 use wire::v1;
 use wire::v1::TaskState;
@@ -9,7 +13,32 @@ use wire::v1::task_status::Reason;
 use super::Engine;
 use super::counters::Counter;
 use super::out::Out;
+use super::state::Task;
+use super::timers::Timer;
 use super::{events, status};
+
+/// How many questions are answered at once. The answers to more would fill the scheduler's stream
+/// faster than any network empties it, and it would be cut off.
+const SLICE: usize = 1000;
+
+/// The time from one lot of answers to the next.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The most questions about named tasks that wait for one framework. A scheduler asks again about
+/// what it has not heard of.
+const MAX_QUESTIONS: usize = 1_000_000;
+
+/// Where tasks were that are on unreachable agents.
+type Lost<'a> = BTreeMap<&'a TaskId, &'a AgentId>;
+
+/// Questions of one framework that are still to be answered.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Those about tasks that it has named.
+    named: VecDeque<call::reconcile::Task>,
+    /// Of the tasks that it had when it asked about all, those that it was not told of yet.
+    all: VecDeque<TaskId>,
+}
 
 const LATEST: &str = "Reconciliation: Latest task state";
 const UNKNOWN: &str = "Reconciliation: Task is unknown";
@@ -25,17 +54,57 @@ impl Engine {
         out: &mut Out,
     ) {
         self.state.counters.count(Counter::MessagesReconcileTasks);
-        for task in &reconcile.tasks {
-            self.reconcile_one(framework_id, task, out);
+        let Some(framework) = self.state.frameworks.get(framework_id) else { return };
+        let at_work = self.questions.contains_key(framework_id);
+        let waiting = self.questions.entry(framework_id.clone()).or_default();
+        if reconcile.tasks.is_empty() {
+            // All that is still to be told of all is told after this question too.
+            waiting.all = framework.tasks.keys().cloned().collect();
+        } else if waiting.named.len().saturating_add(reconcile.tasks.len()) > MAX_QUESTIONS {
+            out.warn(format!(
+                "Ignored {} questions of framework {framework_id}: {} wait already",
+                reconcile.tasks.len(),
+                waiting.named.len()
+            ));
+        } else {
+            waiting.named.extend(reconcile.tasks.iter().cloned());
         }
-        if !reconcile.tasks.is_empty() {
+        if !at_work {
+            self.reconcile_on(framework_id, out);
+        }
+    }
+
+    /// Answers the next questions of a framework, as many as go at once.
+    pub(super) fn reconcile_on(&mut self, framework_id: &FrameworkId, out: &mut Out) {
+        let Some(mut waiting) = self.questions.remove(framework_id) else { return };
+        let Some(framework) = self.state.frameworks.get(framework_id).cloned() else { return };
+        if !framework.is_connected() {
             return;
         }
-        let Some(framework) = self.state.frameworks.get(framework_id).cloned() else { return };
-        for task in framework.tasks.values() {
-            let status = status::latest(task, Reason::Reconciliation, LATEST, out.now.wall);
-            self.tell(framework_id, events::update(status), out);
+        let lost: Lost<'_> =
+            framework.unreachable_tasks.iter().map(|task| (&task.id, &task.agent_id)).collect();
+        for _ in 0..SLICE {
+            let status = if let Some(question) = waiting.named.pop_front() {
+                self.answer(framework_id, &question, &lost, out)
+            } else if let Some(id) = waiting.all.pop_front() {
+                // What has ended since was told when it did.
+                framework
+                    .tasks
+                    .get(&id)
+                    .map(|task| status::latest(task, Reason::Reconciliation, LATEST, out.now.wall))
+            } else {
+                return;
+            };
+            if let Some(status) = status {
+                self.tell(framework_id, events::update(status), out);
+            }
         }
+        if waiting.named.is_empty() && waiting.all.is_empty() {
+            return;
+        }
+        self.questions.insert(framework_id.clone(), waiting);
+        let turn = out.now.monotonic + PAUSE;
+        self.timers.set(turn, Timer::Reconciliation(framework_id.clone()));
     }
 
     /// Answers about one task, unless an agent that may know it can still come back.
@@ -45,7 +114,11 @@ impl Engine {
         question: &call::reconcile::Task,
         out: &mut Out,
     ) {
-        if let Some(status) = self.answer(framework_id, question, out) {
+        let Some(framework) = self.state.frameworks.get(framework_id) else { return };
+        let asked = |task: &&Arc<Task>| task.id.as_str() == question.task_id.value;
+        let lost = framework.unreachable_tasks.iter().find(asked).cloned();
+        let lost = lost.iter().map(|task| (&task.id, &task.agent_id)).collect();
+        if let Some(status) = self.answer(framework_id, question, &lost, out) {
             self.tell(framework_id, events::update(status), out);
         }
     }
@@ -54,6 +127,7 @@ impl Engine {
         &self,
         framework_id: &FrameworkId,
         question: &call::reconcile::Task,
+        lost: &Lost<'_>,
         out: &Out,
     ) -> Option<v1::TaskStatus> {
         let framework = self.state.frameworks.get(framework_id)?;
@@ -61,9 +135,9 @@ impl Engine {
         if let Some(task) = task_id.as_ref().and_then(|id| framework.tasks.get(id)) {
             return Some(status::latest(task, Reason::Reconciliation, LATEST, out.now.wall));
         }
-        let lost = task_id.and_then(|id| framework.unreachable_tasks.iter().find(|t| t.id == id));
+        let lost = task_id.and_then(|id| lost.get(&id));
         let named = question.agent_id.as_ref().map(|id| id.value.as_str());
-        let agent = lost.map(|task| task.agent_id.as_str()).or(named);
+        let agent = lost.map(|agent_id| agent_id.as_str()).or(named);
         let agent_id = agent.and_then(|text| AgentId::new(text).ok());
         let recovering = match &agent_id {
             Some(id) => self.state.recovered_agents.contains_key(id),

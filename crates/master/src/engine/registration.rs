@@ -295,9 +295,26 @@ impl Engine {
                 }
             }
         }
+        let mut from_before = false;
+        match &known {
+            // What it runs was told when it came, or started since.
+            Known::Registered(_) => {}
+            Known::Recovered(_) => from_before = true,
+            Known::Unreachable(_) => {
+                let departed = self.state.unreachable_agents.get(&id);
+                from_before = departed.is_some_and(|agent| agent.since < self.state.elected);
+            }
+            Known::Gone(_) | Known::Unknown => {}
+        }
+        if !matches!(known, Known::Registered(_)) {
+            self.refuse_if_disputed(&id, &reregistration.frameworks, out)?;
+        }
         self.refuse_if_down(from, &hostname, out)?;
         self.vacate(from, &id, out)?;
         self.vacate_identity(from, Some(&id), out)?;
+        if !matches!(known, Known::Registered(_)) {
+            self.judge_claims(&id, &reregistration.frameworks, from_before, out);
+        }
         match known {
             Known::Registered(agent) => self.rejoin((from, owner), &agent, reregistration, out),
             Known::Recovered(_) => self.come_back((from, owner), reregistration, None, out),
@@ -517,10 +534,12 @@ impl Engine {
         self.state.counters.count(Counter::SlaveReregistrations);
         out.info(format!("Agent {id} came back at {}", sender(from)));
         self.admit(id.clone(), (from, owner), orders, message.registration, true, out);
-        let completed = self.completed_among(message.frameworks.keys());
+        let mut completed = self.completed_among(message.frameworks.keys());
         for (framework_id, framework) in &message.frameworks {
             self.recover_framework(framework_id, framework, out);
         }
+        // What a scheduler started that had no right to the id goes to nobody else.
+        completed.extend(self.usurped_among(&message.frameworks));
         // Those of frameworks that have ended too: until they have, what they have is not free.
         for executor in message.executors {
             self.insert_executor(executor);
@@ -617,7 +636,7 @@ impl Engine {
         {
             out.send(&agent.peer, message);
         }
-        for framework_id in frameworks.keys() {
+        for framework_id in frameworks.keys().filter(|id| !completed.contains(*id)) {
             if let Some(framework) = self.state.frameworks.get(framework_id) {
                 let message = super::frameworks::update_message(framework);
                 out.send(&agent.peer, Outbound::UpdateFramework(message));

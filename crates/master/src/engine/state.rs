@@ -252,6 +252,21 @@ pub struct FrameworkCapabilities {
     pub task_killing_state: bool,
 }
 
+/// What a framework's id rests on: who may say whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// This master has made the id.
+    Granted,
+    /// A scheduler has come with it from before this master's time, and no agent has confirmed
+    /// its principal yet.
+    Claimed,
+    /// An agent has brought it from before this master's time.
+    Told {
+        /// The principal of a scheduler that had claimed it before the agent came.
+        instead_of: Option<String>,
+    },
+}
+
 /// A framework.
 #[derive(Clone, Debug)]
 pub struct Framework {
@@ -272,6 +287,8 @@ pub struct Framework {
     /// What its schedulers have proved; nobody where nothing is asked, and for recovered
     /// frameworks.
     pub owner: Owner,
+    /// What its id rests on.
+    pub standing: Standing,
     /// Where its scheduler is.
     pub connection: Connection,
     /// Whether it gets offers.

@@ -22,6 +22,10 @@ use super::timers::Timer;
 /// from outside never fills the memory.
 pub const MAX_WAITING: u64 = 100_000;
 
+/// The most bytes of messages that wait for one limit. One message may be larger than this, if it
+/// waits alone.
+pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+
 /// How much somebody may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
@@ -54,6 +58,7 @@ enum Held {
         from: BoundPid,
         to: String,
         message: Box<Inbound>,
+        bytes: usize,
     },
 }
 
@@ -63,13 +68,15 @@ struct Limiter {
     capacity: u64,
     /// How many of those that wait are messages.
     messages: u64,
+    /// How many bytes they have.
+    bytes: usize,
     waiting: Paced<Held>,
 }
 
 impl Limiter {
     fn new(limit: RateLimit) -> Self {
         let capacity = limit.capacity.unwrap_or(MAX_WAITING).min(MAX_WAITING);
-        Self { capacity, messages: 0, waiting: Paced::new(limit.interval) }
+        Self { capacity, messages: 0, bytes: 0, waiting: Paced::new(limit.interval) }
     }
 }
 
@@ -141,15 +148,20 @@ impl Engine {
             return self.process(principal.as_deref(), &from, &to, message, out);
         };
         let Some(limiter) = self.throttle.limiters.get_mut(&key) else { return };
-        if limiter.messages >= limiter.capacity {
-            let capacity = limiter.capacity;
-            return drop_message(&from, principal.as_deref(), message.name(), capacity, out);
+        let bytes = message.encoded_len();
+        let full = limiter.messages >= limiter.capacity;
+        let room = limiter.bytes == 0 || limiter.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES;
+        if full || !room {
+            let limit =
+                if full { limiter.capacity.to_string() } else { format!("{MAX_WAITING_BYTES}B") };
+            return drop_message(&from, principal.as_deref(), message.name(), &limit, out);
         }
-        let held = Held::Message { from, to, message };
+        let held = Held::Message { from, to, message, bytes };
         if let Some(held) = limiter.waiting.admit(held, out.now.monotonic) {
             return self.release(held, out);
         }
         limiter.messages += 1;
+        limiter.bytes += bytes;
         self.wait_for_turn(&key);
     }
 
@@ -184,8 +196,9 @@ impl Engine {
     pub(super) fn held_due(&mut self, key: &LimitOf, out: &mut Out) {
         let Some(limiter) = self.throttle.limiters.get_mut(key) else { return };
         let held = limiter.waiting.pop(out.now.monotonic);
-        if matches!(held, Some(Held::Message { .. })) {
+        if let Some(Held::Message { bytes, .. }) = &held {
             limiter.messages -= 1;
+            limiter.bytes -= bytes;
         }
         self.wait_for_turn(key);
         if let Some(held) = held {
@@ -196,7 +209,7 @@ impl Engine {
     fn release(&mut self, held: Held, out: &mut Out) {
         match held {
             Held::Exited { pid, identity } => self.exited(pid, identity, out),
-            Held::Message { from, to, message } => {
+            Held::Message { from, to, message, .. } => {
                 let principal = self
                     .framework_at(&peer_of(&from))
                     .and_then(|framework| framework.info.principal.clone());
@@ -253,7 +266,7 @@ fn drop_message(
     from: &BoundPid,
     principal: Option<&str>,
     name: &str,
-    capacity: u64,
+    capacity: &str,
     out: &mut Out,
 ) {
     out.warn(format!(

@@ -22,6 +22,8 @@ pub(super) enum Timer {
     Ping(u64),
     /// Old records of agents are to be dropped.
     RecordsAge,
+    /// The next questions of a framework have their turn.
+    Reconciliation(FrameworkId),
     /// The registry's agents have had their time to come back.
     Recovery,
     /// The next agent may become unreachable.

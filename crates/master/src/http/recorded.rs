@@ -39,7 +39,8 @@ use crate::engine::counters::{Counters, FrameworkCounters};
 use crate::engine::effect::{Effect, Peer};
 use crate::engine::event::SubscriptionId;
 use crate::engine::state::{
-    Agent, Channel, Connection, Framework, FrameworkCapabilities, Settings, Snapshot, State, Task,
+    Agent, Channel, Connection, Framework, FrameworkCapabilities, Settings, Snapshot, Standing,
+    State, Task,
 };
 use crate::runtime::{Inbox, Measures, Operators, Streams, inputs_of};
 use crate::views::{Everything, Large, Program, Sight, View};
@@ -223,6 +224,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 constraints: None,
                 capabilities: FrameworkCapabilities::default(),
                 owner: Owner::default(),
+                standing: Standing::Granted,
                 connection: Connection::Connected(Channel::Stream(SubscriptionId(0))),
                 active: framework.active,
                 registered: time(framework.registered_time.as_ref()),

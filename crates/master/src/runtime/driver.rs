@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use endpoints::stream::Ended;
 use libprocess::upid::Upid;
 use model::identity::Identity;
@@ -27,6 +28,7 @@ use super::{Clock, MasterError};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Level, Peer};
 use crate::engine::event::{Event, RequestId};
+use crate::engine::message::Outbound;
 use crate::http::Master;
 
 /// What the driver is made of.
@@ -49,6 +51,8 @@ pub(super) struct Driver {
     pending: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// Who was expected at the other end of each link, and over which connection.
     links: HashMap<Upid, (Option<Identity>, Link)>,
+    /// The last message that several are sent, and its bytes: they are made once.
+    shared: Option<(Arc<Outbound>, Bytes)>,
     queue: Queue,
     /// The write that is under way; the registry comes back with its end.
     writing: Option<JoinHandle<Written>>,
@@ -77,6 +81,7 @@ impl Driver {
             parts,
             pending: HashMap::new(),
             links: HashMap::new(),
+            shared: None,
             queue: Queue::default(),
             writing: None,
             ended: Vec::new(),
@@ -291,6 +296,18 @@ impl Driver {
         messenger.relink(&peer.pid, expected(peer))
     }
 
+    fn encoded(&mut self, message: &Arc<Outbound>) -> Bytes {
+        match &self.shared {
+            Some((last, body)) if Arc::ptr_eq(last, message) => body.clone(),
+            _ => {
+                let body = message.encode();
+                let others = Arc::strong_count(message) > 1;
+                self.shared = others.then(|| (Arc::clone(message), body.clone()));
+                body
+            }
+        }
+    }
+
     fn execute(&mut self, effect: Effect) -> Result<(), MasterError> {
         match effect {
             // Published before, with the state.
@@ -329,7 +346,7 @@ impl Driver {
                 tracing::error!(?operation, "a change of the registry was not written");
             }
             Effect::Send { from, to, message } => {
-                let (name, body) = (message.name(), message.encode());
+                let (name, body) = (message.name(), self.encoded(&message));
                 let sent = self.parts.messenger.send(&from, &to.pid, expected(&to), name, &body);
                 if let Err(error) = sent {
                     // The link's end follows, and the engine acts on that.

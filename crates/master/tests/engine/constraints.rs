@@ -31,6 +31,11 @@ fn one(role: &str, selector: Selector, predicate: Predicate) -> OfferConstraints
     of(role, vec![group])
 }
 
+fn group(predicate: Predicate, times: usize) -> Group {
+    let constraint = AttributeConstraint { selector: attribute("a"), predicate };
+    Group { attribute_constraints: vec![constraint; times] }
+}
+
 fn of(role: &str, groups: Vec<Group>) -> OfferConstraints {
     OfferConstraints { role_constraints: [(role.to_owned(), RoleConstraints { groups })].into() }
 }
@@ -54,6 +59,18 @@ fn impossible() -> Vec<(OfferConstraints, &'static str)> {
             one("other", attribute("a"), exists()),
             "Offer constraints specify `role_constraints` for a role 'other'not contained in the \
              set of roles",
+        ),
+        (
+            of("*", vec![group(matches("a"), 1025)]),
+            "Offer constraints are not valid: 1025 regular expressions; at most 1024 are allowed",
+        ),
+        (
+            of("*", vec![group(exists(), 4097)]),
+            "Offer constraints are not valid: 4097 constraints; at most 4096 are allowed",
+        ),
+        (
+            of("*", vec![group(exists(), 0); 4097]),
+            "Offer constraints are not valid: 4097 groups; at most 4096 are allowed",
         ),
         (of("*", vec![]), "Offer constraints are not valid: "),
         (of("*", vec![Group::default()]), "Offer constraints are not valid: "),

@@ -6,6 +6,8 @@ mod agents;
 mod announcements;
 mod attacks;
 mod authentication;
+mod bounds;
+mod claims;
 mod constraints;
 mod drain;
 mod drivers;

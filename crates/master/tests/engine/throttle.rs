@@ -163,3 +163,29 @@ fn messages_are_counted_as_long_as_their_principal_has_a_framework() {
     world.say(&driver(1), Inbound::UnregisterFramework(message));
     assert!(world.state().principals.is_empty());
 }
+
+/// However many may wait, their bytes are bounded too.
+#[test]
+fn messages_that_wait_are_bounded_by_bytes() {
+    let mut world = world(&[("f-1", Some(limit(10, 1000)))], None);
+    let id = subscribe(&mut world, 1);
+    let data = bytes::Bytes::from(vec![b'x'; 24 << 20]);
+    let say = |world: &mut World| {
+        let message = internal::FrameworkToExecutorMessage {
+            framework_id: v1::FrameworkId { value: id.to_string() },
+            slave_id: v1::AgentId { value: "a".to_owned() },
+            executor_id: v1::ExecutorId { value: "e".to_owned() },
+            data: data.clone(),
+        };
+        errors(&world.say(&driver(1), Inbound::FrameworkToExecutor(message)))
+    };
+    // The first has its turn at once.
+    for _ in 0..3 {
+        assert_eq!(say(&mut world), [""; 0]);
+    }
+    let words = "Message mesos.internal.FrameworkToExecutorMessage dropped: \
+                 capacity(67108864B) exceeded";
+    assert_eq!(say(&mut world), [words]);
+    world.wait(Duration::from_millis(100));
+    assert_eq!(say(&mut world), [""; 0]);
+}

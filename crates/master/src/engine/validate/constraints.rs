@@ -8,6 +8,12 @@ use model::role::Role;
 use wire::v1::scheduler::attribute_constraint::{predicate, selector};
 use wire::v1::scheduler::{AttributeConstraint, OfferConstraints};
 
+/// The most constraints, and the most groups of them, that a framework may state.
+const MAX_CONSTRAINTS: usize = 4096;
+
+/// The most of them that may be regular expressions: each has a program of its own.
+const MAX_REGEXES: usize = 1024;
+
 /// Checks and compiles the constraints of a framework with these roles.
 pub(in super::super) fn compile(
     constraints: Option<&OfferConstraints>,
@@ -15,6 +21,7 @@ pub(in super::super) fn compile(
     limits: RegexLimits,
 ) -> Result<Option<Constraints>, String> {
     let Some(constraints) = constraints else { return Ok(None) };
+    bounded(constraints)?;
     let mut wishes = Wishes::new();
     for (name, wanted) in &constraints.role_constraints {
         let Some(role) = roles.get(name.as_str()) else {
@@ -34,6 +41,28 @@ pub(in super::super) fn compile(
     Constraints::compile(wishes, limits)
         .map(Some)
         .map_err(|error| format!("Offer constraints are not valid: {error}"))
+}
+
+/// Checks that there are not more of them than are good for all agents of each run of offers.
+fn bounded(constraints: &OfferConstraints) -> Result<(), String> {
+    let groups = || constraints.role_constraints.values().flat_map(|role| &role.groups);
+    let all = || groups().flat_map(|group| &group.attribute_constraints);
+    let is_regex = |constraint: &&AttributeConstraint| {
+        use predicate::Predicate::{TextMatches, TextNotMatches};
+        matches!(constraint.predicate.predicate, Some(TextMatches(_) | TextNotMatches(_)))
+    };
+    for (what, count, limit) in [
+        ("groups", groups().count(), MAX_CONSTRAINTS),
+        ("constraints", all().count(), MAX_CONSTRAINTS),
+        ("regular expressions", all().filter(is_regex).count(), MAX_REGEXES),
+    ] {
+        if count > limit {
+            return Err(format!(
+                "Offer constraints are not valid: {count} {what}; at most {limit} are allowed"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn constraint(constraint: &AttributeConstraint) -> Constraint {

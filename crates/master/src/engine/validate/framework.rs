@@ -15,6 +15,34 @@ use super::super::state::FrameworkCapabilities;
 /// The longest time that the original can count: 2^63 nanoseconds, some 292 years.
 const MAX_FAILOVER_TIMEOUT: Duration = Duration::from_nanos(i64::MAX as u64);
 
+/// The most bytes that a description may have: each agent and each task is told it whole.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// The most roles that a framework may have: each has its place in the tree of the allocator.
+const MAX_ROLES: usize = 1024;
+
+/// Checks that the description is not larger than the master and all agents can bear. Agents state
+/// only what was checked before.
+pub(in super::super) fn bounded(
+    info: &v1::FrameworkInfo,
+    suppressed: &[String],
+) -> Result<(), String> {
+    let bytes = super::super::message::size_of_body(info);
+    if bytes > MAX_BYTES {
+        return Err(format!("FrameworkInfo has {bytes} bytes; at most {MAX_BYTES} are allowed"));
+    }
+    for (field, roles) in [
+        ("FrameworkInfo.roles", info.roles.len()),
+        ("FrameworkInfo.offer_filters", info.offer_filters.len()),
+        ("suppressed_roles", suppressed.len()),
+    ] {
+        if roles > MAX_ROLES {
+            return Err(format!("'{field}' has {roles} entries; at most {MAX_ROLES} are allowed"));
+        }
+    }
+    Ok(())
+}
+
 /// What follows from a description of a framework that is in order.
 #[derive(Debug)]
 pub(in super::super) struct Checked {
