@@ -37,7 +37,7 @@ mod invariants;
 mod inverse_offers;
 pub mod message;
 mod offers;
-mod operations;
+pub mod operations;
 mod operator;
 mod out;
 mod pace;

@@ -44,7 +44,14 @@ impl Engine {
                 self.state.counters.count(Counter::MessagesUnregisterFramework);
                 self.remove_framework(id, out);
             }
-            call::Type::Accept => self.accept(id, call.accept.unwrap_or_default(), out),
+            call::Type::Accept => {
+                let accept = call.accept.unwrap_or_default();
+                if let Some(framework) = self.state.frameworks.get(id) {
+                    validate::accept::accept(&accept, &framework.info)
+                        .map_err(Refusal::InvalidCall)?;
+                }
+                self.accept(id, accept, out);
+            }
             call::Type::Decline => self.decline(id, &call.decline.unwrap_or_default(), out),
             call::Type::AcceptInverseOffers => {
                 let accept = call.accept_inverse_offers.unwrap_or_default();

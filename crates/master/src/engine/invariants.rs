@@ -188,6 +188,7 @@ impl Engine {
             for provider in agent.providers.values() {
                 total.add_all(&provider.total);
             }
+            let mut by: BTreeMap<FrameworkId, usize> = BTreeMap::new();
             for uuid in agent.operations.iter() {
                 entered += 1;
                 let operation = self.state.operations.get(uuid);
@@ -202,6 +203,7 @@ impl Engine {
                     total.subtract_all(&operation.consumed.unallocated());
                 }
                 let framework = operation.framework_id.as_ref();
+                framework.into_iter().for_each(|id| *by.entry(id.clone()).or_default() += 1);
                 let known = framework.and_then(|id| self.state.frameworks.get(id));
                 let entered = known.is_some_and(|framework| framework.operations.contains(uuid));
                 if framework.is_some()
@@ -209,6 +211,9 @@ impl Engine {
                 {
                     return Err(format!("operation {uuid} is an orphan, or should be one"));
                 }
+            }
+            if !by.iter().eq(agent.operations_by.iter()) {
+                return Err(format!("{id} has operations of {by:?}"));
             }
             if total != agent.total {
                 return Err(format!("{id} has {}, its parts are {total}", agent.total));

@@ -9,6 +9,7 @@ mod accept;
 mod books;
 mod feedback;
 mod launch;
+pub mod limits;
 mod prepare;
 mod providers;
 mod reconcile;
@@ -217,6 +218,7 @@ impl Engine {
         agent: &Agent,
         operation: &v1::offer::Operation,
     ) -> Result<(), String> {
+        limits::on_agent(agent)?;
         let knows = agent.has(AgentCapability::ResourceProvider);
         if knows && validate::provider(operation).is_none() && agent.resource_version.is_none() {
             return Err(format!("Agent {} has not stated its resource version", agent.id));

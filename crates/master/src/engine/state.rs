@@ -132,6 +132,8 @@ pub struct Agent {
     pub unavailability: Option<v1::Unavailability>,
     /// Operations on its resources, its providers' included.
     pub operations: Set<OperationUuid>,
+    /// How many of them are whose, those of frameworks that are not known included.
+    pub operations_by: Map<FrameworkId, usize>,
     /// Its resource providers, by their ids.
     pub providers: Map<Arc<str>, Arc<Provider>>,
     /// The number of its observer: pings come from `slave-observer(<number>)`.

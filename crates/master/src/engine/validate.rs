@@ -1,6 +1,7 @@
 //! Whether what came from outside may be acted on: in the original's order and, where a peer sees
 //! them, in its words.
 
+pub mod accept;
 pub(super) mod agent;
 pub mod call;
 pub(super) mod check;

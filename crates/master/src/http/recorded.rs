@@ -193,6 +193,7 @@ fn snapshot(all: &[Exchange]) -> Snapshot {
                 inverse_answers: Map::default(),
                 unavailability: None,
                 operations: Set::default(),
+                operations_by: Map::default(),
                 providers: Map::default(),
                 observer: n as u64 + 1,
                 cells: Cells::default(),

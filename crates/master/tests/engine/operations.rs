@@ -4,8 +4,9 @@ mod attacks;
 mod feedback;
 mod groups;
 mod kinds;
+mod limits;
 mod properties;
-mod providers;
+pub(crate) mod providers;
 mod recorded;
 mod shared;
 

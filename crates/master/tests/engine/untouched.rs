@@ -12,9 +12,11 @@ use model::id::{AgentId, FrameworkId};
 use proptest::prelude::*;
 use wire::v1::framework_info::capability::Type as Capability;
 use wire::v1::scheduler::{self, call};
-use wire::v1::{TaskState, offer};
+use wire::v1::{OperationState, TaskState, offer};
 use wire::{internal, v1};
 
+use crate::operations::providers::{listed, update_of};
+use crate::operations::{named, reserve, reserved};
 use crate::world::*;
 
 /// Numbers that come out as they were drawn, then zeros.
@@ -84,6 +86,13 @@ impl Stage {
         let update = update_message(&host(1), &plain, &agents[0], "t1", running, 1);
         world.say(&host(1), Inbound::StatusUpdate(update));
         let back = world.reregister_message(1, &agents[0]);
+        // Operations that go on, one of them of a framework that is not there.
+        let pending = OperationState::OperationPending;
+        let info = named("o", reserve(&reserved("cpus:1", "plain")));
+        let own = listed(plain.id.as_str(), info.clone(), pending, 1);
+        let orphan = listed("m-9999", info, pending, 2);
+        world.say(&host(1), Inbound::UpdateAgent(update_of(&agents[0], vec![own, orphan], None)));
+        assert_eq!(world.state().operations.size(), 2);
         // One is gone, one is away.
         world.operate(mark_gone(&agents[3]));
         world.exited(&host(3));
@@ -384,6 +393,16 @@ impl Stage {
                     let value = Self::uuid(dice);
                     message.resource_version_uuid = Some(v1::Uuid { value });
                 }
+                if dice.odds(2) {
+                    let framework = self.framework(dice).value;
+                    let info = named("o", reserve(&reserved("cpus:1", "plain")));
+                    let state = i32::from(dice.roll() % 12);
+                    let state = OperationState::try_from(state).unwrap_or_default();
+                    let listed = listed(&framework, info, state, dice.roll() % 4);
+                    let operations =
+                        internal::update_slave_message::Operations { operations: vec![listed] };
+                    message.operations = Some(operations);
+                }
                 Inbound::UpdateAgent(message)
             }
             6 => Inbound::ExitedExecutor(internal::ExitedExecutorMessage {
@@ -400,7 +419,15 @@ impl Stage {
             }),
             8 => {
                 let value = Self::uuid(dice);
+                let mut status = v1::OperationStatus {
+                    operation_id: dice.odds(2).then(|| v1::OperationId { value: "o".to_owned() }),
+                    agent_id: dice.odds(3).then(|| self.agent(dice)),
+                    ..Default::default()
+                };
+                let state = i32::from(dice.roll() % 12);
+                status.set_state(OperationState::try_from(state).unwrap_or_default());
                 Inbound::UpdateOperationStatus(internal::UpdateOperationStatusMessage {
+                    status,
                     slave_id: (!dice.odds(4)).then_some(slave_id),
                     framework_id: dice.odds(2).then_some(framework_id),
                     operation_uuid: (!dice.odds(4)).then_some(v1::Uuid { value }),
@@ -507,8 +534,9 @@ impl Stage {
             state.frameworks.insert_mut(framework.id.clone(), Arc::new(framework));
         }
         state.principals = Default::default();
-        let deadline = self.world.engine.next_deadline();
-        format!("{state:?} {:?} {deadline:?}", self.world.registry)
+        let engine = &self.world.engine;
+        let (deadline, filters) = (engine.next_deadline(), engine.offer_filters());
+        format!("{state:?} {:?} {deadline:?} {filters:?}", self.world.registry)
     }
 }
 

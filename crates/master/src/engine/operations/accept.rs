@@ -22,7 +22,7 @@ use super::super::out::{Out, quoted};
 use super::super::status::lost_unless_aware;
 use super::super::validate::offer::{self as validate, Offered};
 use super::super::validate::operation::{self as checks, Demand, Setting};
-use super::{launches, prepare};
+use super::{launches, limits, prepare};
 
 /// What a framework has in hand while its ACCEPT is done, one operation after the other.
 #[derive(Debug)]
@@ -259,14 +259,16 @@ impl Engine {
         let setting = Setting { agent: &agent, framework: Some(&framework), principal };
         let demand = checks::operation(operation, setting)?;
         self.may_send(&agent, operation)?;
+        limits::of_framework(&framework, &agent)?;
         let kind = operation.r#type();
-        if kind == Type::Destroy {
-            // Others must not see what is gone, also if there turn out to be more copies of it.
-            self.rescind_volumes(&agent_id, &demand.consumed().unallocated(), out);
-        }
         let consumed = match demand {
             Demand::Convert(conversion) => {
                 let left = hand.left.apply(&conversion).map_err(|error| error.to_string())?;
+                if kind == Type::Destroy {
+                    // What the framework holds is the agent's. Others must not see what is gone,
+                    // also if there turn out to be more copies of it.
+                    self.rescind_volumes(&agent_id, &conversion.consumed().unallocated(), out);
+                }
                 self.convert(Some(&framework_id), &agent_id, &conversion)?;
                 hand.left = left;
                 if matches!(kind, Type::Create | Type::Destroy) {

@@ -1,6 +1,7 @@
 //! The places where operations are entered and struck out, on the agent's side and on the
 //! framework's at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::id::{AgentId, FrameworkId};
@@ -11,12 +12,8 @@ use wire::v1::OperationState;
 use super::super::Engine;
 use super::super::collections::edit;
 use super::super::out::Out;
-use super::super::state::operation::is_terminal;
+use super::super::state::operation::{MAX_STATUSES, is_terminal};
 use super::super::state::{Operation, OperationUuid};
-
-/// The most statuses kept of one operation, the last ones. An operation changes its state once or
-/// twice; only an agent that goes back and forth has more.
-const MAX_STATUSES: usize = 16;
 
 impl Engine {
     pub(super) fn operation(&self, uuid: OperationUuid) -> Option<Arc<Operation>> {
@@ -33,6 +30,10 @@ impl Engine {
         }
         if let Some(agent) = edit(&mut self.state.agents, &operation.agent_id) {
             agent.operations.insert_mut(uuid);
+            if let Some(id) = &operation.framework_id {
+                let count = agent.operations_by.get(id).map_or(1, |count| count + 1);
+                agent.operations_by.insert_mut(id.clone(), count);
+            }
         }
         let framework = operation.framework_id.as_ref().filter(|_| !operation.orphan);
         if let Some(framework) = framework.and_then(|id| edit(&mut self.state.frameworks, id)) {
@@ -50,18 +51,32 @@ impl Engine {
     /// Strikes out an operation. What it still holds is free.
     pub(in super::super) fn remove_operation(&mut self, uuid: OperationUuid, out: &mut Out) {
         let Some(operation) = self.operation(uuid) else { return };
+        self.strike_out(&operation, out);
+        if operation.orphan && !operation.is_terminal() {
+            self.sum_up(&operation.agent_id, out);
+        }
+        self.maybe_drained(&operation.agent_id);
+    }
+
+    /// The same of many operations on an agent, whose total is to be summed up afterwards.
+    fn strike_out(&mut self, operation: &Operation, out: &Out) {
+        let uuid = operation.uuid;
         self.state.operations.remove_mut(&uuid);
-        self.leave_framework(&operation);
+        self.leave_framework(operation);
         if let Some((framework_id, consumed)) = operation.held() {
             self.stop_using(framework_id, &operation.agent_id, consumed, out);
         }
         if let Some(agent) = edit(&mut self.state.agents, &operation.agent_id) {
             agent.operations.remove_mut(&uuid);
+            if let Some(id) = &operation.framework_id {
+                match agent.operations_by.get(id).copied() {
+                    Some(count) if count > 1 => {
+                        agent.operations_by.insert_mut(id.clone(), count - 1)
+                    }
+                    _ => drop(agent.operations_by.remove_mut(id)),
+                }
+            }
         }
-        if operation.orphan && !operation.is_terminal() {
-            self.sum_up(&operation.agent_id, out);
-        }
-        self.maybe_drained(&operation.agent_id);
     }
 
     fn leave_framework(&mut self, operation: &Operation) {
@@ -80,16 +95,18 @@ impl Engine {
 
     /// Enters that an operation changed its state. `told` is what its framework is to acknowledge,
     /// `latest` how it is by now; an operation that has ended stays as it ended. Unless
-    /// `reported` says that its agent's total has the result already, it is entered there.
+    /// `reported` says that its agent's total has the result already, it is entered there. Says
+    /// whether the agent's total is to be summed up.
+    #[must_use]
     pub(super) fn update_operation(
         &mut self,
         uuid: OperationUuid,
         (told, latest): (&v1::OperationStatus, &v1::OperationStatus),
         reported: bool,
         out: &mut Out,
-    ) {
-        let Some(before) = self.operation(uuid) else { return };
-        let Some(operation) = edit(&mut self.state.operations, &uuid) else { return };
+    ) -> bool {
+        let Some(before) = self.operation(uuid) else { return false };
+        let Some(operation) = edit(&mut self.state.operations, &uuid) else { return false };
         let statuses = &mut operation.info.statuses;
         if statuses.last() != Some(told) {
             statuses.push(told.clone());
@@ -98,16 +115,16 @@ impl Engine {
             }
         }
         if before.is_terminal() {
-            return;
+            return false;
         }
         operation.info.latest_status = latest.clone();
         let state = latest.state();
         if !is_terminal(state) {
-            return;
+            return false;
         }
         self.state.counters.count_operation(before.kind(), state);
         if before.consumed.is_empty() {
-            return;
+            return false;
         }
         let converted = (state == OperationState::OperationFinished)
             .then(|| given(&before.consumed, &latest.converted_resources));
@@ -116,6 +133,7 @@ impl Engine {
         } else if let Some(framework_id) = &before.framework_id {
             self.end_consuming(framework_id, &before, converted, reported, out);
         }
+        before.orphan
     }
 
     /// Nobody is charged for what an orphan holds: it is missing in the agent's total.
@@ -143,7 +161,6 @@ impl Engine {
                 )),
             }
         }
-        self.sum_up(agent_id, out);
     }
 
     fn end_consuming(
@@ -176,11 +193,10 @@ impl Engine {
         }
     }
 
-    /// Makes an operation one that nobody is charged for, because its framework is gone.
-    pub(super) fn orphan(&mut self, uuid: OperationUuid, out: &mut Out) {
-        let Some(before) = self.operation(uuid).filter(|operation| !operation.orphan) else {
-            return;
-        };
+    /// Makes an operation one that nobody is charged for, because its framework is gone. Returns
+    /// the agent, whose total is to be summed up.
+    fn orphan(&mut self, uuid: OperationUuid, out: &Out) -> Option<AgentId> {
+        let before = self.operation(uuid).filter(|operation| !operation.orphan)?;
         self.leave_framework(&before);
         if let Some((framework_id, consumed)) = before.held() {
             self.stop_using(framework_id, &before.agent_id, consumed, out);
@@ -188,7 +204,7 @@ impl Engine {
         if let Some(operation) = edit(&mut self.state.operations, &uuid) {
             operation.orphan = true;
         }
-        self.sum_up(&before.agent_id, out);
+        Some(before.agent_id.clone())
     }
 
     /// Gives a framework that has become known its operations.
@@ -200,24 +216,46 @@ impl Engine {
             .filter(|o| o.orphan && o.framework_id.as_ref() == Some(framework_id))
             .cloned()
             .collect();
-        for orphan in orphans {
-            let agent_id = &orphan.agent_id;
+        let mut agents = BTreeSet::new();
+        for orphan in &orphans {
+            let named_elsewhere = self.is_named_elsewhere(orphan);
             if let Some(operation) = edit(&mut self.state.operations, &orphan.uuid) {
                 operation.orphan = false;
+                if named_elsewhere {
+                    operation.lose_name();
+                }
             }
+            agents.insert(&orphan.agent_id);
             if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
                 framework.operations.insert_mut(orphan.uuid);
-                if let Some(id) = orphan.id() {
+                if let Some(id) = orphan.id().filter(|_| !named_elsewhere) {
                     framework.operation_names.insert_mut(id.value.clone(), orphan.uuid);
                 }
             }
+        }
+        for agent_id in agents {
+            self.sum_up(agent_id, out);
+        }
+        for orphan in &orphans {
             if orphan.is_terminal() || orphan.consumed.is_empty() {
                 continue;
             }
-            self.sum_up(agent_id, out);
+            let agent_id = &orphan.agent_id;
             self.start_using(framework_id, agent_id, &orphan.consumed);
             self.charge(framework_id, agent_id, &orphan.consumed, out);
         }
+    }
+
+    /// Whether the framework's name for an operation that an agent has brought stands for one on
+    /// another agent: agents have no say in what others do.
+    pub(super) fn is_named_elsewhere(&self, operation: &Operation) -> bool {
+        let framework = operation.framework_id.as_ref();
+        framework
+            .and_then(|id| self.state.frameworks.get(id))
+            .zip(operation.id())
+            .and_then(|(framework, id)| framework.operation_names.get(&id.value))
+            .and_then(|uuid| self.state.operations.get(uuid))
+            .is_some_and(|known| known.agent_id != operation.agent_id)
     }
 
     /// Tells the allocator that the framework turned out to use something.
@@ -257,10 +295,24 @@ impl Engine {
 
     /// Strikes out all operations on an agent that leaves.
     pub(in super::super) fn remove_operations_on(&mut self, agent_id: &AgentId, out: &mut Out) {
+        self.strike_out_all(agent_id, |_| true, out);
+        self.sum_up(agent_id, out);
+    }
+
+    /// Strikes out all operations on an agent that `leaves` says; its total is to be summed up.
+    pub(super) fn strike_out_all(
+        &mut self,
+        agent_id: &AgentId,
+        leaves: impl Fn(&Operation) -> bool,
+        out: &Out,
+    ) {
         let Some(agent) = self.state.agents.get(agent_id).cloned() else { return };
         for uuid in agent.operations.iter() {
-            self.remove_operation(*uuid, out);
+            if let Some(operation) = self.operation(*uuid).filter(|o| leaves(o)) {
+                self.strike_out(&operation, out);
+            }
         }
+        self.maybe_drained(agent_id);
     }
 
     /// The operations of a framework that ends go on without it.
@@ -270,8 +322,10 @@ impl Engine {
         out: &mut Out,
     ) {
         let Some(framework) = self.state.frameworks.get(framework_id).cloned() else { return };
-        for uuid in framework.operations.iter() {
-            self.orphan(*uuid, out);
+        let agents: BTreeSet<_> =
+            framework.operations.iter().filter_map(|uuid| self.orphan(*uuid, out)).collect();
+        for agent_id in agents {
+            self.sum_up(&agent_id, out);
         }
     }
 }

@@ -124,11 +124,16 @@ impl Engine {
             if !can_be_reported(status.state()) {
                 return Err("it names a state that no agent can see".to_owned());
             }
+            if status.agent_id.as_ref().is_some_and(|id| id.value != operation.agent_id.as_str()) {
+                return Err("its status names another agent".to_owned());
+            }
             converted_resources(status, operation)?;
             // Agents that do not know the operation leave this out.
             status.operation_id = operation.id().cloned();
         }
-        self.update_operation(operation.uuid, (&told, &latest), false, out);
+        if self.update_operation(operation.uuid, (&told, &latest), false, out) {
+            self.sum_up(&operation.agent_id, out);
+        }
         let ended = is_terminal(told.state());
         let reliable = told.uuid.clone();
         if self.framework_will_acknowledge(operation) {

@@ -22,6 +22,9 @@ use super::super::validate::task::{self as validate, Launch, Place};
 use super::accept::Hand;
 use super::{form, resource_versions};
 
+/// The most characters of the reason why a group is not launched.
+const MAX_REASON: usize = 4096;
+
 /// Fills in what schedulers may leave out of launches.
 pub(super) fn fill_in(operation: &mut v1::offer::Operation, framework_id: &FrameworkId) {
     for task in operation.launch.iter_mut().flat_map(|launch| &mut launch.task_infos) {
@@ -32,11 +35,6 @@ pub(super) fn fill_in(operation: &mut v1::offer::Operation, framework_id: &Frame
         }
         if let Some(check) = &mut task.health_check {
             infer_type(check);
-        }
-    }
-    if let Some(group) = &mut operation.launch_group {
-        for task in &mut group.task_group.tasks {
-            task.executor.get_or_insert_with(|| group.executor.clone());
         }
     }
 }
@@ -152,6 +150,8 @@ impl Engine {
         let group = match group::launch(&tasks, &executor, place) {
             Ok(group) => group,
             Err(reason) => {
+                // Each task is told: what the reason quotes must not be there once per task.
+                let reason: String = reason.chars().take(MAX_REASON).collect();
                 let refused = (TaskState::TaskError, Reason::TaskGroupInvalid, reason.as_str());
                 for task in &tasks {
                     self.refuse_task(&framework.id, task, refused, out);
@@ -170,9 +170,9 @@ impl Engine {
         ));
         let executor = self.start_executor(group.executor, &framework, &agent);
         for (task, checked) in tasks.iter_mut().zip(group.tasks) {
+            task.executor = Some(executor.clone());
             let known = created(task, &framework, &agent, checked);
             task.resources = write(&known.resources, form(&agent));
-            task.executor = Some(executor.clone());
             self.insert_task(known);
         }
         let message = internal::RunTaskGroupMessage {
@@ -197,15 +197,8 @@ mod tests {
         let mut operation = v1::offer::Operation::default();
         let task = v1::TaskInfo { executor: Some(Default::default()), ..Default::default() };
         operation.launch = Some(v1::offer::operation::Launch { task_infos: vec![task] });
-        let executor = v1::ExecutorInfo { name: Some("e".into()), ..Default::default() };
-        operation.launch_group = Some(LaunchGroup {
-            executor: executor.clone(),
-            task_group: v1::TaskGroupInfo { tasks: vec![v1::TaskInfo::default()] },
-        });
         fill_in(&mut operation, &framework_id);
         let task = operation.launch.unwrap().task_infos.remove(0);
         assert_eq!(task.executor.unwrap().framework_id.unwrap().value, "f");
-        let task = operation.launch_group.unwrap().task_group.tasks.remove(0);
-        assert_eq!(task.executor, Some(executor), "not filled in further: a group states it");
     }
 }

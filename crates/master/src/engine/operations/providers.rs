@@ -17,6 +17,7 @@ use super::super::message::Outbound;
 use super::super::out::Out;
 use super::super::state::{Agent, Operation};
 use super::super::validate::update::{self as validate, Reported, Update};
+use super::limits;
 
 impl Engine {
     /// An agent says what it has now.
@@ -60,12 +61,11 @@ impl Engine {
         if lends {
             self.refresh_allocator_agent(&id, out);
         }
-        for operation in update.operations {
-            self.learn_of(operation, out);
-        }
+        let mut brought = update.operations;
         if let Some(providers) = update.providers {
-            self.update_providers(&id, providers, out);
+            self.update_providers(&id, providers, &mut brought, out);
         }
+        self.learn_of(&id, brought, out);
         if !questions.is_empty() {
             out.info(format!(
                 "Agent {id} did not list {} of its operations and is asked for them",
@@ -89,6 +89,8 @@ impl Engine {
         if (states || listed.peek().is_some()) && !agent.has(AgentCapability::ResourceProvider) {
             return Err("it has no RESOURCE_PROVIDER capability but operations".to_owned());
         }
+        let new = |o: &&Operation| !self.state.operations.contains_key(&o.uuid);
+        limits::all(agent, listed.clone().filter(new))?;
         for operation in listed {
             let known = self.operation(operation.uuid);
             if known.is_some_and(|known| {
@@ -122,46 +124,61 @@ impl Engine {
         Ok(())
     }
 
-    /// Enters an operation that an agent has brought, unless it is known.
-    fn learn_of(&mut self, mut operation: Operation, out: &mut Out) {
-        if self.state.operations.contains_key(&operation.uuid) {
-            return;
+    /// Enters those operations that an agent has brought which are not known, and sums up its
+    /// total.
+    fn learn_of(&mut self, agent_id: &AgentId, brought: Vec<Operation>, out: &mut Out) {
+        let mut held = Vec::new();
+        for mut operation in brought {
+            if self.state.operations.contains_key(&operation.uuid) {
+                continue;
+            }
+            let framework = operation.framework_id.as_ref();
+            operation.orphan = framework.is_some_and(|id| !self.state.frameworks.contains_key(id));
+            out.info(format!(
+                "Agent {agent_id} brought operation {}{}",
+                operation.uuid,
+                if operation.orphan { ", whose framework is not known" } else { "" }
+            ));
+            if self.is_named_elsewhere(&operation) {
+                out.warn(format!(
+                    "The framework's name for operation {} of agent {agent_id} stands for an \
+                     operation on another agent: it is kept without the name",
+                    operation.uuid
+                ));
+                operation.lose_name();
+            }
+            held.extend(operation.held().map(|(id, consumed)| (id.clone(), consumed.clone())));
+            self.insert_operation(operation);
         }
-        let framework = operation.framework_id.as_ref();
-        operation.orphan = framework.is_some_and(|id| !self.state.frameworks.contains_key(id));
-        out.info(format!(
-            "Agent {} brought operation {}{}",
-            operation.agent_id,
-            operation.uuid,
-            if operation.orphan { ", whose framework is not known" } else { "" }
-        ));
-        let agent_id = operation.agent_id.clone();
-        let held = operation.held().map(|(id, consumed)| (id.clone(), consumed.clone()));
-        self.insert_operation(operation);
-        // Before the framework is charged: what it holds is part of the total.
-        self.sum_up(&agent_id, out);
-        if let Some((framework_id, consumed)) = held {
-            self.charge(&framework_id, &agent_id, &consumed, out);
+        // Before the frameworks are charged: what they hold is part of the total.
+        self.sum_up(agent_id, out);
+        for (framework_id, consumed) in held {
+            self.charge(&framework_id, agent_id, &consumed, out);
         }
     }
 
-    fn update_providers(&mut self, id: &AgentId, reported: Vec<Reported>, out: &mut Out) {
+    /// Enters what an agent has said of its providers; the operations that come with new ones are
+    /// added to `brought`. Its total is to be summed up afterwards.
+    fn update_providers(
+        &mut self,
+        id: &AgentId,
+        reported: Vec<Reported>,
+        brought: &mut Vec<Operation>,
+        out: &mut Out,
+    ) {
         let Some(agent) = self.state.agents.get(id).cloned() else { return };
         let stays: BTreeSet<_> = reported.iter().map(|reported| Arc::clone(&reported.id)).collect();
         for gone in agent.providers.keys().filter(|id| !stays.contains(*id)) {
             self.remove_provider(&agent, gone, out);
         }
         for Reported { id: provider_id, provider, operations } in reported {
-            let known = agent.providers.contains_key(&provider_id);
-            for operation in operations.iter().filter(|_| known) {
-                self.catch_up(operation, out);
+            if agent.providers.contains_key(&provider_id) {
+                operations.iter().for_each(|operation| self.catch_up(operation, out));
+            } else {
+                brought.extend(operations);
             }
             if let Some(agent) = edit(&mut self.state.agents, id) {
                 agent.providers.insert_mut(provider_id, Arc::new(provider));
-            }
-            self.sum_up(id, out);
-            for operation in operations.into_iter().filter(|_| !known) {
-                self.learn_of(operation, out);
             }
         }
     }
@@ -172,22 +189,18 @@ impl Engine {
         let open = self.operation(reported.uuid).is_some_and(|known| !known.is_terminal());
         if open && reported.is_terminal() {
             let latest = &reported.info.latest_status;
-            self.update_operation(reported.uuid, (latest, latest), true, out);
+            // Summed up it is with all else that the agent has said.
+            let _ = self.update_operation(reported.uuid, (latest, latest), true, out);
         }
     }
 
     fn remove_provider(&mut self, agent: &Agent, provider: &Arc<str>, out: &mut Out) {
         out.info(format!("Resource provider {provider} of agent {} is gone", agent.id));
         let its = |operation: &Operation| operation.provider.as_ref() == Some(provider);
-        for uuid in agent.operations.iter() {
-            if self.operation(*uuid).is_some_and(|operation| its(&operation)) {
-                self.remove_operation(*uuid, out);
-            }
-        }
+        self.strike_out_all(&agent.id, its, out);
         if let Some(agent) = edit(&mut self.state.agents, &agent.id) {
             agent.providers.remove_mut(provider);
         }
-        self.sum_up(&agent.id, out);
     }
 }
 

@@ -62,7 +62,18 @@ pub struct Operation {
     pub orphan: bool,
 }
 
+/// The most statuses kept of one operation, the last ones. An operation changes its state once or
+/// twice; only an agent that goes back and forth has more.
+pub(in crate::engine) const MAX_STATUSES: usize = 16;
+
 impl Operation {
+    /// Takes from it the framework's name for it: nobody is told of it by that.
+    pub(in crate::engine) fn lose_name(&mut self) {
+        self.info.info.id = None;
+        self.info.latest_status.operation_id = None;
+        self.info.statuses.iter_mut().for_each(|status| status.operation_id = None);
+    }
+
     /// What it does.
     #[must_use]
     pub fn kind(&self) -> Type {

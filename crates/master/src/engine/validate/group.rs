@@ -1,5 +1,7 @@
 //! Groups of tasks, which are launched together or not at all.
 
+use std::collections::BTreeSet;
+
 use model::id::TaskId;
 use model::resources::Resources;
 use wire::v1;
@@ -21,22 +23,25 @@ pub(in super::super) struct LaunchGroup {
 impl LaunchGroup {
     /// What the launch takes from the offers.
     pub(in super::super) fn consumed(&self) -> Resources {
-        self.tasks.iter().fold(self.executor.price(), |sum, (_, task)| sum.plus(task))
+        let mut sum = self.executor.price();
+        self.tasks.iter().for_each(|(_, task)| sum.add_all(task));
+        sum
     }
 }
 
-/// Checks a group. Each of its tasks carries a copy of the executor.
+/// Checks a group. A task of it may carry a copy of the executor.
 pub(in super::super) fn launch(
     tasks: &[v1::TaskInfo],
     info: &v1::ExecutorInfo,
     place: Place<'_>,
 ) -> Result<LaunchGroup, String> {
     let mut checked: Vec<(TaskId, Resources)> = Vec::with_capacity(tasks.len());
+    let mut seen = BTreeSet::new();
     for task in tasks {
         let one = self::task(task, place)
             .map_err(|error| format!("Task '{}' is invalid: {error}", task.task_id.value))?;
         // The original counts both in, and loses one of them.
-        if checked.iter().any(|(id, _)| *id == one.0) {
+        if !seen.insert(one.0.clone()) {
             return Err(format!("Task '{}' is invalid: Task has duplicate ID: {}", one.0, one.0));
         }
         checked.push(one);
@@ -83,9 +88,6 @@ fn is_docker(container: Option<&v1::ContainerInfo>) -> bool {
 fn task(task: &v1::TaskInfo, place: Place<'_>) -> Result<(TaskId, Resources), String> {
     use v1::health_check::Type as Check;
     let checked = task::task(task, place)?;
-    if task.executor.is_none() {
-        return Err("'TaskInfo.executor' must be set".to_owned());
-    }
     if let Some(container) = &task.container {
         let check = task.health_check.as_ref().map(|check| check.r#type());
         if !container.network_infos.is_empty() && matches!(check, Some(Check::Http | Check::Tcp)) {

@@ -33,16 +33,6 @@ pub(in super::super) enum Demand {
     Consume(Resources),
 }
 
-impl Demand {
-    /// What it takes.
-    pub(in super::super) fn consumed(&self) -> Resources {
-        match self {
-            Self::Convert(conversion) | Self::Resize(conversion) => conversion.consumed(),
-            Self::Consume(consumed) => consumed.clone(),
-        }
-    }
-}
-
 /// Checks an operation whose resources are in the form after reservation refinement.
 pub(in super::super) fn operation(
     operation: &Operation,

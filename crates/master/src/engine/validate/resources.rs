@@ -130,8 +130,10 @@ pub(super) fn single_role(resources: &[Resource]) -> Result<(), String> {
 pub(super) fn not_mixed<'a>(
     resources: impl Iterator<Item = &'a Resource> + Clone,
 ) -> Result<(), String> {
-    for resource in resources.clone().filter(|resource| resource.revocable) {
-        if resources.clone().any(|other| other.name == resource.name && !other.revocable) {
+    let firm: BTreeSet<&str> =
+        resources.clone().filter(|r| !r.revocable).map(|r| &*r.name).collect();
+    for resource in resources.filter(|resource| resource.revocable) {
+        if firm.contains(&*resource.name) {
             return Err(format!(
                 "Cannot use both revocable and non-revocable '{}' at the same time",
                 resource.name
@@ -159,7 +161,8 @@ pub(super) fn overlap<'a>(parts: impl Iterator<Item = &'a Resources> + Clone) ->
     let countable = |resources: &Resources| -> Quantities {
         resources.filter(|r| !matches!(r.value, Value::Scalar(_))).quantities()
     };
-    let together = parts.clone().fold(Resources::new(), |sum, part| sum.plus(part));
+    let mut together = Resources::new();
+    parts.clone().for_each(|part| together.add_all(part));
     let mut apart = Quantities::default();
     for part in parts {
         for (name, amount) in countable(part).iter() {

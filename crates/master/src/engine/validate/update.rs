@@ -10,8 +10,11 @@ use wire::v1::OperationState;
 use wire::{internal, v1};
 
 use super::super::operations::{launches, resources_of, upgrade};
-use super::super::state::operation::is_speculative;
+use super::super::state::operation::{MAX_STATUSES, is_speculative};
 use super::super::state::{Operation, OperationUuid, Provider};
+
+/// The most resource providers of one agent.
+const MAX_PROVIDERS: usize = 256;
 
 /// What an agent has said.
 #[derive(Debug)]
@@ -70,6 +73,9 @@ fn providers(
     agent_id: &AgentId,
     seen: &mut BTreeSet<OperationUuid>,
 ) -> Result<Vec<Reported>, String> {
+    if providers.len() > MAX_PROVIDERS {
+        return Err(format!("more than {MAX_PROVIDERS} resource providers"));
+    }
     let mut all: Vec<Reported> = Vec::with_capacity(providers.len());
     for provider in providers {
         let info = provider.info.ok_or("a resource provider has no info")?;
@@ -143,6 +149,14 @@ fn operation(
     ) {
         return wrong("is in a state that no agent can see");
     }
+    let mut told = info.statuses.iter().chain([&info.latest_status]);
+    let elsewhere = |id: &v1::AgentId| id.value != agent_id.as_str();
+    if told.any(|status| status.agent_id.as_ref().is_some_and(elsewhere)) {
+        return wrong("has a status that names another agent");
+    }
+    drop(told);
+    let past = info.statuses.len().saturating_sub(MAX_STATUSES);
+    info.statuses.drain(..past);
     upgrade(&mut info.info, None).map_err(|error| format!("operation {uuid}: {error}"))?;
     let named: Vec<_> = resources_of(&info.info).collect();
     let theirs = |resource: &&v1::Resource| {

@@ -239,6 +239,74 @@ fn attack_c3_an_agent_that_claims_anothers_operation() {
 }
 
 #[test]
+fn attack_b1_an_agent_that_takes_the_name_of_an_operation_on_another() {
+    let mut world = World::new();
+    let (agent, other) = (world.join(1, "cpus:4"), world.join(2, "cpus:4"));
+    let scheduler = web(&mut world, "f");
+    let done =
+        world.operate_on(&scheduler, &other, vec![named("x", reserve(&reserved("cpus:1", "f")))]);
+    let theirs = applied(&done).remove(0);
+    let finished = OperationState::OperationFinished;
+    let mut lie = listed(scheduler.id.as_str(), theirs.operation_info.clone(), finished, 9);
+    lie.latest_status.agent_id = Some(v1::AgentId { value: other.to_string() });
+    let message = Inbound::UpdateAgent(update_of(&agent, vec![lie.clone()], None));
+    all_refused(&mut world, vec![("a status in another agent's name", message)]);
+
+    // Without that it cannot be known to be a lie, but the name is not its own.
+    lie.latest_status.agent_id = None;
+    world.tell(1, update_of(&agent, vec![lie], None));
+    assert_eq!(world.state().operations.size(), 2);
+    let says = internal::ApplyOperationMessage {
+        operation_uuid: v1::Uuid { value: uuid(9) },
+        ..theirs.clone()
+    };
+    let done = world.finish(1, &agent, &says, 4);
+    assert_eq!(done.names(), ["AcknowledgeOperationStatus"], "its framework is not told");
+    assert_eq!(world.operation_state(&theirs), Some(OperationState::OperationPending));
+
+    let mut call = scheduler.call(call::Type::ReconcileOperations);
+    call.reconcile_operations = Some(call::ReconcileOperations {
+        operations: vec![call::reconcile_operations::Operation {
+            operation_id: v1::OperationId { value: "x".to_owned() },
+            ..Default::default()
+        }],
+    });
+    let told = statuses(&world.call(&scheduler, call), &scheduler).remove(0);
+    assert_eq!(told.state(), OperationState::OperationPending);
+    assert_eq!(told.agent_id.unwrap().value, other.as_str());
+
+    // Nor can it speak for the other one of the two.
+    let mut status = status_message(&other, &theirs, finished, Some(5));
+    status.status.agent_id = Some(v1::AgentId { value: agent.to_string() });
+    let done = world.say(&host(2), Inbound::UpdateOperationStatus(status));
+    assert_eq!(done.names(), Vec::<String>::new(), "a status that names another agent");
+    assert_eq!(world.finish(2, &other, &theirs, 6).names(), ["UPDATE_OPERATION_STATUS"]);
+    let call = super::feedback::acknowledge(&scheduler, &other, "x", 6);
+    assert_eq!(world.call(&scheduler, call).names(), ["AcknowledgeOperationStatus"]);
+    assert!(world.state().operations.is_empty());
+}
+
+#[test]
+fn attack_b1_an_agent_that_takes_a_name_before_its_framework_is_back() {
+    let mut world = World::new();
+    let (agent, other) = (world.join(1, "cpus:4"), world.join(2, "cpus:4"));
+    let pending = OperationState::OperationPending;
+    let info = named("x", reserve(&reserved("cpus:1", "f")));
+    for (n, id) in [(1, &agent), (2, &other)] {
+        world.tell(n, update_of(id, vec![listed("gone", info.clone(), pending, n)], None));
+    }
+    let mut back = framework_info("f", &[Capability::MultiRole]);
+    back.roles = vec!["web".to_owned()];
+    back.id = Some(v1::FrameworkId { value: "gone".to_owned() });
+    let (scheduler, _) = world.subscribe("f", back);
+    let state = world.state();
+    let framework = &state.frameworks[&scheduler.id];
+    assert_eq!((framework.operations.size(), framework.operation_names.size()), (2, 1));
+    let named = state.operations.values().filter(|operation| operation.id().is_some());
+    assert_eq!(named.count(), 1, "one name, one operation");
+}
+
+#[test]
 fn attack_c3_an_agent_whose_own_resources_are_a_providers() {
     let mut world = World::new();
     let mut message = register_message(1, "cpus:4");

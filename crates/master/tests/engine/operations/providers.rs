@@ -51,7 +51,7 @@ pub(super) fn provider(
     }
 }
 
-pub(super) fn update_of(
+pub(crate) fn update_of(
     agent: &AgentId,
     own: Vec<v1::Operation>,
     providers: Option<Vec<internal::update_slave_message::ResourceProvider>>,
@@ -80,7 +80,7 @@ fn create_disk(source: &v1::Resource) -> v1::offer::Operation {
 }
 
 /// An operation as an agent lists it.
-pub(super) fn listed(
+pub(crate) fn listed(
     framework: &str,
     info: v1::offer::Operation,
     state: OperationState,
