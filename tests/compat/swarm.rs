@@ -1,7 +1,6 @@
 //! A few dozen emulated agents and three frameworks against a real master, while agents crash,
 //! lose their connections, leave and join, frameworks are cut off, and the master is killed twice.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -84,7 +83,7 @@ fn a_small_swarm_loses_nothing_whoever_crashes() {
     // On a slow machine most launches go down with somebody; never all of them.
     assert!(finished * 10 > stories.len(), "only {finished} of {all} finished");
     stories.iter().for_each(|(id, story)| check(id, story));
-    is_at_rest(&master, &swarm, &stories);
+    is_at_rest(&master, &swarm);
 }
 
 fn is_open(story: &Story) -> bool {
@@ -116,18 +115,17 @@ fn check(id: &str, story: &Story) {
 }
 
 /// The agents that stay are there, nothing runs, and nothing is held.
-fn is_at_rest(master: &Daemon, swarm: &Swarm, stories: &BTreeMap<String, Story>) {
+fn is_at_rest(master: &Daemon, swarm: &Swarm) {
     let state = eventually("the master is at rest", || {
         let state = get(master.address, "/state");
         let active = |agent: &&Value| agent["active"] == true;
         let active = state["slaves"].as_array().expect("agents").iter().filter(active).count();
-        (active == swarm.present()).then_some(state)
+        // An acknowledgement that went down with a connection is made up for when the agent tells
+        // of the end again.
+        let frameworks = state["frameworks"].as_array().expect("frameworks");
+        let ended = frameworks.iter().all(|one| one["tasks"].as_array().is_some_and(Vec::is_empty));
+        (active == swarm.present() && ended).then_some(state)
     });
-    let frameworks = state["frameworks"].as_array().expect("frameworks");
-    let tasks = frameworks.iter().flat_map(|one| one["tasks"].as_array().expect("tasks"));
-    let left: Vec<_> =
-        tasks.map(|task| (task, stories.get(task["id"].as_str().expect("an id")))).collect();
-    assert!(left.is_empty(), "{left:?}");
     for agent in state["slaves"].as_array().expect("agents") {
         for resource in ["cpus", "mem"] {
             assert_eq!(agent["used_resources"][resource].as_f64(), Some(0.0), "{agent}");
