@@ -115,7 +115,18 @@ impl Machine {
         core.running.insert(node.host, node.run);
         core.net.listeners.insert(agent_pid(self.n).address, node);
         let found = self.disk.recover();
-        core.trace(node, || format!("starts as {:?}", self.disk.agent_id()));
+        core.trace(node, || {
+            let runs = found.frameworks.iter().flat_map(|f| f.executors.iter().map(|e| &e.run));
+            let runs = runs.map(|run| {
+                let tasks = run.tasks.iter().map(|t| format!("{} ({})", t.id, t.updates.len()));
+                format!(
+                    "{}: {:?}",
+                    if run.completed { "over" } else { "open" },
+                    tasks.collect::<Vec<_>>()
+                )
+            });
+            format!("starts as {:?} with {:?}", self.disk.agent_id(), runs.collect::<Vec<_>>())
+        });
         let seed = core.dice.bytes();
         let (engine, effects) = Engine::new(self.rules.clone(), seed, found, core.now);
         let process = Process { engine, link: None, armed: None, launching: BTreeMap::new() };
@@ -195,7 +206,7 @@ impl Machine {
                     return self.tell(Event::TimePassed, core);
                 }
             }
-            Inner::Detected(leader) => return self.tell(Event::MasterDetected(leader), core),
+            Inner::Detected => return self.tell(Event::MasterDetected(core.leader.clone()), core),
             Inner::Told(event) => return self.tell(*event, core),
             Inner::Launch(container) => return self.launch(&container, core),
             _ => {}

@@ -55,8 +55,8 @@ pub(crate) enum Inner {
     Written,
     /// A sign of life for a subscriber is due.
     Heartbeat(SubscriptionId),
-    /// A component hears who leads.
-    Detected(Option<Upid>),
+    /// A component hears who leads now.
+    Detected,
     /// The agent's engine is told something that its own machine did.
     Told(Box<agent::engine::event::Event>),
     /// A container is about to run.
@@ -273,7 +273,6 @@ impl Core {
     /// A component asks who leads and is told some time later.
     pub(crate) fn detect(&mut self, node: Node) {
         let wait = self.dice.millis(1, 500);
-        let leader = self.leader.clone();
-        self.after(wait, Happening::In(node, Inner::Detected(leader)));
+        self.after(wait, Happening::In(node, Inner::Detected));
     }
 }

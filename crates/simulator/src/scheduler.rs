@@ -213,8 +213,8 @@ impl Scheduler {
 
     pub(crate) fn happens(&mut self, inner: Inner, core: &mut Core) {
         match inner {
-            Inner::Detected(leader) => {
-                self.leader = leader;
+            Inner::Detected => {
+                self.leader.clone_from(&core.leader);
                 self.subscribe(core);
             }
             Inner::Subscribe => self.subscribe(core),

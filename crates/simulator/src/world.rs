@@ -217,8 +217,7 @@ impl World {
             .collect();
         for node in others {
             let wait = self.core.dice.millis(1, 5000);
-            let leader = self.core.leader.clone();
-            self.core.after(wait, Happening::In(node, crate::core::Inner::Detected(leader)));
+            self.core.after(wait, Happening::In(node, crate::core::Inner::Detected));
         }
     }
 

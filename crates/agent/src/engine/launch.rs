@@ -170,7 +170,9 @@ impl Engine {
     }
 
     fn ensure_framework(&mut self, id: &FrameworkId, info: v1::FrameworkInfo, pid: String) {
-        if self.state.frameworks.contains_key(id) {
+        // One that has no executors may be here only to carry the news that a task is unknown, and
+        // is on no disk.
+        if self.framework(id).is_some_and(|framework| !framework.executors.is_empty()) {
             return;
         }
         let framework = new_framework(id.clone(), info, pid);
@@ -184,7 +186,7 @@ impl Engine {
             };
             self.persist(record);
         }
-        self.state.frameworks.insert(id.clone(), Arc::new(framework));
+        self.state.frameworks.entry(id.clone()).or_insert_with(|| Arc::new(framework));
     }
 
     /// All checks, in the original's order. Changes nothing.

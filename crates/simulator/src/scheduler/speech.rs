@@ -267,6 +267,10 @@ impl Speech {
     }
 
     fn greeted(&mut self, id: String) -> News {
+        // The answer to a retry: drivers take no notice of it.
+        if self.registered {
+            return News::Other;
+        }
         self.registered = true;
         self.ever_registered = true;
         self.attempts = 0;

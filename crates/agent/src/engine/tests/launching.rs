@@ -424,3 +424,19 @@ fn a_launch_over_an_older_connection_than_the_registration_does_not_count() {
     agent.handle(Event::Message { from: over(2), message: run("new") });
     assert!(!agent.records().is_empty());
 }
+
+#[test]
+fn a_framework_that_was_here_only_to_carry_news_is_put_on_record_with_its_first_task() {
+    let mut agent = Agent::running();
+    agent.handle(Event::MasterExited(MASTER.parse().unwrap()));
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.wait(Duration::from_secs(1));
+    agent.told(reregistered(vec![i::ReconcileTasksMessage {
+        framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
+        statuses: vec![status("lost", v1::TaskState::TaskRunning, 1)],
+        framework: Some(framework_info(true, true)),
+    }]));
+    agent.runs(command_task("t"), true);
+    let records = agent.records();
+    assert!(matches!(records[0], Record::Framework { .. }), "{records:?}");
+}

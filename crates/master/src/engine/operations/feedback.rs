@@ -61,6 +61,21 @@ impl Engine {
             .transpose()?;
         let uuid = message.operation_uuid.as_ref().and_then(OperationUuid::read);
         let known = uuid.and_then(|uuid| self.operation(uuid));
+        // The agent told of all its operations when it registered. One that is not known since
+        // was acknowledged at its end; that got lost, and the agent would repeat itself for ever.
+        let repeats = self
+            .state
+            .agents
+            .get(&agent_id)
+            .is_some_and(|agent| agent.connected && from.connection() >= agent.connection);
+        if let (None, Some(operation), Some(status)) = (&known, uuid, &message.status.uuid)
+            && repeats
+        {
+            out.info(format!("Agent {agent_id} repeats how operation {operation} ended"));
+            let provider = message.status.resource_provider_id.clone();
+            self.send_acknowledgement(&agent_id, operation, provider, status.clone(), out);
+            return Ok(false);
+        }
         match (known, uuid, framework_id) {
             (Some(operation), ..) => {
                 if operation.agent_id != agent_id {
@@ -182,13 +197,24 @@ impl Engine {
     }
 
     fn acknowledge_to_agent(&self, operation: &Operation, status: v1::Uuid, out: &mut Out) {
-        let Some(agent) = self.state.agents.get(&operation.agent_id) else { return };
         let provider = operation.provider.as_ref();
+        let provider = provider.map(|id| v1::ResourceProviderId { value: id.to_string() });
+        self.send_acknowledgement(&operation.agent_id, operation.uuid, provider, status, out);
+    }
+
+    fn send_acknowledgement(
+        &self,
+        agent_id: &AgentId,
+        operation: OperationUuid,
+        resource_provider_id: Option<v1::ResourceProviderId>,
+        status_uuid: v1::Uuid,
+        out: &mut Out,
+    ) {
+        let Some(agent) = self.state.agents.get(agent_id) else { return };
         let message = internal::AcknowledgeOperationStatusMessage {
-            status_uuid: status,
-            operation_uuid: operation.uuid.write(),
-            resource_provider_id: provider
-                .map(|id| v1::ResourceProviderId { value: id.to_string() }),
+            status_uuid,
+            operation_uuid: operation.write(),
+            resource_provider_id,
         };
         out.send(&agent.peer, Outbound::AcknowledgeOperationStatus(message));
     }

@@ -388,3 +388,22 @@ fn operations_of_a_framework_that_ends_are_acknowledged_by_the_master() {
     assert_eq!(done.names(), ["AcknowledgeOperationStatus"]);
     assert!(world.state().operations.is_empty());
 }
+
+#[test]
+fn an_agent_that_repeats_an_ending_that_was_acknowledged_is_acknowledged_again() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4");
+    let scheduler = web(&mut world, "f");
+    let applied = reserve_named(&mut world, &scheduler, &agent, "r");
+    world.finish(1, &agent, &applied, 7);
+    world.call(&scheduler, acknowledge(&scheduler, &agent, "r", 7));
+    assert!(world.state().operations.is_empty());
+    // The acknowledgement got lost on its way.
+    let done = world.finish(1, &agent, &applied, 7);
+    assert_eq!(done.names(), ["AcknowledgeOperationStatus"]);
+    let Outbound::AcknowledgeOperationStatus(sent) = done.sent().remove(0).2 else {
+        panic!("{done:?}")
+    };
+    assert_eq!(sent.operation_uuid, applied.operation_uuid);
+    assert_eq!(sent.status_uuid.value, uuid(7));
+}
