@@ -15,26 +15,44 @@ fn clusters(block: u64) {
     }
 }
 
-macro_rules! blocks {
-    ($($name:ident: $block:literal,)*) => {
-        $(
-            #[test]
-            fn $name() {
-                clusters($block);
-            }
-        )*
-    };
+#[test]
+fn clusters_under_faults_get_well_again_block_0() {
+    clusters(0);
 }
 
-blocks! {
-    clusters_under_faults_get_well_again_block_0: 0,
-    clusters_under_faults_get_well_again_block_1: 1,
-    clusters_under_faults_get_well_again_block_2: 2,
-    clusters_under_faults_get_well_again_block_3: 3,
-    clusters_under_faults_get_well_again_block_4: 4,
-    clusters_under_faults_get_well_again_block_5: 5,
-    clusters_under_faults_get_well_again_block_6: 6,
-    clusters_under_faults_get_well_again_block_7: 7,
+#[test]
+fn clusters_under_faults_get_well_again_block_1() {
+    clusters(1);
+}
+
+#[test]
+fn clusters_under_faults_get_well_again_block_2() {
+    clusters(2);
+}
+
+#[test]
+fn clusters_under_faults_get_well_again_block_3() {
+    clusters(3);
+}
+
+#[test]
+fn clusters_under_faults_get_well_again_block_4() {
+    clusters(4);
+}
+
+#[test]
+fn clusters_under_faults_get_well_again_block_5() {
+    clusters(5);
+}
+
+#[test]
+fn clusters_under_faults_get_well_again_block_6() {
+    clusters(6);
+}
+
+#[test]
+fn clusters_under_faults_get_well_again_block_7() {
+    clusters(7);
 }
 
 #[test]
