@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::AgentId;
+use model::time::Instant;
 use wire::v1::TaskState;
 
 /// A task as the machines know it.
@@ -29,6 +30,8 @@ pub(crate) struct Ledger {
     /// which agent.
     pub(crate) volumes: BTreeMap<String, String>,
     given_up: BTreeSet<String>,
+    /// Agents that give more than they have, and since when.
+    pub(crate) strained: BTreeMap<AgentId, Instant>,
     /// Frameworks that have ended.
     pub(crate) ended: BTreeSet<String>,
     /// What is wrong; the first thing ends the run.

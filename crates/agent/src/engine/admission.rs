@@ -74,6 +74,9 @@ impl Engine {
                 | MasterMessage::Reregistered(_)
                 | MasterMessage::RunTask(_)
                 | MasterMessage::RunTaskGroup(_)
+                // What was not applied by then the master has been told, too.
+                | MasterMessage::ApplyOperation(_)
+                | MasterMessage::CheckpointResources(_)
         );
         match self.registered_over {
             Some(newest) if settled && from.connection() < newest => {

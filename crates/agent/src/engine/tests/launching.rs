@@ -421,6 +421,11 @@ fn a_launch_over_an_older_connection_than_the_registration_does_not_count() {
     // The agent has answered for it when it registered, by not knowing of it.
     agent.handle(Event::Message { from: over(1), message: run("late") });
     assert_eq!(agent.records(), [] as [&Record; 0]);
+    let operation = MasterMessage::ApplyOperation(Box::default());
+    agent.handle(Event::Message { from: over(1), message: operation });
+    assert_eq!(agent.records(), [] as [&Record; 0]);
+    let why = "the agent has been registered over a newer connection since";
+    assert!(agent.warnings().iter().any(|text| text.contains(why)), "{:?}", agent.warnings());
     agent.handle(Event::Message { from: over(2), message: run("new") });
     assert!(!agent.records().is_empty());
 }
