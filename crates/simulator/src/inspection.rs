@@ -40,7 +40,7 @@ pub(crate) fn after_step(world: &mut World) {
 pub(crate) fn now_and_then(world: &mut World) {
     let contents = world.record();
     check_admissions(&contents, &mut world.core);
-    if let Some(what) = world.operator.broken_promise(&contents) {
+    if let Some(what) = world.operator.broken_promise(&contents, &world.core) {
         world.core.ledger.violation(what);
     }
     conserved(world);

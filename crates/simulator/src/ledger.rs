@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     /// which agent.
     pub(crate) volumes: BTreeMap<String, String>,
     given_up: BTreeSet<String>,
+    /// Agents that left and were forgotten, and with them what operators wanted of them.
+    pub(crate) forgotten: BTreeSet<AgentId>,
     /// Agents that give more than they have, and since when.
     pub(crate) strained: BTreeMap<AgentId, Instant>,
     /// Frameworks that have ended.

@@ -453,6 +453,7 @@ fn commit(operations: &[Operation], registry: &mut dyn Registry, core: &mut Core
         if let Operation::DeleteAgent(id) = operation {
             core.ledger.admitted.remove(id);
             core.ledger.departed.insert(id.clone());
+            core.ledger.forgotten.insert(id.clone());
         }
         if let Operation::PutAgent(record) = operation
             && !matches!(record.standing, registry::Standing::Admitted(_))

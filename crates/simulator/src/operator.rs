@@ -301,12 +301,15 @@ impl Operator {
     }
 
     /// What was promised and is not on record.
-    pub(crate) fn broken_promise(&self, contents: &Contents) -> Option<String> {
+    pub(crate) fn broken_promise(&self, contents: &Contents, core: &Core) -> Option<String> {
         let kept = self
             .promised
             .iter()
             .filter_map(|(matter, promise)| promise.as_ref().map(|promise| (matter, promise)));
         for (matter, promise) in kept {
+            if matches!(matter, Matter::Agent(id) if core.ledger.forgotten.contains(id)) {
+                continue;
+            }
             if !is_kept(matter, promise, contents) {
                 return Some(format!(
                     "{matter:?} was promised {promise:?}, which is not on record"

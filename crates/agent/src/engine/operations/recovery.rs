@@ -43,6 +43,11 @@ impl Engine {
     pub(in crate::engine) fn recover_operations(&mut self, found: RecoveredResources) {
         let Some(agent) = self.agent_id().cloned() else { return };
         for operation in found.operations {
+            // Resources outlive the agent's id; nobody asks for operations under an older one.
+            let of_another = |id: &v1::AgentId| id.value != agent.as_str();
+            if operation.agent_id.as_ref().is_some_and(of_another) {
+                continue;
+            }
             match OperationUuid::from_wire(&operation.uuid.value) {
                 Some(uuid) => {
                     self.state.operations.insert(uuid, Arc::new(upgrade(operation)));
