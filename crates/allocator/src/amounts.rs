@@ -92,7 +92,7 @@ impl Amounts {
     }
 
     pub(crate) fn get(&self, name: Name) -> u128 {
-        self.0.iter().find(|(known, _)| *known == name).map_or(0, |(_, amount)| *amount)
+        self.0.binary_search_by_key(&name, |(known, _)| *known).map_or(0, |at| self.0[at].1)
     }
 
     pub(crate) fn add(&mut self, name: Name, amount: u128) {

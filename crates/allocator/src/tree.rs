@@ -131,12 +131,14 @@ impl Tree {
         }
         self.total.subtract_all(gone);
         self.total.add_all(come);
-        self.inverse.clear();
+        // Only what the agent has or had: others may have names without number.
         self.inverse.resize(names.len(), 0.0);
-        for (name, amount) in self.total.iter() {
-            if !self.excluded.contains(names.text(name)) {
-                self.inverse[name as usize] = 1.0 / amount as f64;
-            }
+        for (name, _) in gone.iter().chain(come.iter()) {
+            let counts = !self.excluded.contains(names.text(name));
+            self.inverse[name as usize] = match self.total.get(name) {
+                amount if counts && amount > 0 => 1.0 / amount as f64,
+                _ => 0.0,
+            };
         }
         self.epoch += 1;
     }

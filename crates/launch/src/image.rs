@@ -39,7 +39,7 @@ impl Image {
         }?;
         let mut file = File::from(file);
         io::copy(&mut source, &mut file)?;
-        fcntl_add_seals(&file, ALL_SEALS)?;
+        seal(&file)?;
         // The kernel hides the memory and the descriptors of a process from others of its user,
         // from the first instruction on, if that user may not read its program.
         fchmod(&file, Mode::from_raw_mode(0o111))?;
@@ -64,8 +64,27 @@ pub(crate) fn sealed_bytes(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(file);
     file.write_all(bytes)?;
     file.rewind()?;
-    fcntl_add_seals(&file, ALL_SEALS)?;
+    seal(&file)?;
     Ok(file)
+}
+
+/// How often a seal is asked for. The kernel waits up to 150 ms each time before it says no.
+const ATTEMPTS: u32 = 40;
+
+/// Closes `file` to every change.
+///
+/// The kernel refuses with `EBUSY` while something holds a page of the file, which may be about to
+/// write it. Nothing of ours does; but the kernel itself may for a moment, when it moves, scans
+/// or reclaims memory.
+fn seal(file: &File) -> io::Result<()> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match fcntl_add_seals(file, ALL_SEALS) {
+            Err(Errno::BUSY) if attempts < ATTEMPTS => {}
+            sealed => return Ok(sealed?),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::Engine;
 use super::collections::{Map, Set, edit};
 use super::events;
 use super::offers::refusal;
-use super::out::{Out, quoted};
+use super::out::{Out, few_of};
 use super::state::{Agent, InverseOffer};
 use super::timers::Timer;
 
@@ -152,14 +152,14 @@ impl Engine {
         out: &mut Out,
     ) {
         let refusal: Declined = refusal(filters);
+        let mut ignored = Vec::new();
         for id in ids {
             let own = OfferId::new(&id.value).ok().filter(|id| {
                 let offer = self.state.inverse_offers.get(id);
                 offer.is_some_and(|offer| offer.framework_id == *framework_id)
             });
             let Some(offer) = own.and_then(|id| self.take_inverse_offer(&id)) else {
-                let id = quoted(&id.value);
-                out.info(format!("Ignored an answer to inverse offer {id}, no longer valid"));
+                ignored.push(id.value.as_str());
                 continue;
             };
             if let Some(agent) = edit(&mut self.state.agents, &offer.agent_id) {
@@ -174,6 +174,10 @@ impl Engine {
                 refusal,
             };
             self.allocator.handle(event, out.now.monotonic);
+        }
+        if !ignored.is_empty() {
+            let ids = few_of(&ignored);
+            out.info(format!("Ignored an answer to inverse offers {ids}, no longer valid"));
         }
     }
 

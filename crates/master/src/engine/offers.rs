@@ -15,7 +15,7 @@ use super::Engine;
 use super::collections::{Set, edit};
 use super::counters::Counter;
 use super::events;
-use super::out::{Out, quoted};
+use super::out::{Out, few_of};
 use super::state::{Agent, Framework, Offer};
 use super::timers::Timer;
 
@@ -199,9 +199,10 @@ impl Engine {
     ) {
         self.state.counters.count(Counter::MessagesDeclineOffers);
         let refusal = refusal(decline.filters.as_ref());
+        let mut ignored = Vec::new();
         for id in &decline.offer_ids {
             let Some(offer) = self.own_offer(framework_id, id) else {
-                out.info(format!("Ignored a decline of {}, no longer valid", quoted(&id.value)));
+                ignored.push(id.value.as_str());
                 continue;
             };
             self.take_offer(&offer.id);
@@ -209,6 +210,9 @@ impl Engine {
             if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
                 framework.counters.offers_declined += 1;
             }
+        }
+        if !ignored.is_empty() {
+            out.info(format!("Ignored a decline of {}, no longer valid", few_of(&ignored)));
         }
     }
 

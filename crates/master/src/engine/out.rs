@@ -81,6 +81,17 @@ impl Out {
     }
 }
 
+/// Texts from outside, fit for one line of a log however many there are: whoever names a million
+/// things that do not exist fills no log with them.
+pub(super) fn few_of(texts: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<_> = texts.iter().take(SHOWN).map(|text| quoted(text)).collect();
+    match texts.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Text from outside, fit for one line of a log.
 pub(super) fn quoted(text: &str) -> String {
     let short: String = text.chars().take(300).collect();

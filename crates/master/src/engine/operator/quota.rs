@@ -235,14 +235,18 @@ impl Engine {
         // What is reserved and offered counts twice, so that too much is taken back, if anything.
         let mut held = self.consumed(role);
         held.add_all(&self.offered(role));
-        let offers: Vec<_> =
-            self.state.offers.values().filter(|offer| in_role(offer)).cloned().collect();
+        let exceeds = !quota.limits().admit(&held);
+        let own = self.state.offers.values().filter(|offer| exceeds && in_role(offer));
+        let offers: Vec<_> = own.cloned().collect();
         for offer in offers {
             if quota.limits().admit(&held) {
                 break;
             }
             held.subtract_all(&lasting(&offer));
             self.rescind(&offer.id, out);
+        }
+        if held.contains(quota.guarantees()) {
+            return;
         }
         let agents: Vec<_> = self.state.agents.values().cloned().collect();
         for agent in agents {
