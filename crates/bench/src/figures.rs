@@ -1,6 +1,7 @@
 //! Samples of one figure, and how they are shown.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A figure, measured several times.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,17 @@ impl fmt::Display for Samples {
         let text = [self.min(), self.median(), self.max()].map(|n| format!("{n:.digits$}"));
         f.pad(&text.join(" / "))
     }
+}
+
+/// The memory of this process, in bytes, after the allocator has given back what was used for a
+/// moment.
+pub(crate) fn settled_memory() -> anyhow::Result<u64> {
+    // It gives back after ten seconds, when it is asked for something.
+    std::thread::sleep(Duration::from_secs(12));
+    for size in (0..100_000).map(|n| 16 << (n % 12)) {
+        drop(std::hint::black_box(vec![0u8; size]));
+    }
+    testkit::usage::own_memory()
 }
 
 /// What a ratio should be.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 
-use crate::figures::{Goal, Samples};
+use crate::figures::{Goal, Samples, settled_memory};
 use client::Client;
 use exhibit::Exhibit;
 use made::{Made, Size};
@@ -56,19 +56,9 @@ pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
     let made = memory(size)?;
     let exhibit = Exhibit::start(made.snapshot())?;
     reads(&exhibit, comparable)?;
-    println!("  memory with all that was rendered: {}", megabytes(own()?));
+    println!("  memory with all that was rendered: {}", megabytes(settled_memory()?));
     health(&exhibit)?;
     churn(&exhibit, made, comparable)
-}
-
-/// The memory of this process, after the allocator has given back what was used for a moment.
-fn own() -> anyhow::Result<u64> {
-    // It gives back after ten seconds, when it is asked for something.
-    thread::sleep(Duration::from_secs(12));
-    for size in (0..100_000).map(|n| 16 << (n % 12)) {
-        drop(std::hint::black_box(vec![0u8; size]));
-    }
-    testkit::usage::own_memory()
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -77,9 +67,9 @@ fn megabytes(bytes: u64) -> String {
 
 /// What a cluster without tasks takes, printed: for the process that asks.
 fn bare(agents: usize) -> anyhow::Result<()> {
-    let before = own()?;
+    let before = settled_memory()?;
     let made = Made::new(Size { agents, running: 0, ended: 0 })?;
-    println!("{}", own()?.saturating_sub(before));
+    println!("{}", settled_memory()?.saturating_sub(before));
     drop(made);
     Ok(())
 }
@@ -97,9 +87,9 @@ fn memory(size: Size) -> anyhow::Result<Made> {
         agent / 1e3,
         Goal::AtMost(8.0).verdict(agent / 1e3)
     );
-    let before = own()?;
+    let before = settled_memory()?;
     let made = Made::new(size)?;
-    let all = own()?.saturating_sub(before) as f64;
+    let all = settled_memory()?.saturating_sub(before) as f64;
     let tasks = (size.agents * (size.running + size.ended)).max(1) as f64;
     let task = (all - agents).max(0.0) / tasks;
     println!(

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use bytes::BufMut as _;
 use libprocess::answer::AnswerDecoder;
 
@@ -48,6 +48,19 @@ impl Client {
             self.answers.buffer().put_slice(&chunk[..read]);
         }
     }
+}
+
+/// One of the figures that a master tells of itself.
+pub(super) fn metric(master: SocketAddrV4, name: &str) -> anyhow::Result<f64> {
+    let mut stream = TcpStream::connect(master)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = "GET /metrics/snapshot HTTP/1.1";
+    write!(stream, "{request}\r\nHost: {master}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+    let metrics: serde_json::Value = serde_json::from_str(body)?;
+    metrics[name].as_f64().with_context(|| format!("{master} tells no {name}"))
 }
 
 /// Asks by the clock: when an answer is late, what was due meanwhile is late too, and is asked as

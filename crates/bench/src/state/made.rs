@@ -8,6 +8,7 @@ use libprocess::sender::{Binding, BoundPid, ClaimedPid, ConnectionId, Finding, P
 use libprocess::upid::Upid;
 use master::engine::Engine;
 use master::engine::config::Config;
+use master::engine::counters::Counter;
 use master::engine::event::Event;
 use master::engine::message::Inbound;
 use master::engine::state::Snapshot;
@@ -95,6 +96,8 @@ impl Made {
 
     /// So many tasks change their state.
     pub(super) fn update(&mut self, count: usize) -> anyhow::Result<()> {
+        let taken = |engine: &Engine| engine.snapshot().counters.get(Counter::ValidStatusUpdates);
+        let before = taken(&self.engine);
         for _ in 0..count {
             self.updates += 1;
             // Far apart from one another, and each again before long.
@@ -112,6 +115,7 @@ impl Made {
             self.engine.handle(event, self.now);
         }
         self.engine.settle(self.now);
+        ensure!(taken(&self.engine) - before == count as u64, "status updates are refused");
         Ok(())
     }
 

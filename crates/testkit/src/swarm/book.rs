@@ -87,7 +87,7 @@ struct Entries {
     since: Instant,
     authenticated: Vec<Duration>,
     registered: Vec<Duration>,
-    /// When agents last told of the end of a task, until they are offered again.
+    /// When agents told of the first end of a task since they were last offered.
     freed: HashMap<String, Instant>,
     offered: Vec<Duration>,
     runs: Vec<Duration>,
@@ -174,7 +174,8 @@ pub struct Report {
     pub refused_calls: u64,
     /// From a launch until the framework hears that the task runs.
     pub runs: Times,
-    /// From the end of a task until its agent is offered again.
+    /// From the end of a task until its agent is offered again: how quickly what it gave up is
+    /// offered, if nothing else of the agent can be.
     pub offered: Times,
     /// Why, and how often: of the first kinds of trouble.
     pub trouble: BTreeMap<String, u64>,
@@ -274,7 +275,8 @@ impl Book {
                 entries.story(id, |story| story.ended = Some(state));
             }
             Fact::Freed(agent) => {
-                entries.freed.insert(agent, Instant::now());
+                // The one that has waited longest is what the next offer answers.
+                entries.freed.entry(agent).or_insert_with(Instant::now);
             }
             Fact::Subscribed => report.subscribed += 1,
             Fact::Disconnected(why) => {
@@ -441,5 +443,24 @@ impl Times {
             most: at(count.saturating_sub(1) * 99 / 100),
             last: at(count.saturating_sub(1)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_answers_the_end_that_has_waited_longest() {
+        let book = Book::default();
+        let freed = || book.enter(Fact::Freed("a".to_owned()));
+        freed();
+        let first = book.entries().freed["a"];
+        while first.elapsed().is_zero() {}
+        freed();
+        assert_eq!(book.entries().freed["a"], first);
+        book.enter(Fact::Offered("a".to_owned()));
+        book.enter(Fact::Offered("a".to_owned()));
+        assert_eq!(book.report().offered.count, 1);
     }
 }

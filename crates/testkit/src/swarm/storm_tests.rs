@@ -90,7 +90,10 @@ async fn storm(mechanism: &str, shared: bool) {
     let proof = proof(mechanism, shared);
     let master = master(&proof).await;
     let settings = Settings { proof: Some(proof), ..Settings::of(AGENTS, Addresses::Loopback) };
-    let swarm = Swarm::start(&settings, RetrySettings::default()).unwrap();
+    // No answer is late, however slow the machine is: it is about retries that are needless.
+    let retry =
+        RetrySettings { timeout_min: PATIENCE, timeout_max: PATIENCE, ..RetrySettings::default() };
+    let swarm = Swarm::start(&settings, retry).unwrap();
     swarm.detect(master.address());
     let all = swarm.book.wait_until(|report| report.registered.count == AGENTS);
     let Ok(report) = tokio::time::timeout(PATIENCE, all).await else {
