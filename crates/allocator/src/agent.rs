@@ -191,17 +191,27 @@ impl Agent {
         self.reserved.retain(|_, amounts| !amounts.is_empty());
     }
 
-    /// Forgets all about a client that is no more.
-    pub(crate) fn forget_client(&mut self, no: ClientNo) {
-        for bits in [
-            &mut self.blocked.clients,
-            &mut self.barred,
-            &mut self.judged,
-            &mut self.had,
-            &mut self.touched,
-        ] {
-            bits.remove(no);
+    /// Forgets all about clients that are no more.
+    pub(crate) fn forget_clients(&mut self, gone: &Bits) {
+        self.forget_judgement(gone);
+        self.had.subtract(gone);
+        self.touched.subtract(gone);
+    }
+
+    /// Forgets what was found out about these clients.
+    pub(crate) fn forget_judgement(&mut self, clients: &Bits) {
+        for bits in [&mut self.blocked.clients, &mut self.barred, &mut self.judged] {
+            bits.subtract(clients);
         }
+    }
+
+    /// The clients about which something is noted.
+    pub(crate) fn noted_clients(&self) -> Bits {
+        let mut all = self.had.clone();
+        for bits in [&self.touched, &self.blocked.clients, &self.barred, &self.judged] {
+            all.unite(bits);
+        }
+        all
     }
 
     /// The scalars that `what`, allocated to one role, adds to what the framework holds here

@@ -3,7 +3,7 @@
 //! They are kept in 128 bits: no number of agents, whatever they state, makes a sum overflow, so
 //! what was added can always be taken away again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::resources::{Quantities, Resource, Scalar, Value};
@@ -11,12 +11,20 @@ use model::resources::{Quantities, Resource, Scalar, Value};
 /// The number of a resource's name.
 pub(crate) type Name = u32;
 
-/// The names of scalars seen so far.
-#[derive(Debug, Default)]
+/// The names of scalars that are in use, and some that were: agents come with whatever names they
+/// like, so those that are in no book any more are forgotten now and then.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    texts: Vec<Arc<str>>,
+    /// By number; `None` where the number is free.
+    texts: Vec<Option<Arc<str>>>,
     numbers: BTreeMap<Arc<str>, Name>,
+    free: Vec<Name>,
+    /// How many were in use when the others were last forgotten.
+    kept: usize,
 }
+
+/// So many names that are not in use are no burden.
+const SPARE: usize = 64;
 
 /// So many names are compared one after the other, which is quicker than a search.
 const FEW: usize = 6;
@@ -28,25 +36,50 @@ impl Names {
             return known;
         }
         let text: Arc<str> = name.into();
-        let number = self.texts.len() as Name;
-        self.texts.push(Arc::clone(&text));
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.texts.push(None);
+            self.texts.len() as Name - 1
+        });
+        self.texts[number as usize] = Some(Arc::clone(&text));
         self.numbers.insert(text, number);
         number
     }
 
+    /// Whether it is time to [`keep`](Self::keep) only those that are in use: there are twice as
+    /// many as there were then, so that each costs its part of the work only.
+    pub(crate) fn are_many(&self) -> bool {
+        self.numbers.len() > 2 * self.kept + SPARE
+    }
+
+    /// Forgets all names but these; their numbers will stand for other names.
+    pub(crate) fn keep(&mut self, in_use: &BTreeSet<Name>) {
+        let (texts, free) = (&mut self.texts, &mut self.free);
+        self.numbers.retain(|_, number| {
+            let kept = in_use.contains(number);
+            if !kept {
+                texts[*number as usize] = None;
+                free.push(*number);
+            }
+            kept
+        });
+        self.kept = self.numbers.len();
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<Name> {
-        let early = self.texts.iter().take(FEW).position(|known| **known == *name);
+        let early = self.texts.iter().take(FEW).position(|known| known.as_deref() == Some(name));
         early
             .map(|at| at as Name)
             .or_else(|| if self.texts.len() > FEW { self.numbers.get(name).copied() } else { None })
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// One more than the largest number ever in use at a time.
+    pub(crate) fn slots(&self) -> usize {
         self.texts.len()
     }
 
+    /// The name of this number; empty if the number is free.
     pub(crate) fn text(&self, name: Name) -> &str {
-        self.texts.get(name as usize).map_or("", |text| text)
+        self.texts.get(name as usize).and_then(Option::as_deref).unwrap_or_default()
     }
 
     pub(crate) fn quantities(&self, amounts: &Amounts) -> Quantities {
@@ -89,6 +122,11 @@ impl Amounts {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Name, u128)> {
         self.0.iter().copied()
+    }
+
+    /// Of how many names there is something.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn get(&self, name: Name) -> u128 {

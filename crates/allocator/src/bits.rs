@@ -4,6 +4,16 @@
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bits(Vec<u64>);
 
+impl FromIterator<u32> for Bits {
+    fn from_iter<T: IntoIterator<Item = u32>>(numbers: T) -> Self {
+        let mut bits = Self::default();
+        for no in numbers {
+            bits.insert(no);
+        }
+        bits
+    }
+}
+
 impl Bits {
     pub(crate) fn insert(&mut self, no: u32) {
         let word = no as usize / 64;
@@ -91,11 +101,7 @@ mod tests {
     use super::*;
 
     fn bits(of: &BTreeSet<u32>) -> Bits {
-        let mut bits = Bits::default();
-        for no in of {
-            bits.insert(*no);
-        }
-        bits
+        of.iter().copied().collect()
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use model::time::Instant;
 
 use crate::agent::Agent;
 use crate::amounts::Amounts;
+use crate::bits::Bits;
 use crate::facts::{Held, Refusal};
 use crate::tree::{Book, ClientNo, Way};
 use crate::{Allocator, Framework};
@@ -61,13 +62,7 @@ impl Allocator {
     /// The framework's client in the role, made if need be.
     pub(crate) fn client_for(&mut self, framework_id: &FrameworkId, role: &Role) -> ClientNo {
         let framework_no = self.framework_nos.get(framework_id).copied().unwrap_or_else(|| {
-            let no = self.frameworks.insert(Framework {
-                id: framework_id.clone(),
-                facts: None,
-                active: false,
-                clients: BTreeMap::new(),
-                agents: BTreeSet::new(),
-            });
+            let no = self.frameworks.insert(Framework::new(framework_id.clone()));
             self.framework_nos.insert(framework_id.clone(), no);
             no
         });
@@ -94,16 +89,34 @@ impl Allocator {
         self.tree.remove_client(no);
         self.fresh.remove(no);
         self.deferred_fresh.remove(no);
-        for (_, agent) in self.agents.iter_mut() {
-            agent.forget_client(no);
+        if self.tree.clients.has_many_retired() {
+            self.forget_retired_clients();
         }
         let Some(framework) = self.frameworks.get_mut(framework_no) else { return };
         if let Some(role) = role {
             framework.clients.remove(&role);
         }
         if framework.facts.is_none() && framework.clients.is_empty() {
-            self.framework_nos.remove(&framework.id);
-            self.frameworks.remove(framework_no);
+            self.forget_framework(framework_no);
+        }
+    }
+
+    /// Takes the numbers of clients that are no more out of all that is noted about agents. That
+    /// is a walk over all agents, so it is made for many clients at once.
+    fn forget_retired_clients(&mut self) {
+        let gone: Bits = self.tree.clients.retired().iter().copied().collect();
+        for (_, agent) in self.agents.iter_mut() {
+            agent.forget_clients(&gone);
+        }
+        self.tree.clients.reuse_retired();
+    }
+
+    /// Forgets a framework that has no clients left, and what it said.
+    pub(crate) fn forget_framework(&mut self, no: u32) {
+        let Some(framework) = self.frameworks.remove(no) else { return };
+        self.framework_nos.remove(&framework.id);
+        for agent in framework.questioned {
+            self.forget_answers(agent, &framework.id);
         }
     }
 

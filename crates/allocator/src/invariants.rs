@@ -32,10 +32,10 @@ impl Allocator {
     /// Says what is wrong if the books contradict each other. Costs much: it computes everything
     /// from the start.
     pub fn check_invariants(&self) -> Result<(), String> {
-        let mut names = Names::default();
         // With the numbers that are in use.
-        for no in 0..self.names.len() {
-            names.number(self.names.text(no as u32));
+        let mut names = self.names.clone();
+        if let Some(name) = self.tree.names_in_use().iter().find(|no| names.text(**no).is_empty()) {
+            return Err(format!("the name of number {name} is forgotten"));
         }
         let mut sums = Sums::default();
         for (id, no) in &self.agent_nos {
@@ -59,6 +59,18 @@ impl Allocator {
         names: &mut Names,
     ) -> Result<(), String> {
         let id = &agent.id;
+        let mut gone = agent.noted_clients();
+        gone.subtract(&self.tree.clients.retired().iter().copied().collect());
+        if let Some(client) = gone.iter().find(|client| self.tree.clients.get(*client).is_none()) {
+            return Err(format!("something is noted on {id} about client {client}, who is gone"));
+        }
+        for framework_id in agent.maintenance.noted_frameworks() {
+            let framework = self.framework_nos.get(framework_id);
+            let framework = framework.and_then(|no| self.frameworks.get(*no));
+            if !framework.is_some_and(|framework| framework.questioned.contains(&no)) {
+                return Err(format!("{framework_id} is not known to have spoken about {id}"));
+            }
+        }
         let (shared, mut left) = split_shared(&agent.facts.total);
         for (framework_id, held) in &agent.held {
             if held.is_empty() {

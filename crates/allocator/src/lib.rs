@@ -15,6 +15,8 @@ mod agent;
 mod amounts;
 mod bits;
 mod books;
+#[cfg(test)]
+mod bounded;
 pub mod constraints;
 mod convert;
 mod event;
@@ -106,9 +108,23 @@ struct Framework {
     clients: BTreeMap<Role, ClientNo>,
     /// Agents on which it holds something.
     agents: BTreeSet<u32>,
+    /// Agents about whose maintenance it was asked or said something, and perhaps others.
+    questioned: BTreeSet<u32>,
 }
 
 impl Framework {
+    /// One that is known from what it uses.
+    const fn new(id: FrameworkId) -> Self {
+        Self {
+            id,
+            facts: None,
+            active: false,
+            clients: BTreeMap::new(),
+            agents: BTreeSet::new(),
+            questioned: BTreeSet::new(),
+        }
+    }
+
     const fn is_active(&self) -> bool {
         self.active && self.facts.is_some()
     }
@@ -245,6 +261,9 @@ impl Allocator {
                 let until = now + at_most;
                 self.pause = Some(Pause { agents_left: expected_agents, until });
             }
+        }
+        if self.names.are_many() {
+            self.names.keep(&self.tree.names_in_use());
         }
     }
 

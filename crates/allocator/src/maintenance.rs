@@ -27,10 +27,9 @@ impl Maintenance {
         self.unavailability.is_some()
     }
 
-    /// Forgets what a framework said that is no more.
-    pub(crate) fn forget(&mut self, id: &FrameworkId) {
-        self.answers.remove(id);
-        self.asked.remove(id);
+    /// The frameworks of which something is noted.
+    pub(crate) fn noted_frameworks(&self) -> impl Iterator<Item = &FrameworkId> {
+        self.answers.keys().chain(&self.asked).chain(self.quiet.keys())
     }
 }
 
@@ -66,6 +65,9 @@ impl Allocator {
         now: Instant,
     ) {
         let Some(no) = self.agent_nos.get(agent_id).copied() else { return };
+        let Some(framework) = self.framework_nos.get(&framework_id) else { return };
+        let Some(framework) = self.frameworks.get_mut(*framework) else { return };
+        framework.questioned.insert(no);
         let interval = self.rules.allocation_interval;
         self.forget_quiet(no, Some(&framework_id));
         let Some(agent) = self.agents.get_mut(no) else { return };
@@ -96,16 +98,25 @@ impl Allocator {
     /// Forgets what keeps the agent's frameworks, or one of them, from being asked.
     pub(crate) fn forget_quiet(&mut self, no: u32, framework: Option<&FrameworkId>) {
         let Some(agent) = self.agents.get_mut(no) else { return };
-        let ends = &mut self.quiet_ends;
-        agent.maintenance.quiet.retain(|id, until| {
-            let kept = framework.is_some_and(|framework| framework != id);
-            if !kept {
-                ends.remove(&(*until, no, id.clone()));
-            }
-            kept
-        });
+        let quiet = &mut agent.maintenance.quiet;
+        let over = match framework {
+            Some(id) => quiet.remove_entry(id).into_iter().collect(),
+            None => std::mem::take(quiet),
+        };
+        for (id, until) in over {
+            self.quiet_ends.remove(&(until, no, id));
+        }
         if agent.maintenance.is_planned() {
             self.to_ask.insert(no);
+        }
+    }
+
+    /// Forgets what a framework that is no more was asked about the agent and said.
+    pub(crate) fn forget_answers(&mut self, no: u32, id: &FrameworkId) {
+        self.forget_quiet(no, Some(id));
+        if let Some(agent) = self.agents.get_mut(no) {
+            agent.maintenance.answers.remove(id);
+            agent.maintenance.asked.remove(id);
         }
     }
 
@@ -154,10 +165,14 @@ impl Allocator {
             };
             let Some(unavailability) = agent.maintenance.unavailability else { continue };
             for id in agent.held.keys() {
-                let framework = self.framework_nos.get(id).and_then(|no| self.frameworks.get(*no));
+                let framework_no = self.framework_nos.get(id).copied();
+                let framework = framework_no.and_then(|no| self.frameworks.get_mut(no));
+                let Some(framework) = framework.filter(|framework| framework.is_active()) else {
+                    continue;
+                };
                 let Maintenance { asked, quiet, .. } = &mut agent.maintenance;
-                let active = framework.is_some_and(|framework| framework.is_active());
-                if active && !quiet.contains_key(id) && asked.insert(id.clone()) {
+                if !quiet.contains_key(id) && asked.insert(id.clone()) {
+                    framework.questioned.insert(no);
                     questions.push(InverseOffer {
                         framework_id: id.clone(),
                         agent_id: agent.id.clone(),

@@ -8,6 +8,7 @@ use model::resources::Resources;
 use model::role::Role;
 
 use crate::agent::Agent;
+use crate::bits::Bits;
 use crate::facts::{AgentFacts, FrameworkFacts, Held};
 use crate::{Allocator, Framework};
 
@@ -125,13 +126,7 @@ impl Allocator {
             self.update_framework(&id, facts);
             return self.set_framework_active(no, active);
         }
-        let no = self.frameworks.insert(Framework {
-            id: id.clone(),
-            facts: None,
-            active,
-            clients: BTreeMap::new(),
-            agents: BTreeSet::new(),
-        });
+        let no = self.frameworks.insert(Framework { active, ..Framework::new(id.clone()) });
         self.framework_nos.insert(id.clone(), no);
         self.update_framework(&id, facts);
     }
@@ -158,6 +153,14 @@ impl Allocator {
         };
         // Of a new one nothing has been found out yet.
         let differs = !is_new && alike(old.clone()) != alike(facts.clone());
+        if differs {
+            // It takes other things than before: what it was kept from counts no more.
+            let clients: Bits = clients.iter().map(|(_, client)| *client).collect();
+            for (_, agent) in self.agents.iter_mut() {
+                agent.forget_judgement(&clients);
+            }
+            self.fresh.unite(&clients);
+        }
         for (role, client_no) in clients {
             let wanted = facts.roles.contains(&role);
             let was_suppressed = old.suppressed.contains(&role);
@@ -168,22 +171,9 @@ impl Allocator {
                 client.subscribed = wanted;
                 client.min_allocatable = facts.min_allocatable.get(&role).cloned();
             }
-            if differs {
-                self.forget_judgement(client_no);
-                self.fresh.insert(client_no);
-            }
             self.drop_idle_client(client_no);
         }
         self.refresh_clients(no);
-    }
-
-    /// The framework takes other things than before: what it was kept from counts no more.
-    fn forget_judgement(&mut self, client_no: u32) {
-        for (_, agent) in self.agents.iter_mut() {
-            agent.judged.remove(client_no);
-            agent.barred.remove(client_no);
-            agent.blocked.clients.remove(client_no);
-        }
     }
 
     /// Computes anew which of the framework's clients want offers.
@@ -231,9 +221,6 @@ impl Allocator {
         for agent_no in framework.agents.clone() {
             let held = self.agents.get(agent_no).and_then(|agent| agent.held.get(id)).cloned();
             self.release(agent_no, id, &held.unwrap_or_default(), Held::Offered);
-            if let Some(agent) = self.agents.get_mut(agent_no) {
-                agent.maintenance.forget(id);
-            }
             self.dirty.insert(agent_no);
         }
         for client_no in clients {
@@ -244,8 +231,7 @@ impl Allocator {
         }
         // It has no clients left, perhaps because it never had any.
         if self.frameworks.get(no).is_some_and(|framework| framework.clients.is_empty()) {
-            self.frameworks.remove(no);
-            self.framework_nos.remove(id);
+            self.forget_framework(no);
         }
     }
 

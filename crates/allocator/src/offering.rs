@@ -161,7 +161,9 @@ impl Allocator {
         for resource in common {
             let Value::Scalar(amount) = resource.value else { continue };
             let name = self.names.find(&resource.name);
-            let Some(allowance) = allowances.iter_mut().find(|a| Some(a.name) == name) else {
+            // They are in the order of names, as what is free is.
+            let place = allowances.binary_search_by_key(&name, |allowance| Some(allowance.name));
+            let Some(allowance) = place.ok().and_then(|at| allowances.get_mut(at)) else {
                 continue;
             };
             let before = allowance.guaranteed;

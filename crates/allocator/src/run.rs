@@ -81,7 +81,7 @@ impl Allocator {
     }
 
     fn make_offers(&mut self, now: Instant) -> Vec<Offer> {
-        self.tree.learn_names(&self.names);
+        self.tree.learn_names();
         let dirty = std::mem::take(&mut self.dirty);
         let mut visits: Vec<_> = dirty
             .intersection(&self.open)

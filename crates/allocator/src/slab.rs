@@ -5,11 +5,13 @@
 pub(crate) struct Slab<T> {
     entries: Vec<Option<T>>,
     free: Vec<u32>,
+    /// Numbers without entry that sets may still hold.
+    retired: Vec<u32>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self { entries: Vec::new(), free: Vec::new(), retired: Vec::new() }
     }
 }
 
@@ -29,6 +31,30 @@ impl<T> Slab<T> {
         let entry = self.entries.get_mut(no as usize)?.take()?;
         self.free.push(no);
         Some(entry)
+    }
+
+    /// Removes an entry whose number is in sets: it is not given again before they are cleared of
+    /// it, see [`retired`](Self::retired).
+    pub(crate) fn retire(&mut self, no: u32) -> Option<T> {
+        let entry = self.entries.get_mut(no as usize)?.take()?;
+        self.retired.push(no);
+        Some(entry)
+    }
+
+    /// The numbers to clear sets of before [`reuse_retired`](Self::reuse_retired).
+    pub(crate) fn retired(&self) -> &[u32] {
+        &self.retired
+    }
+
+    /// Whether so many numbers are retired that clearing sets of them is worth it: a part of all
+    /// numbers, so that each costs its part of the work only.
+    pub(crate) fn has_many_retired(&self) -> bool {
+        self.retired.len() >= 4 && self.retired.len() >= self.entries.len() / 4
+    }
+
+    /// No set holds a retired number any more.
+    pub(crate) fn reuse_retired(&mut self) {
+        self.free.append(&mut self.retired);
     }
 
     /// Takes an entry in hand; its number stays its own until it is [`put`](Self::put) back.

@@ -13,7 +13,7 @@ use model::id::FrameworkId;
 use model::role::Role;
 use model::weight::Weight;
 
-use crate::amounts::{Amounts, Names};
+use crate::amounts::{Amounts, Name, Names};
 use crate::bits::Bits;
 use crate::slab::Slab;
 
@@ -71,8 +71,8 @@ pub(crate) struct Tree {
     pub(crate) wanting: Bits,
     /// Clients of roles that may have no more of any scalar.
     pub(crate) closed: Bits,
-    /// For how many names `closed` was computed.
-    closed_names: usize,
+    /// Whether there are other names in `total` than those for which `closed` was computed.
+    other_names: bool,
     /// Roles with limits.
     limited: BTreeSet<NodeNo>,
     /// What must be left for roles whose guarantee is not met.
@@ -105,7 +105,7 @@ impl Tree {
             active: Bits::default(),
             wanting: Bits::default(),
             closed: Bits::default(),
-            closed_names: 0,
+            other_names: false,
             limited: BTreeSet::new(),
             required: Amounts::default(),
             relaxed: false,
@@ -120,6 +120,18 @@ impl Tree {
         &self.total
     }
 
+    /// All names that are in some book. Those of agents are in the total, and whoever holds
+    /// something does so in a role right beneath the root.
+    pub(crate) fn names_in_use(&self) -> BTreeSet<Name> {
+        let mut all: BTreeSet<_> = self.total.iter().map(|(name, _)| name).collect();
+        for (_, node) in self.nodes.iter().filter(|(_, node)| node.parent == self.root) {
+            let books = node.held.all.iter().chain(node.quota.guarantees.iter());
+            all.extend(books.map(|(name, _)| name));
+            all.extend(node.quota.limits.keys());
+        }
+        all
+    }
+
     pub(crate) fn active(&self) -> &Bits {
         &self.active
     }
@@ -129,16 +141,21 @@ impl Tree {
         if gone == come {
             return;
         }
+        // Only what the agent has or had: others may have names without number.
+        let concerned = gone.iter().chain(come.iter());
+        let concerned: Vec<_> =
+            concerned.map(|(name, _)| (name, self.total.get(name) > 0)).collect();
         self.total.subtract_all(gone);
         self.total.add_all(come);
-        // Only what the agent has or had: others may have names without number.
-        self.inverse.resize(names.len(), 0.0);
-        for (name, _) in gone.iter().chain(come.iter()) {
+        self.inverse.resize(names.slots(), 0.0);
+        for (name, was_there) in concerned {
             let counts = !self.excluded.contains(names.text(name));
-            self.inverse[name as usize] = match self.total.get(name) {
+            let amount = self.total.get(name);
+            self.inverse[name as usize] = match amount {
                 amount if counts && amount > 0 => 1.0 / amount as f64,
                 _ => 0.0,
             };
+            self.other_names |= was_there != (amount > 0);
         }
         self.epoch += 1;
     }
@@ -211,7 +228,7 @@ impl Tree {
     /// Takes a client that holds nothing out.
     pub(crate) fn remove_client(&mut self, no: ClientNo) {
         self.set_active(no, false);
-        let Some(client) = self.clients.remove(no) else { return };
+        let Some(client) = self.clients.retire(no) else { return };
         self.wanting.remove(no);
         self.closed.remove(no);
         self.note(client.node);

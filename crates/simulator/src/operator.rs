@@ -205,7 +205,9 @@ impl Operator {
 
     fn schedules(&mut self, machines: Vec<v1::MachineId>, core: &mut Core) {
         let count = machines.len();
-        let objects = machines.iter().filter_map(known).collect::<Vec<_>>();
+        // A new schedule may leave out any machine.
+        let all = (1..=core.shape.agents.len()).filter_map(|n| u8::try_from(n).ok());
+        let objects = all.filter_map(|n| known(&machine(n))).collect::<Vec<_>>();
         let schedule = schedule(machines, core);
         let command = OperatorCommand::UpdateSchedule { permit: permit(objects), schedule };
         self.ask(Matter::Schedule, Promise::Scheduled(count), command, core);

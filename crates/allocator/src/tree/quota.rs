@@ -78,12 +78,11 @@ impl Tree {
     /// Computes what is missing and what is open anew.
     fn weigh_quota(&mut self, top: NodeNo, looser: bool) {
         let consumed = self.consumed(top);
-        let known = self.closed_names;
         let Some(node) = self.nodes.get_mut(top) else { return };
         let state = &mut node.quota;
         let mut missing = state.guarantees.clone();
         missing.subtract_all(&consumed);
-        let closed = is_closed(&state.limits, &consumed, known);
+        let closed = is_closed(&state.limits, &consumed, &self.total);
         let was_closed = std::mem::replace(&mut state.closed, closed);
         if looser && std::mem::take(&mut state.held_back) {
             self.loosened.insert(top);
@@ -105,20 +104,18 @@ impl Tree {
         }
     }
 
-    /// Considers names that have come up since.
-    pub(crate) fn learn_names(&mut self, names: &Names) {
-        if self.closed_names == names.len() {
-            return;
-        }
-        self.closed_names = names.len();
-        for top in self.limited.clone() {
-            self.weigh_quota(top, false);
+    /// Considers names that have come up since, and those that are gone.
+    pub(crate) fn learn_names(&mut self) {
+        if std::mem::take(&mut self.other_names) {
+            for top in self.limited.clone() {
+                self.weigh_quota(top, false);
+            }
         }
     }
 }
 
-/// Whether a role may have no more of any of the `known` names.
-fn is_closed(limits: &BTreeMap<Name, u128>, consumed: &Amounts, known: usize) -> bool {
+/// Whether a role may have no more of anything that agents have.
+fn is_closed(limits: &BTreeMap<Name, u128>, consumed: &Amounts, total: &Amounts) -> bool {
     let full = |name| limits.get(&name).is_some_and(|limit| *limit <= consumed.get(name));
-    limits.len() >= known && (0..known as Name).all(full)
+    limits.len() >= total.len() && total.iter().all(|(name, _)| full(name))
 }

@@ -183,7 +183,11 @@ impl Change {
             }
             Self::Schedule(schedule) => {
                 let ids = schedule.windows.iter().flat_map(|window| &window.machine_ids);
-                let permit = permits::permit(master, caller, machines(ids))?;
+                // Machines that it leaves out are changed by it too. One that is scheduled
+                // meanwhile, by somebody else, is not covered: the engine refuses then.
+                let known = master.snapshots.load().settings.machines.clone();
+                let objects = machines(ids).into_iter().chain(known.keys().cloned());
+                let permit = permits::permit(master, caller, objects)?;
                 Command::UpdateSchedule { permit, schedule }
             }
             Self::SetQuota(request) => {

@@ -11,8 +11,8 @@ use crate::world::*;
 
 const START: i64 = 1_000_000;
 
-fn planned(n: u8, start: i64) -> OperatorCommand {
-    schedule(vec![window(vec![machine_of(n)], start, Some(5))])
+fn planned(world: &World, n: u8, start: i64) -> OperatorCommand {
+    schedule(world, vec![window(vec![machine_of(n)], start, Some(5))])
 }
 
 fn asked(done: &Done, scheduler: &Scheduler) -> Vec<v1::InverseOffer> {
@@ -61,7 +61,7 @@ fn who_has_something_there_is_asked_and_the_answer_is_kept_until_the_plan_change
     world.call(&idle, idle.call(call::Type::Suppress));
     world.launch(&scheduler, &agent, "t");
     world.launch(&scheduler, &other, "u");
-    let done = world.operate(planned(1, START));
+    let done = world.operate(planned(&world, 1, START));
     let questions = asked(&done, &scheduler);
     assert_eq!(questions.len(), 1, "{:?}", done.names());
     let question = &questions[0];
@@ -92,12 +92,12 @@ fn who_has_something_there_is_asked_and_the_answer_is_kept_until_the_plan_change
     let kept = world.state().agents[&agent].inverse_answers.get(&scheduler.id).unwrap().status();
     assert_eq!(kept, Status::Decline);
     // Another plan, another question.
-    let done = world.operate(planned(1, 2 * START));
+    let done = world.operate(planned(&world, 1, 2 * START));
     assert!(world.state().agents[&agent].inverse_answers.is_empty());
     let questions = asked(&done, &scheduler);
     assert_eq!(questions[0].unavailability.start.nanoseconds, 2 * START);
     // No plan, no question.
-    let done = world.operate(schedule(Vec::new()));
+    let done = world.operate(schedule(&world, Vec::new()));
     assert_eq!(rescinded(&done, &scheduler), [questions[0].id.clone()]);
     assert!(world.state().inverse_offers.is_empty());
 }
@@ -107,7 +107,7 @@ fn normal_offers_say_when_their_agent_will_be_out_of_service() {
     let mut world = World::new();
     world.join(1, "cpus:4");
     let scheduler = world.scheduler("f");
-    let done = world.operate(planned(1, START));
+    let done = world.operate(planned(&world, 1, START));
     let events = done.events(scheduler.subscription);
     let kinds: Vec<_> = events.iter().map(|event| event.r#type()).collect();
     // What was offered without mention of it is taken back; who has an offer is not asked first.
@@ -124,7 +124,7 @@ fn questions_are_taken_back_in_time_and_with_whom_they_are_about() {
     info.failover_timeout = Some(1e5);
     let (scheduler, _) = world.subscribe("f", info);
     world.launch(&scheduler, &agent, "t");
-    let done = world.operate(planned(1, START));
+    let done = world.operate(planned(&world, 1, START));
     let first = asked(&done, &scheduler)[0].id.clone();
     let done = world.wait_with(30 * SECOND, &[&host(1)]);
     assert!(rescinded(&done, &scheduler).contains(&first));
@@ -164,7 +164,7 @@ fn drivers_are_asked_in_their_own_words() {
         ..Default::default()
     };
     world.say(&driver, Inbound::LaunchTasks(message));
-    let done = world.operate(planned(1, START));
+    let done = world.operate(planned(&world, 1, START));
     let question = done.sent().into_iter().find_map(|(_, _, message)| match message {
         Outbound::InverseOffers(message) => Some(message.clone()),
         _ => None,

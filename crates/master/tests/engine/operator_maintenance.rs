@@ -2,6 +2,7 @@
 
 use alcazar_master::engine::event::OperatorCommand;
 use alcazar_master::engine::message::{Inbound, Outbound};
+use alcazar_master::engine::refusal::Refusal;
 use model::machine::Machine;
 use registry::MachineMode;
 use wire::v1;
@@ -30,10 +31,17 @@ fn machines(ids: &[v1::MachineId]) -> Vec<Machine> {
     ids.iter().filter_map(|id| Machine::new(id.hostname(), id.ip()).ok()).collect()
 }
 
-pub(crate) fn schedule(windows: Vec<Window>) -> OperatorCommand {
+/// By somebody who may schedule these machines, and no others.
+fn schedule_with(may: Vec<Machine>, windows: Vec<Window>) -> OperatorCommand {
+    OperatorCommand::UpdateSchedule { permit: permit(may), schedule: Schedule { windows } }
+}
+
+/// By somebody who may schedule the machines of the windows and those that are scheduled.
+pub(crate) fn schedule(world: &World, windows: Vec<Window>) -> OperatorCommand {
     let ids: Vec<_> = windows.iter().flat_map(|w| w.machine_ids.clone()).collect();
-    let schedule = Schedule { windows };
-    OperatorCommand::UpdateSchedule { permit: permit(machines(&ids)), schedule }
+    let mut may = machines(&ids);
+    may.extend(world.state().settings.machines.keys().cloned());
+    schedule_with(may, windows)
 }
 
 pub(crate) fn down(ids: &[v1::MachineId]) -> OperatorCommand {
@@ -60,17 +68,17 @@ fn a_schedule_is_shown_as_it_was_posted_and_outlives_the_master() {
         window(vec![machine_of(2), id("only-a-name", "")], 5, Some(7)),
         window(vec![id("", "10.0.0.9")], 9, None),
     ];
-    assert_eq!(world.operate(schedule(windows.clone())).refusal(), None);
+    assert_eq!(world.operate(schedule(&world, windows.clone())).refusal(), None);
     for _ in 0..2 {
         assert_eq!(world.state().settings.schedule().windows, windows);
         world.fail_over();
     }
     // Another schedule replaces the whole.
     let windows = vec![window(vec![id("only-a-name", "")], 6, None)];
-    world.operate(schedule(windows.clone()));
+    world.operate(schedule(&world, windows.clone()));
     world.fail_over();
     assert_eq!(world.state().settings.schedule().windows, windows);
-    world.operate(schedule(Vec::new()));
+    world.operate(schedule(&world, Vec::new()));
     assert!(world.registry.machines.is_empty());
 }
 
@@ -78,7 +86,7 @@ fn a_schedule_is_shown_as_it_was_posted_and_outlives_the_master() {
 fn schedules_that_are_none_change_nothing() {
     let mut world = World::new();
     let down_one = machine_of(1);
-    world.operate(schedule(vec![window(vec![down_one.clone()], 1, None)]));
+    world.operate(schedule(&world, vec![window(vec![down_one.clone()], 1, None)]));
     world.operate(down(std::slice::from_ref(&down_one)));
     let shown = r#"{"hostname":"Host-1","ip":"10.0.0.1"}"#;
     let cases = [
@@ -97,18 +105,39 @@ fn schedules_that_are_none_change_nothing() {
         ),
     ];
     for (windows, text) in cases {
-        assert_eq!(refused(&mut world, schedule(windows)), text);
+        let command = schedule(&world, windows);
+        assert_eq!(refused(&mut world, command), text);
     }
     let twice = vec![
         window(vec![down_one.clone()], 1, None),
         window(vec![id("hOST-1", "10.0.0.1")], 2, None),
     ];
-    let text = refused(&mut world, schedule(twice));
+    let command = schedule(&world, twice);
+    let text = refused(&mut world, command);
     let other = r#"{"hostname":"hOST-1","ip":"10.0.0.1"}"#;
     assert_eq!(text, format!("Machine '{other}' appears more than once in the schedule"));
-    let text = refused(&mut world, schedule(vec![window(vec![machine_of(2)], 1, None)]));
+    let command = schedule(&world, vec![window(vec![machine_of(2)], 1, None)]);
+    let text = refused(&mut world, command);
     let words = "is deactivated and cannot be removed from the schedule";
     assert_eq!(text, format!("Machine '{shown}' {words}"));
+}
+
+#[test]
+fn who_posts_a_schedule_may_schedule_the_machines_that_it_leaves_out_too() {
+    let mut world = World::new();
+    let two = vec![window(vec![machine_of(1), machine_of(2)], 1, None)];
+    world.operate(schedule(&world, two.clone()));
+    // Who may schedule the first only does not take the second out of the schedule.
+    let one = vec![window(vec![machine_of(1)], 1, None)];
+    let may = machines(&[machine_of(1)]);
+    for windows in [one.clone(), Vec::new()] {
+        let refusal = world.operate(schedule_with(may.clone(), windows)).refusal().unwrap();
+        assert_eq!(refusal, Refusal::NotPermitted);
+        assert_eq!(world.state().settings.schedule().windows, two);
+    }
+    let may = machines(&[machine_of(1), machine_of(2)]);
+    assert_eq!(world.operate(schedule_with(may, one.clone())).refusal(), None);
+    assert_eq!(world.state().settings.schedule().windows, one);
 }
 
 #[test]
@@ -127,7 +156,7 @@ fn a_machine_goes_down_with_its_agents_and_comes_up_unscheduled() {
         format!("Machine '{}' is not part of a maintenance schedule", shown(9))
     );
     assert_eq!(refused(&mut world, down(&[])), "List of machines is empty");
-    world.operate(schedule(vec![window(vec![machine_of(1)], 1, None)]));
+    world.operate(schedule(&world, vec![window(vec![machine_of(1)], 1, None)]));
     assert_eq!(
         refused(&mut world, up(&[machine_of(1)])),
         format!("Machine '{}' is not in DOWN mode and cannot be brought up", shown(1))
@@ -172,7 +201,7 @@ fn a_machine_goes_down_with_its_agents_and_comes_up_unscheduled() {
 #[test]
 fn agents_of_scheduled_machines_are_offered_with_the_time() {
     let mut world = World::new();
-    world.operate(schedule(vec![window(vec![machine_of(1)], 5, Some(7))]));
+    world.operate(schedule(&world, vec![window(vec![machine_of(1)], 5, Some(7))]));
     world.join(1, "cpus:4;mem:1024");
     let scheduler = world.scheduler("one");
     let done = world.wait(SECOND);
@@ -195,7 +224,7 @@ fn a_new_time_takes_back_what_is_offered_of_the_machines_agents() {
     let of = |world: &World, agent| world.offers_of(&scheduler, agent);
     let (before, other) = (of(&world, &one), of(&world, &two));
     assert!(!before.is_empty() && !other.is_empty());
-    world.operate(schedule(vec![window(vec![machine_of(1)], 1, None)]));
+    world.operate(schedule(&world, vec![window(vec![machine_of(1)], 1, None)]));
     assert_ne!(of(&world, &one), before);
     assert_eq!(of(&world, &two), other);
 }
@@ -204,7 +233,7 @@ fn a_new_time_takes_back_what_is_offered_of_the_machines_agents() {
 fn an_agent_in_the_schedule_is_not_drained() {
     let mut world = World::new();
     let agent = world.join(1, "cpus:4;mem:1024");
-    world.operate(schedule(vec![window(vec![machine_of(1)], 1, None)]));
+    world.operate(schedule(&world, vec![window(vec![machine_of(1)], 1, None)]));
     let command = OperatorCommand::DrainAgent {
         permit: permit([()]),
         mark_gone: None,

@@ -151,7 +151,7 @@ impl Cluster {
             Ask::Schedule(windows) => {
                 let window =
                     |(ids, duration): &(Vec<u8>, i64)| window(machines(ids), 7, Some(*duration));
-                schedule(windows.iter().map(window).collect())
+                schedule(&self.world, windows.iter().map(window).collect())
             }
             Ask::SetQuota(r, amount, force) => OperatorCommand::SetQuota {
                 permit: permit([role(*r).to_owned()]),

@@ -141,6 +141,9 @@ async fn machines_are_scheduled_taken_down_and_brought_up() {
     });
     let schedule = json!({"windows": [window]});
     assert_eq!(get(&cluster, "/maintenance/schedule").await, json!({}));
+    // A schedule is replaced, whatever it was about.
+    let other = schedule.to_string().replace("127.0.0.1", "127.0.0.2");
+    assert_eq!(post(&cluster, "/maintenance/schedule", &other).await, done());
     assert_eq!(post(&cluster, "/maintenance/schedule", &schedule.to_string()).await, done());
     assert_eq!(get(&cluster, "/maintenance/schedule").await, schedule);
     let draining = json!({"draining_machines": [{"id": machine}]});

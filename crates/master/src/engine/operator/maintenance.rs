@@ -118,11 +118,12 @@ impl Engine {
                 }
             }
         }
-        for machine in records.keys() {
-            covers(permit, machine)?;
-        }
         let gone: Vec<Machine> =
             known.keys().filter(|machine| !records.contains_key(*machine)).cloned().collect();
+        // To be left out is a change too.
+        for machine in records.keys().chain(&gone) {
+            covers(permit, machine)?;
+        }
         // An unavailability that is posted again asks frameworks anew, as the original's does.
         let mut concerned: BTreeSet<Machine> = records.keys().cloned().collect();
         concerned.extend(gone.iter().cloned());
