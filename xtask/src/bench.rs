@@ -15,6 +15,7 @@ usage: cargo xtask bench
        cargo xtask bench master [sockets] [memory] [--agents <number>] [--against <ip:port>] …
        cargo xtask bench allocator [quota] [refusals] [crowd]
        cargo xtask bench resources [part …] [--runs <number>]
+       cargo xtask bench state [--agents <number>] [--tasks <number>]
        cargo xtask bench swarm --against <ip:port> …
 
   tls    handshakes, bulk, messages, idle: TLS against the library alone and against plaintext
@@ -23,6 +24,8 @@ usage: cargo xtask bench
           master, ours or any at an address, and against the engine alone
   allocator  allocation runs in the original's set-ups, beside the original's figures
   resources  arithmetic on resources beside the original's figures
+  state  reading the state of a large cluster over HTTP, quiet and while it changes; memory for
+         what is in it
   swarm  emulated agents against a master that runs already, until interrupted; not a benchmark
   (no name: all benchmarks)
 
@@ -41,10 +44,10 @@ enum Libssl {
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut words = arguments.iter().map(String::as_str);
     let names = match words.next() {
-        None => vec!["tls", "auth", "allocator", "master", "resources"],
-        Some(name @ ("allocator" | "auth" | "master" | "resources" | "swarm" | "tls")) => {
-            vec![name]
-        }
+        None => vec!["tls", "auth", "allocator", "master", "resources", "state"],
+        Some(
+            name @ ("allocator" | "auth" | "master" | "resources" | "state" | "swarm" | "tls"),
+        ) => vec![name],
         Some(_) => bail!("{USAGE}"),
     };
     let mut libssl = None;

@@ -62,37 +62,23 @@ pub enum BodyError {
 }
 
 /// The rest of a body in pieces.
-///
-/// The socket of a reader who is quick takes all of it at once: now and then the others of this
-/// thread get their turn.
 #[derive(Debug)]
 pub struct RopeBody {
     pieces: std::vec::IntoIter<Arc<Piece>>,
     left: usize,
-    since_pause: usize,
 }
-
-/// How many bytes are sent until others get their turn.
-const AT_A_TIME: usize = 512 * 1024;
 
 impl RopeBody {
     /// All of `rope`.
     #[must_use]
     pub fn new(rope: &Rope) -> Self {
-        Self { pieces: rope.pieces().to_vec().into_iter(), left: rope.len(), since_pause: 0 }
+        Self { pieces: rope.pieces().to_vec().into_iter(), left: rope.len() }
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.since_pause >= AT_A_TIME {
-            self.since_pause = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let piece = self.pieces.next().map(|piece| piece.bytes().clone());
-        let sent = piece.as_ref().map_or(0, Bytes::len);
-        self.left -= sent;
-        self.since_pause += sent;
-        Poll::Ready(piece)
+    fn next(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.next()?.bytes().clone();
+        self.left -= piece.len();
+        Some(piece)
     }
 }
 
@@ -175,7 +161,7 @@ impl http_body::Body for Body {
                 records.poll_record(cx).map(|r| r.map(|r| r.map_err(BodyError::from)))
             }
             Self::File(file) => file.poll_piece(cx),
-            Self::Rope(rope) => rope.poll_piece(cx).map(|piece| piece.map(Ok)),
+            Self::Rope(rope) => Poll::Ready(rope.next().map(Ok)),
         };
         piece.map(|p| p.map(|p| p.map(Frame::data)))
     }

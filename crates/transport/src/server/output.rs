@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use libprocess::decode::Decoder;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Connected;
@@ -32,6 +33,8 @@ pub(super) struct Wire {
     room: usize,
     /// How fast the peer takes what waits.
     progress: Progress,
+    /// Bytes of answers written since other connections had their turn.
+    since_turn: usize,
     /// Whether the peer sends nothing more.
     pub(super) ended: bool,
     /// Whether the connection was ended because the peer sends TLS records that carry nothing.
@@ -49,6 +52,9 @@ const MAX_OUT: usize = 16 * 1024;
 /// Unwritten bytes that are written although more is there to be read: about a hundred answers to
 /// messages.
 const WORTH_A_WRITE: usize = 8 * 1024;
+/// How much of a long answer is written in one go. The socket of a peer that is quick takes all of
+/// it: after so much, others that have something to read or to write get their turn.
+const A_TURN: usize = 128 * 1024;
 /// How long to listen to a peer that is still sending when the connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -66,7 +72,17 @@ impl Wire {
         let out = BytesMut::new();
         let progress = Progress::new(pace);
         let room = LEAST_ROOM;
-        Self { stream, decoder, out, accepted: 0, room, progress, ended: false, floods: false }
+        Self {
+            stream,
+            decoder,
+            out,
+            accepted: 0,
+            room,
+            progress,
+            since_turn: 0,
+            ended: false,
+            floods: false,
+        }
     }
 
     /// Answers a message with `202 Accepted`, after everything that waits to be written. Never
@@ -229,14 +245,21 @@ impl Wire {
     async fn write_all(&mut self, bytes: &[u8]) -> Result<(), WriteFailure> {
         let mut rest = bytes;
         while !rest.is_empty() {
+            if self.since_turn >= A_TURN {
+                self.since_turn = 0;
+                // Not before the runtime has seen what the other sockets are ready for.
+                yield_now().await;
+            }
             let until = self.progress.waits();
-            let written = timeout_at(until, self.stream.write(rest)).await;
+            let turn = &rest[..rest.len().min(A_TURN)];
+            let written = timeout_at(until, self.stream.write(turn)).await;
             if self.stream.is_broken() {
                 return Err(WriteFailure::Gone);
             }
             match written {
                 Ok(Ok(written)) if written > 0 => {
                     self.progress.took(written);
+                    self.since_turn += written;
                     rest = &rest[written..];
                 }
                 Ok(_) => return Err(WriteFailure::Gone),
@@ -301,6 +324,15 @@ mod tests {
         let text = reading.await.unwrap();
         assert_eq!(text.matches("HTTP/1.1 202 Accepted\r\n").count(), MANY);
         assert!(text.ends_with("\r\n\r\nthe next answer"));
+    }
+
+    #[tokio::test]
+    async fn others_get_their_turn_while_a_quick_peer_takes_a_long_answer() {
+        let (mut wire, _client) = wire().await;
+        let others = tokio::spawn(async {});
+        // The socket takes all of it at once.
+        wire.write(&[0; 2 * A_TURN]).await.unwrap();
+        assert!(others.is_finished());
     }
 
     #[tokio::test(start_paused = true)]
