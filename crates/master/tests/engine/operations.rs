@@ -2,7 +2,7 @@
 
 mod attacks;
 mod feedback;
-mod groups;
+pub(crate) mod groups;
 mod kinds;
 mod limits;
 mod properties;

@@ -6,7 +6,7 @@ use wire::v1::task_status::Reason;
 
 use super::*;
 
-fn executor(scheduler: &Scheduler, needs: &str) -> v1::ExecutorInfo {
+pub(crate) fn executor(scheduler: &Scheduler, needs: &str) -> v1::ExecutorInfo {
     let mut executor = v1::ExecutorInfo {
         executor_id: v1::ExecutorId { value: "e".to_owned() },
         framework_id: Some(scheduler.wire_id()),
@@ -17,7 +17,7 @@ fn executor(scheduler: &Scheduler, needs: &str) -> v1::ExecutorInfo {
     executor
 }
 
-fn group(executor: v1::ExecutorInfo, tasks: Vec<v1::TaskInfo>) -> v1::offer::Operation {
+pub(crate) fn group(executor: v1::ExecutorInfo, tasks: Vec<v1::TaskInfo>) -> v1::offer::Operation {
     let task_group = v1::TaskGroupInfo { tasks };
     v1::offer::Operation {
         launch_group: Some(operation::LaunchGroup { executor, task_group }),

@@ -10,7 +10,7 @@ use wire::v1::resource::disk_info::source::Type as SourceType;
 use super::*;
 
 /// Disk space of provider `p`, of a profile.
-pub(super) fn disk(kind: SourceType, size: f64) -> v1::Resource {
+pub(crate) fn disk(kind: SourceType, size: f64) -> v1::Resource {
     let mut source = v1::resource::disk_info::Source {
         profile: Some("fast".to_owned()),
         id: Some("csi".to_owned()),
@@ -33,7 +33,7 @@ pub(super) fn allocated(resource: &v1::Resource, role: &str) -> v1::Resource {
     v1::Resource { allocation_info, ..resource.clone() }
 }
 
-pub(super) fn provider(
+pub(crate) fn provider(
     total: Vec<v1::Resource>,
     operations: Vec<v1::Operation>,
     version: u8,
@@ -73,7 +73,7 @@ impl World {
     }
 }
 
-fn create_disk(source: &v1::Resource) -> v1::offer::Operation {
+pub(crate) fn create_disk(source: &v1::Resource) -> v1::offer::Operation {
     let mut create = operation::CreateDisk { source: source.clone(), ..Default::default() };
     create.set_target_type(SourceType::Mount);
     v1::offer::Operation { create_disk: Some(create), ..of(Type::CreateDisk) }
