@@ -115,6 +115,8 @@ pub struct Engine {
     announced: Vec<Announcement>,
     /// How many agents the registry knew at start.
     recovered_at_start: usize,
+    /// Operations whose frameworks are not known, by these.
+    orphans: BTreeMap<FrameworkId, BTreeSet<state::OperationUuid>>,
     /// Makes names for operations.
     operation_names: operations::Names,
     next_agent: u64,
@@ -179,6 +181,7 @@ impl Engine {
             timers: Timers::default(),
             announced: Vec::new(),
             recovered_at_start: 0,
+            orphans: BTreeMap::new(),
             operation_names: operations::Names::new(&config.master.id, seed),
             next_agent: 0,
             next_framework: 0,

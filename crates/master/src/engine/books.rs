@@ -204,7 +204,8 @@ impl Engine {
     }
 
     /// Enters a status of a task. `latest` is the state that the task is in by now, perhaps later
-    /// than the one in `status`. A task that has ended stays as it ended.
+    /// than the one in `status`. A task that has ended stays as it ended. A status with a UUID is
+    /// one that is forwarded and to be acknowledged; the master's own have none.
     pub(super) fn record_status(
         &mut self,
         framework_id: &FrameworkId,
@@ -229,6 +230,10 @@ impl Engine {
             }
             if !ended_before {
                 info.set_state(latest);
+            }
+            if status.uuid.is_some() {
+                info.status_update_state = Some(status.state);
+                info.status_update_uuid.clone_from(&status.uuid);
             }
         });
         let ended = !ended_before && is_terminal(latest);

@@ -77,14 +77,14 @@ impl<T> History<T> {
         &self.entries
     }
 
-    /// Adds the newest, and forgets the oldest beyond `limit`.
-    pub(super) fn push(&mut self, entity: Arc<T>, limit: usize) {
+    /// Adds the newest, and forgets the oldest if there are more than `limit` then, which is the
+    /// same each time. Returns the one that is forgotten.
+    pub(super) fn push(&mut self, entity: Arc<T>, limit: usize) -> Option<Arc<T>> {
         self.entries.insert_mut(self.next, entity);
         self.next += 1;
-        while self.entries.size() > limit {
-            let Some(oldest) = self.entries.first().map(|(key, _)| *key) else { break };
-            self.entries.remove_mut(&oldest);
-        }
+        let oldest = self.entries.first().filter(|_| self.entries.size() > limit);
+        let oldest = oldest.map(|(key, _)| *key)?;
+        self.entries.remove_mut(&oldest)
     }
 
     /// Takes out those that `leaves` says.
@@ -109,14 +109,14 @@ mod tests {
     #[test]
     fn a_history_forgets_the_oldest_first() {
         let mut history = History::default();
-        for n in 0..5 {
-            history.push(Arc::new(n), 3);
-        }
+        let forgotten: Vec<_> = (0..5).map(|n| history.push(Arc::new(n), 3)).collect();
+        assert_eq!(forgotten, [None, None, None, Some(Arc::new(0)), Some(Arc::new(1))]);
         let kept = |history: &History<i32>| history.iter().map(|n| **n).collect::<Vec<_>>();
         assert_eq!(kept(&history), [2, 3, 4]);
         assert_eq!(history.extract(|n| *n == 3), [Arc::new(3)]);
         assert_eq!(kept(&history), [2, 4]);
-        history.push(Arc::new(9), 0);
-        assert!(history.is_empty());
+        let mut none = History::default();
+        assert_eq!(none.push(Arc::new(9), 0), Some(Arc::new(9)));
+        assert!(none.is_empty());
     }
 }

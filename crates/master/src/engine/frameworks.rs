@@ -21,7 +21,7 @@ use super::event::{Caller, SubscriptionId};
 use super::message::Outbound;
 use super::out::{Out, quoted};
 use super::refusal::Refusal;
-use super::state::{Channel, Connection, Driver, Framework, Standing};
+use super::state::{Channel, Connection, Driver, Framework, Standing, UnreachableTasks};
 use super::timers::Timer;
 use super::validate::constraints;
 use super::validate::framework::{self as validate, Checked};
@@ -372,7 +372,7 @@ impl Engine {
             reregistered: out.now.wall,
             unregistered: None,
             tasks: Shelf::default(),
-            unreachable_tasks: History::default(),
+            unreachable_tasks: UnreachableTasks::default(),
             completed_tasks: History::default(),
             executors: Map::default(),
             used: Map::default(),
@@ -584,7 +584,7 @@ impl Engine {
     ) {
         let Some(framework) = edit(&mut self.state.frameworks, id) else { return };
         let info = Arc::clone(&framework.info);
-        for task in framework.unreachable_tasks.extract(|_| true) {
+        for task in framework.unreachable_tasks.take_all() {
             let mut task = task.as_ref().clone();
             let update = status::about(&task, state, reason, message, out.now.wall);
             task.change(|info| {

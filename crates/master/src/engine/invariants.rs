@@ -6,7 +6,7 @@ use model::id::{AgentId, FrameworkId};
 use model::resources::Resources;
 
 use super::Engine;
-use super::state::{Channel, Connection};
+use super::state::{Channel, Connection, OperationUuid};
 use super::status::is_terminal;
 
 impl Engine {
@@ -143,6 +143,9 @@ impl Engine {
             if framework.active && !framework.is_connected() {
                 return Err(format!("{id} is active but not connected"));
             }
+            if !framework.unreachable_tasks.is_sound() {
+                return Err(format!("not exactly the unreachable tasks of {id} are found"));
+            }
             if !framework.suppressed_roles.is_subset(&framework.roles) {
                 return Err(format!("{id} suppresses roles that it does not have"));
             }
@@ -183,6 +186,7 @@ impl Engine {
     /// total, but for what is held by operations that nobody is charged for.
     fn check_operations(&self) -> Result<(), String> {
         let mut entered = 0;
+        let mut orphans: BTreeMap<FrameworkId, BTreeSet<OperationUuid>> = BTreeMap::new();
         for (id, agent) in self.state.agents.iter() {
             let mut total = agent.total.of_provider(None);
             for provider in agent.providers.values() {
@@ -203,6 +207,9 @@ impl Engine {
                     total.subtract_all(&operation.consumed.unallocated());
                 }
                 let framework = operation.framework_id.as_ref();
+                if let Some(framework) = framework.filter(|_| operation.orphan) {
+                    orphans.entry(framework.clone()).or_default().insert(*uuid);
+                }
                 framework.into_iter().for_each(|id| *by.entry(id.clone()).or_default() += 1);
                 let known = framework.and_then(|id| self.state.frameworks.get(id));
                 let entered = known.is_some_and(|framework| framework.operations.contains(uuid));
@@ -221,6 +228,9 @@ impl Engine {
         }
         if entered != self.state.operations.size() {
             return Err("there are operations on agents that are not registered".to_owned());
+        }
+        if orphans != self.orphans {
+            return Err(format!("orphans are {orphans:?}, entered are {:?}", self.orphans));
         }
         Ok(())
     }

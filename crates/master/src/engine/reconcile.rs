@@ -1,7 +1,7 @@
-//! RECONCILE: what a scheduler gets to know of tasks that it is not sure about.
+//! RECONCILE: what a scheduler gets to know of tasks that it is not sure about, and in which lots
+//! that is told, and what it gets to know of operations.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId, TaskId};
@@ -13,7 +13,7 @@ use wire::v1::task_status::Reason;
 use super::Engine;
 use super::counters::Counter;
 use super::out::Out;
-use super::state::Task;
+use super::state::{Framework, OperationUuid};
 use super::timers::Timer;
 use super::{events, status};
 
@@ -24,12 +24,9 @@ const SLICE: usize = 1000;
 /// The time from one lot of answers to the next.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The most questions about named tasks that wait for one framework. A scheduler asks again about
-/// what it has not heard of.
+/// The most questions about named tasks and operations that wait for one framework. A scheduler
+/// asks again about what it has not heard of.
 const MAX_QUESTIONS: usize = 1_000_000;
-
-/// Where tasks were that are on unreachable agents.
-type Lost<'a> = BTreeMap<&'a TaskId, &'a AgentId>;
 
 /// Questions of one framework that are still to be answered.
 #[derive(Debug, Default)]
@@ -38,6 +35,25 @@ pub(super) struct Waiting {
     named: VecDeque<call::reconcile::Task>,
     /// Of the tasks that it had when it asked about all, those that it was not told of yet.
     all: VecDeque<TaskId>,
+    /// Those about operations that it has named.
+    pub(super) named_operations: VecDeque<call::reconcile_operations::Operation>,
+    /// As of tasks.
+    pub(super) all_operations: VecDeque<OperationUuid>,
+}
+
+impl Waiting {
+    /// Whether so many questions about something that is named can be added.
+    fn takes(&self, more: usize) -> bool {
+        let waiting = self.named.len() + self.named_operations.len();
+        waiting.saturating_add(more) <= MAX_QUESTIONS
+    }
+
+    fn is_empty(&self) -> bool {
+        self.named.is_empty()
+            && self.all.is_empty()
+            && self.named_operations.is_empty()
+            && self.all_operations.is_empty()
+    }
 }
 
 const LATEST: &str = "Reconciliation: Latest task state";
@@ -54,20 +70,34 @@ impl Engine {
         out: &mut Out,
     ) {
         self.state.counters.count(Counter::MessagesReconcileTasks);
+        self.ask(framework_id, reconcile.tasks.len(), out, |framework, waiting| {
+            if reconcile.tasks.is_empty() {
+                // All that is still to be told of all is told after this question too.
+                waiting.all = framework.tasks.keys().cloned().collect();
+            } else {
+                waiting.named.extend(reconcile.tasks.iter().cloned());
+            }
+        });
+    }
+
+    /// Adds a framework's questions, `count` of them about something that it has named, to those
+    /// that wait.
+    pub(super) fn ask(
+        &mut self,
+        framework_id: &FrameworkId,
+        count: usize,
+        out: &mut Out,
+        add: impl FnOnce(&Framework, &mut Waiting),
+    ) {
         let Some(framework) = self.state.frameworks.get(framework_id) else { return };
         let at_work = self.questions.contains_key(framework_id);
         let waiting = self.questions.entry(framework_id.clone()).or_default();
-        if reconcile.tasks.is_empty() {
-            // All that is still to be told of all is told after this question too.
-            waiting.all = framework.tasks.keys().cloned().collect();
-        } else if waiting.named.len().saturating_add(reconcile.tasks.len()) > MAX_QUESTIONS {
-            out.warn(format!(
-                "Ignored {} questions of framework {framework_id}: {} wait already",
-                reconcile.tasks.len(),
-                waiting.named.len()
-            ));
+        if waiting.takes(count) {
+            add(framework, waiting);
         } else {
-            waiting.named.extend(reconcile.tasks.iter().cloned());
+            out.warn(format!(
+                "Ignored {count} questions of framework {framework_id}: too many wait already"
+            ));
         }
         if !at_work {
             self.reconcile_on(framework_id, out);
@@ -81,25 +111,31 @@ impl Engine {
         if !framework.is_connected() {
             return;
         }
-        let lost: Lost<'_> =
-            framework.unreachable_tasks.iter().map(|task| (&task.id, &task.agent_id)).collect();
+        let mut to_agents = BTreeMap::new();
         for _ in 0..SLICE {
             let status = if let Some(question) = waiting.named.pop_front() {
-                self.answer(framework_id, &question, &lost, out)
+                self.answer(framework_id, &question, out)
             } else if let Some(id) = waiting.all.pop_front() {
                 // What has ended since was told when it did.
                 framework
                     .tasks
                     .get(&id)
                     .map(|task| status::latest(task, Reason::Reconciliation, LATEST, out.now.wall))
+            } else if let Some(question) = waiting.named_operations.pop_front() {
+                self.answer_operation(&framework, question, &mut to_agents, out);
+                continue;
+            } else if let Some(uuid) = waiting.all_operations.pop_front() {
+                self.tell_of_operation(framework_id, uuid, out);
+                continue;
             } else {
-                return;
+                break;
             };
             if let Some(status) = status {
                 self.tell(framework_id, events::update(status), out);
             }
         }
-        if waiting.named.is_empty() && waiting.all.is_empty() {
+        self.ask_agents(to_agents, out);
+        if waiting.is_empty() {
             return;
         }
         self.questions.insert(framework_id.clone(), waiting);
@@ -114,11 +150,7 @@ impl Engine {
         question: &call::reconcile::Task,
         out: &mut Out,
     ) {
-        let Some(framework) = self.state.frameworks.get(framework_id) else { return };
-        let asked = |task: &&Arc<Task>| task.id.as_str() == question.task_id.value;
-        let lost = framework.unreachable_tasks.iter().find(asked).cloned();
-        let lost = lost.iter().map(|task| (&task.id, &task.agent_id)).collect();
-        if let Some(status) = self.answer(framework_id, question, &lost, out) {
+        if let Some(status) = self.answer(framework_id, question, out) {
             self.tell(framework_id, events::update(status), out);
         }
     }
@@ -127,7 +159,6 @@ impl Engine {
         &self,
         framework_id: &FrameworkId,
         question: &call::reconcile::Task,
-        lost: &Lost<'_>,
         out: &Out,
     ) -> Option<v1::TaskStatus> {
         let framework = self.state.frameworks.get(framework_id)?;
@@ -135,9 +166,9 @@ impl Engine {
         if let Some(task) = task_id.as_ref().and_then(|id| framework.tasks.get(id)) {
             return Some(status::latest(task, Reason::Reconciliation, LATEST, out.now.wall));
         }
-        let lost = task_id.and_then(|id| lost.get(&id));
+        let lost = task_id.as_ref().and_then(|id| framework.unreachable_tasks.get(id));
         let named = question.agent_id.as_ref().map(|id| id.value.as_str());
-        let agent = lost.map(|agent_id| agent_id.as_str()).or(named);
+        let agent = lost.map(|task| task.agent_id.as_str()).or(named);
         let agent_id = agent.and_then(|text| AgentId::new(text).ok());
         let recovering = match &agent_id {
             Some(id) => self.state.recovered_agents.contains_key(id),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use libprocess::sender::BoundPid;
-use model::id::{AgentId, FrameworkId};
+use model::id::{AgentId, FrameworkId, TaskId};
 use model::principal::Owner;
 use model::resources::Resources;
 use registry::Orders;
@@ -20,7 +20,7 @@ use super::effect::{Effect, Peer};
 use super::message::Outbound;
 use super::out::{Out, sender};
 use super::removals::Removal;
-use super::state::Agent;
+use super::state::{Agent, Task};
 use super::validate::agent::{self as validate, Registration, Reregistration};
 use super::{Engine, authentication, events, operations, status};
 
@@ -545,6 +545,9 @@ impl Engine {
         for executor in message.executors {
             self.insert_executor(executor);
         }
+        if lost_before.is_some() {
+            self.not_lost(message.tasks.iter().filter(|t| !completed.contains(&t.framework_id)));
+        }
         let mut updates = Vec::new();
         for task in message.tasks {
             if completed.contains(&task.framework_id) {
@@ -563,7 +566,7 @@ impl Engine {
                 }
                 updates.push((task.framework_id.clone(), status));
             }
-            self.find_again(task, lost_before.is_some(), out);
+            self.find_again(task, out);
         }
         self.open_for_offers(&id, out);
         for (framework_id, status) in updates {
@@ -572,14 +575,24 @@ impl Engine {
         self.finish_reregistration(&id, None, &completed, &message.frameworks, out);
     }
 
-    /// Enters a task that an agent has brought back.
-    fn find_again(&mut self, task: super::state::Task, was_lost: bool, out: &mut Out) {
-        if let Some(framework) = edit(&mut self.state.frameworks, &task.framework_id) {
-            if was_lost {
-                // It goes on, or its end is still to be acknowledged: it is neither lost nor over.
-                framework.unreachable_tasks.extract(|lost| lost.id == task.id);
-                framework.completed_tasks.extract(|over| over.id == task.id);
+    /// Tasks that an agent has brought back go on, or their ends are still to be acknowledged:
+    /// they are neither lost nor over.
+    fn not_lost<'a>(&mut self, tasks: impl Iterator<Item = &'a Task>) {
+        let mut found: BTreeMap<&FrameworkId, BTreeSet<TaskId>> = BTreeMap::new();
+        for task in tasks {
+            found.entry(&task.framework_id).or_default().insert(task.id.clone());
+        }
+        for (framework_id, ids) in found {
+            if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
+                framework.unreachable_tasks.take(&ids);
+                framework.completed_tasks.extract(|over| ids.contains(&over.id));
             }
+        }
+    }
+
+    /// Enters a task that an agent has brought back.
+    fn find_again(&mut self, task: Task, out: &mut Out) {
+        if let Some(framework) = edit(&mut self.state.frameworks, &task.framework_id) {
             // A framework may have started a task of the same name elsewhere, meanwhile. The
             // newer one is kept; the other has nobody to belong to and is ended.
             if framework.tasks.contains_key(&task.id) {

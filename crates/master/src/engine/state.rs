@@ -7,6 +7,7 @@ pub mod operation;
 mod same;
 pub mod settings;
 mod task;
+mod unreachable;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use inverse_offer::InverseOffer;
 pub use operation::{Operation, OperationUuid, Provider};
 pub use settings::Settings;
 pub use task::Task;
+pub use unreachable::UnreachableTasks;
 
 /// An immutable view of the whole master, for readers on other threads.
 pub type Snapshot = State;
@@ -304,7 +306,7 @@ pub struct Framework {
     /// Tasks that have not ended, and those that have until the ending is acknowledged.
     pub tasks: Shelf<TaskId, Arc<Task>>,
     /// Tasks on agents that became unreachable, the oldest first; bounded.
-    pub unreachable_tasks: History<Task>,
+    pub unreachable_tasks: UnreachableTasks,
     /// Tasks that ended, the oldest first; bounded.
     pub completed_tasks: History<Task>,
     /// Executors other than those made for command tasks.

@@ -1,7 +1,5 @@
 //! What agents report about tasks and executors.
 
-use std::sync::Arc;
-
 use libprocess::sender::BoundPid;
 use libprocess::upid::Upid;
 use model::id::{ExecutorId, FrameworkId, TaskId};
@@ -9,7 +7,6 @@ use wire::internal;
 use wire::v1::TaskState;
 
 use super::Engine;
-use super::collections::edit;
 use super::counters::Counter;
 use super::out::Out;
 use super::{events, status};
@@ -71,17 +68,7 @@ impl Engine {
             Some(task) if task.agent_id != agent_id => {
                 return Err(format!("task {task_id} runs on agent {}", task.agent_id));
             }
-            Some(_) => {
-                self.record_status(&framework_id, &task_id, status, latest, out);
-                if let Some(framework) = edit(&mut self.state.frameworks, &framework_id)
-                    && let Some(task) = framework.tasks.get_mut(&task_id).map(Arc::make_mut)
-                {
-                    task.change(|info| {
-                        info.status_update_state = Some(status.state);
-                        info.status_update_uuid = Some(uuid);
-                    });
-                }
-            }
+            Some(_) => self.record_status(&framework_id, &task_id, status, latest, out),
             // The master has forgotten the task: it was acknowledged, and the acknowledgement got
             // lost. The scheduler has to say so again.
             None => {}

@@ -46,7 +46,7 @@ use crate::engine::effect::{Effect, Peer};
 use crate::engine::event::SubscriptionId;
 use crate::engine::state::{
     Agent, Channel, Connection, Framework, FrameworkCapabilities, Settings, Snapshot, Standing,
-    State, Task,
+    State, Task, UnreachableTasks,
 };
 use crate::runtime::{Inbox, Measures, Operators, Streams, inputs_of};
 use crate::views::{Everything, Large, Program, Sight, View};

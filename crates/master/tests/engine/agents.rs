@@ -1,12 +1,15 @@
 //! Agents join, are watched, lose their link, come back, and leave.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alcazar_master::engine::counters::Counter;
 use alcazar_master::engine::effect::Effect;
+use alcazar_master::engine::event::Event;
 use alcazar_master::engine::message::{Inbound, Outbound};
 use registry::{Operation, Standing};
 use wire::v1::TaskState;
+use wire::v1::scheduler::call;
 use wire::v1::task_status::Reason;
 use wire::{internal, v1};
 
@@ -414,4 +417,36 @@ fn what_executors_of_ended_frameworks_have_is_not_free_until_they_have_ended() {
     world.say(&host(1), Inbound::ExitedExecutor(exited));
     world.call(&other, other.call(v1::scheduler::call::Type::Revive));
     assert!(offered(&world).contains("cpus(allocated: *):4"), "{}", offered(&world));
+}
+
+#[test]
+fn agents_off_the_whitelist_are_offered_to_nobody_until_they_are_on_it_again() {
+    let listed = |world: &mut World, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        world.handle(Event::Whitelisted(hosts))
+    };
+    // The list is there from the start, and says that there is nobody.
+    let mut world = World::with(|config| config.whitelist = Some(BTreeSet::new()));
+    let (one, two) = (world.join(1, "cpus:4"), world.join(2, "cpus:4"));
+    let scheduler = world.scheduler("f");
+    world.wait(SECOND);
+    assert!(world.offers(&scheduler).is_empty());
+    assert_eq!(world.state().agents.size(), 2, "they are registered all the same");
+
+    listed(&mut world, &["host-2", "host-9"]);
+    let of = |world: &World, agent| world.offers_of(&scheduler, agent).len();
+    assert_eq!((of(&world, &one), of(&world, &two)), (0, 1));
+    // What an agent that is taken off the list has offered stays offered, but what comes back of
+    // it does not go out again.
+    listed(&mut world, &["host-1"]);
+    assert_eq!((of(&world, &one), of(&world, &two)), (1, 1));
+    let mut call = scheduler.call(call::Type::Decline);
+    let filters = Some(v1::Filters { refuse_seconds: Some(0.0) });
+    call.decline = Some(call::Decline { offer_ids: world.offers_of(&scheduler, &two), filters });
+    world.call(&scheduler, call);
+    world.wait_with(10 * SECOND, &[&host(1), &host(2)]);
+    assert_eq!((of(&world, &one), of(&world, &two)), (1, 0));
+
+    listed(&mut world, &["host-1", "host-2"]);
+    assert_eq!((of(&world, &one), of(&world, &two)), (1, 1));
 }

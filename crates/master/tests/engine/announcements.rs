@@ -62,6 +62,15 @@ fn operators_hear_of_each_change_once() {
     checked.update.status.set_reason(Reason::TaskHealthCheckStatusUpdated);
     let done = world.say(&host(2), Inbound::StatusUpdate(checked));
     assert_eq!(heard(&done), ["task updated t TASK_RUNNING TASK_RUNNING"]);
+    // What is told is the task as it is kept: nothing of it is changed after that.
+    let told = |effect: &Effect| match effect {
+        Effect::Announce(Announcement::TaskUpdated { task, .. }) => Some(task.clone()),
+        _ => None,
+    };
+    let task = done.0.iter().find_map(told).unwrap();
+    let kept = &world.state().frameworks[&scheduler.id].tasks;
+    assert!(std::sync::Arc::ptr_eq(&task, kept.get(&task.id).unwrap()));
+    assert!(task.info().status_update_uuid.is_some());
     let done = update(&mut world, 3, TaskState::TaskFinished);
     assert_eq!(heard(&done), ["task updated t TASK_FINISHED TASK_FINISHED"]);
     assert_eq!(heard(&world.acknowledge(&scheduler, &agent, "t", 3)), Vec::<String>::new());

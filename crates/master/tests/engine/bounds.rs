@@ -120,6 +120,41 @@ fn a_reconciliation_of_many_tasks_comes_in_lots() {
     assert!(world.wait(SECOND).updates(again.subscription).is_empty());
 }
 
+/// The same of operations, with those questions that agents have to answer.
+#[test]
+fn a_reconciliation_of_many_operations_comes_in_lots() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:1");
+    let scheduler = world.scheduler("f");
+    let mut call = scheduler.call(call::Type::ReconcileOperations);
+    let about = |n: usize| call::reconcile_operations::Operation {
+        operation_id: v1::OperationId { value: format!("x{n}") },
+        agent_id: Some(v1::AgentId { value: agent.to_string() }),
+        // The last one only the agent knows.
+        resource_provider_id: (n == 2499).then(|| v1::ResourceProviderId { value: "p".to_owned() }),
+    };
+    let operations = (0..2500).map(about).collect();
+    call.reconcile_operations = Some(call::ReconcileOperations { operations });
+    let told = |done: &Done| {
+        let events = done.events(scheduler.subscription).into_iter();
+        events.filter_map(|event| event.update_operation_status).count()
+    };
+    let first = world.call(&scheduler, call.clone());
+    assert_eq!((told(&first), first.sent().len()), (1000, 0));
+    let pause = Duration::from_millis(20);
+    let second = world.wait(pause);
+    assert_eq!((told(&second), second.sent().len()), (1000, 0));
+    let last = world.wait(pause);
+    assert_eq!(told(&last), 499);
+    assert!(last.names().contains(&"ReconcileOperations".to_owned()), "{:?}", last.names());
+    assert_eq!(told(&world.wait(pause)), 0);
+    // Who asks more than can wait is not heard.
+    let one = call.reconcile_operations.as_ref().unwrap().operations[0].clone();
+    call.reconcile_operations =
+        Some(call::ReconcileOperations { operations: vec![one; 1_000_001] });
+    assert_eq!(told(&world.call(&scheduler, call)), 0);
+}
+
 fn about_all(scheduler: &Scheduler) -> wire::v1::scheduler::Call {
     let mut call = scheduler.call(call::Type::Reconcile);
     call.reconcile = Some(call::Reconcile::default());

@@ -328,6 +328,44 @@ fn a_master_is_told_what_is_remembered_and_under_way() {
 }
 
 #[test]
+fn resources_outlive_the_agents_id_and_operations_do_not() {
+    let mut first = agent();
+    first.told(apply(1, reserve(vec![reserved("cpus", 1.0)])));
+    let records = first.records();
+    let [_, Record::Resources(left), _] = records[..] else { panic!("{records:?}") };
+    assert_eq!(left.operations[0].agent_id.as_ref().unwrap().value, AGENT_ID);
+    // The operations that the agent tells of when it has come back under an id.
+    let under = |id: &str| {
+        let id = v1::AgentId { value: id.into() };
+        let info = v1::AgentInfo { id: Some(id.clone()), ..first.engine.info().clone() };
+        let found = Recovered {
+            agent: Some((id.value.parse().unwrap(), info)),
+            resources: RecoveredResources {
+                resources: left.resources.clone(),
+                operations: left.operations.clone(),
+                ..RecoveredResources::default()
+            },
+            ..Recovered::default()
+        };
+        let mut agent = Agent::recovered(with_disk(), found);
+        assert_eq!(agent.total(), RESERVED);
+        agent.handle(crate::engine::event::Event::ContainersRecovered);
+        agent.handle(crate::engine::event::Event::MasterDetected(Some(MASTER.parse().unwrap())));
+        assert_eq!(agent.registers_again().checkpointed_resources.len(), 1);
+        let reregistered = i::SlaveReregisteredMessage { slave_id: id, ..Default::default() };
+        agent.told(MasterMessage::Reregistered(Box::new(reregistered)));
+        let sent = agent.sent();
+        let told = sent.iter().find_map(|message| match message {
+            AgentMessage::Update(update) => update.operations.clone(),
+            _ => None,
+        });
+        (told.unwrap_or_default().operations.len(), agent.outcomes().len())
+    };
+    assert_eq!(under(AGENT_ID), (1, 1));
+    assert_eq!(under("M-S1"), (0, 0));
+}
+
+#[test]
 fn resources_are_replaced_for_masters_that_send_no_operations() {
     let checkpoint = |resources| {
         MasterMessage::CheckpointResources(Box::new(i::CheckpointResourcesMessage { resources }))

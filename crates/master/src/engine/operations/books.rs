@@ -42,6 +42,9 @@ impl Engine {
                 framework.operation_names.insert_mut(id.value.clone(), uuid);
             }
         }
+        if let Some(id) = operation.framework_id.as_ref().filter(|_| operation.orphan) {
+            self.orphans.entry(id.clone()).or_default().insert(uuid);
+        }
         if operation.is_terminal() {
             self.state.counters.count_operation(operation.kind(), operation.state());
         }
@@ -63,6 +66,14 @@ impl Engine {
         let uuid = operation.uuid;
         self.state.operations.remove_mut(&uuid);
         self.leave_framework(operation);
+        if let Some(id) = operation.framework_id.as_ref().filter(|_| operation.orphan)
+            && let Some(orphans) = self.orphans.get_mut(id)
+        {
+            orphans.remove(&uuid);
+            if orphans.is_empty() {
+                self.orphans.remove(id);
+            }
+        }
         if let Some((framework_id, consumed)) = operation.held() {
             self.stop_using(framework_id, &operation.agent_id, consumed, out);
         }
@@ -204,18 +215,16 @@ impl Engine {
         if let Some(operation) = edit(&mut self.state.operations, &uuid) {
             operation.orphan = true;
         }
+        if let Some(id) = &before.framework_id {
+            self.orphans.entry(id.clone()).or_default().insert(uuid);
+        }
         Some(before.agent_id.clone())
     }
 
     /// Gives a framework that has become known its operations.
     pub(in super::super) fn adopt_orphans(&mut self, framework_id: &FrameworkId, out: &Out) {
-        let orphans: Vec<_> = self
-            .state
-            .operations
-            .values()
-            .filter(|o| o.orphan && o.framework_id.as_ref() == Some(framework_id))
-            .cloned()
-            .collect();
+        let Some(orphans) = self.orphans.remove(framework_id) else { return };
+        let orphans: Vec<_> = orphans.into_iter().filter_map(|uuid| self.operation(uuid)).collect();
         let mut agents = BTreeSet::new();
         for orphan in &orphans {
             let named_elsewhere = self.is_named_elsewhere(orphan);

@@ -15,7 +15,10 @@ use super::super::counters::Counter;
 use super::super::events;
 use super::super::message::Outbound;
 use super::super::out::Out;
-use super::super::state::Operation;
+use super::super::state::{Framework, Operation, OperationUuid};
+
+/// Questions of a framework that are passed on.
+type ToAgents = BTreeMap<AgentId, internal::ReconcileOperationsMessage>;
 
 /// What the master says to one question.
 enum Answer {
@@ -34,41 +37,58 @@ impl Engine {
         out: &mut Out,
     ) {
         self.state.counters.count(Counter::MessagesReconcileOperations);
-        let Some(framework) = self.state.frameworks.get(framework_id).cloned() else { return };
-        if reconcile.operations.is_empty() {
-            for uuid in framework.operations.iter() {
-                let Some(operation) = self.operation(*uuid) else { continue };
-                self.tell(framework_id, events::operation_status(known(&operation)), out);
+        self.ask(framework_id, reconcile.operations.len(), out, |framework, waiting| {
+            if reconcile.operations.is_empty() {
+                waiting.all_operations = framework.operations.iter().copied().collect();
+            } else {
+                waiting.named_operations.extend(reconcile.operations);
             }
-            return;
+        });
+    }
+
+    /// Tells a framework what is known of an operation, unless it is over by now.
+    pub(in super::super) fn tell_of_operation(
+        &mut self,
+        framework_id: &FrameworkId,
+        uuid: OperationUuid,
+        out: &mut Out,
+    ) {
+        if let Some(operation) = self.operation(uuid) {
+            self.tell(framework_id, events::operation_status(known(&operation)), out);
         }
-        let mut questions: BTreeMap<AgentId, internal::ReconcileOperationsMessage> =
-            BTreeMap::new();
-        for question in reconcile.operations {
-            let operation = framework
-                .operation_names
-                .get(&question.operation_id.value)
-                .and_then(|uuid| self.operation(*uuid));
-            let answer = match operation {
-                Some(operation) => Answer::Status(Box::new(known(&operation))),
-                None => self.unknown(&question),
-            };
-            match answer {
-                Answer::Status(status) => {
-                    self.tell(framework_id, events::operation_status(*status), out);
-                }
-                Answer::Ask(agent_id) => {
-                    let questions = questions.entry(agent_id).or_default();
-                    questions.framework_id =
-                        Some(v1::FrameworkId { value: framework_id.to_string() });
-                    questions.operations.push(reconcile_operations_message::Operation {
-                        operation_uuid: None,
-                        operation_id: Some(question.operation_id),
-                        resource_provider_id: question.resource_provider_id,
-                    });
-                }
+    }
+
+    /// Answers about one operation, or adds the question to those that only agents can answer.
+    pub(in super::super) fn answer_operation(
+        &mut self,
+        framework: &Framework,
+        question: question::Operation,
+        to_agents: &mut ToAgents,
+        out: &mut Out,
+    ) {
+        let named = framework.operation_names.get(&question.operation_id.value);
+        let answer = match named.and_then(|uuid| self.operation(*uuid)) {
+            Some(operation) => Answer::Status(Box::new(known(&operation))),
+            None => self.unknown(&question),
+        };
+        match answer {
+            Answer::Status(status) => {
+                self.tell(&framework.id, events::operation_status(*status), out);
+            }
+            Answer::Ask(agent_id) => {
+                let questions = to_agents.entry(agent_id).or_default();
+                questions.framework_id = Some(v1::FrameworkId { value: framework.id.to_string() });
+                questions.operations.push(reconcile_operations_message::Operation {
+                    operation_uuid: None,
+                    operation_id: Some(question.operation_id),
+                    resource_provider_id: question.resource_provider_id,
+                });
             }
         }
+    }
+
+    /// Passes on what only agents can answer.
+    pub(in super::super) fn ask_agents(&self, questions: ToAgents, out: &mut Out) {
         for (agent_id, message) in questions {
             if let Some(agent) = self.state.agents.get(&agent_id) {
                 out.send(&agent.peer, Outbound::ReconcileOperations(message));

@@ -141,16 +141,16 @@ fn share_cgroups(
     let shares =
         |container: Option<&v1::ContainerInfo>| container::share_cgroups(container).unwrap_or(true);
     let Place { framework, agent, .. } = place;
-    let running =
-        framework.tasks.values().chain(framework.unreachable_tasks.iter()).filter(|task| {
-            executor.running
-                && task.agent_id == agent.id
-                && task.info().executor_id.is_some_and(|own| own.value == executor.id.as_str())
-        });
+    // Only if it runs are there others of it: those on the agent, which are not many.
+    let own = |(owner, id): &(_, _)| (owner == &framework.id).then(|| framework.tasks.get(id));
+    let running = agent.tasks.iter().filter(|_| executor.running).filter_map(own).flatten();
+    let running = running.map(|task| task.info()).filter(|info| {
+        info.executor_id.as_ref().is_some_and(|own| own.value == executor.id.as_str())
+    });
     let mut all = tasks
         .iter()
         .map(|task| shares(task.container.as_ref()))
-        .chain(running.map(|task| shares(task.info().container.as_ref())));
+        .chain(running.map(|info| shares(info.container.as_ref())));
     let Some(first) = all.next() else { return Ok(()) };
     if all.all(|other| other == first) {
         return Ok(());

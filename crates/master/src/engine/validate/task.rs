@@ -97,7 +97,7 @@ pub(super) fn task(task: &v1::TaskInfo, place: Place<'_>) -> Result<(TaskId, Res
     if framework.tasks.contains_key(&task_id) {
         return Err(format!("Task has duplicate ID: {task_id}"));
     }
-    if framework.unreachable_tasks.iter().any(|known| known.id == task_id) {
+    if framework.unreachable_tasks.get(&task_id).is_some() {
         return Err(format!("Task reuses the ID of an unreachable task: {task_id}"));
     }
     if task.agent_id.value != agent.id.as_str() {

@@ -128,7 +128,7 @@ pub(super) fn snapshot(all: &[Exchange]) -> Snapshot {
                 reregistered: time(framework.reregistered_time.as_ref()),
                 unregistered: None,
                 tasks: running,
-                unreachable_tasks: History::default(),
+                unreachable_tasks: UnreachableTasks::default(),
                 completed_tasks: History::default(),
                 executors: Map::default(),
                 used: used_on,
