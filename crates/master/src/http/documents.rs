@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use endpoints::call::encode;
 use endpoints::document::Document;
 use endpoints::media::Media;
 use endpoints::refusal::Refusal;
 use endpoints::rope::Rope;
+use wire::json::Style;
 
 use super::Master;
 use crate::engine::state::Snapshot;
@@ -18,7 +20,9 @@ use crate::views::{Large, Sight, View};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Shown {
     Frameworks,
+    GetRoles(Media),
     Large(Large, Media),
+    Roles,
     Slaves,
     State,
     StateSummary,
@@ -28,6 +32,8 @@ impl Shown {
     pub(super) fn render(self, view: View<'_>) -> Rope {
         match self {
             Self::Frameworks => view.framework_list(None),
+            Self::GetRoles(media) => encode(media, &view.get_roles(), Style::V1).into(),
+            Self::Roles => view.roles().into(),
             Self::Large(what, media) => view.large(what, media),
             Self::Slaves => view.slaves(None),
             Self::State => view.state(),
@@ -105,8 +111,12 @@ impl Documents {
         let rendering = Arc::clone(master);
         let made = master.workers.run(move || {
             let rope = shown.render(rendering.view_of(&latest));
-            let mark = format!("{}-{number}", latest.master.id);
-            let document = Arc::new(Document::new(rope).marked(mark));
+            let document = Document::new(rope);
+            let document = Arc::new(match shown {
+                // Small, and most often the same although something else has changed.
+                Shown::GetRoles(_) | Shown::Roles => document.marked_by_content(),
+                _ => document.marked(format!("{}-{number}", latest.master.id)),
+            });
             if packed {
                 let _ = document.packed();
             }

@@ -53,7 +53,9 @@ enum Asked {
     },
     Change(Change),
     LogLevel(u32, std::time::Duration),
+    /// One of the large answers.
     Large(Large),
+    Roles,
     Subscribe,
 }
 
@@ -72,12 +74,12 @@ fn validate(call: Call) -> Result<Asked, Refusal> {
         | Type::GetVersion
         | Type::GetLoggingLevel
         | Type::GetOperations
-        | Type::GetRoles
         | Type::GetWeights
         | Type::GetMaster
         | Type::GetMaintenanceStatus
         | Type::GetMaintenanceSchedule
         | Type::GetQuota => Ok(Asked::Read(kind)),
+        Type::GetRoles => Ok(Asked::Roles),
         Type::GetState => Ok(Asked::Large(Large::State)),
         Type::GetAgents => Ok(Asked::Large(Large::Agents)),
         Type::GetFrameworks => Ok(Asked::Large(Large::Frameworks)),
@@ -111,11 +113,8 @@ fn not_offered(kind: Type) -> Refusal {
 
 async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -> Answer {
     match asked {
-        Asked::Large(what) => {
-            let packed = media::accepts_gzip(&request.headers);
-            let document = large(&master, request, (what, media), packed).await?;
-            Ok(Reply::Document { media, document, conditional: false })
-        }
+        Asked::Large(what) => shared(&master, request, Shown::Large(what, media), media).await,
+        Asked::Roles => shared(&master, request, Shown::GetRoles(media), media).await,
         // What is small and at hand does not wait behind what is large.
         Asked::Read(
             kind @ (Type::GetHealth
@@ -148,19 +147,17 @@ async fn answer(master: Shared, request: &Request, asked: Asked, media: Media) -
     }
 }
 
-/// One of the large answers.
-async fn large(
-    master: &Shared,
-    request: &Request,
-    (what, media): (Large, Media),
-    packed: bool,
-) -> Result<Arc<Document>, Refusal> {
-    if sees_all(&master.sight(&request.caller)) {
-        return master.documents.get(master, Shown::Large(what, media), packed).await;
-    }
-    let (caller, answering) = (request.caller.clone(), Arc::clone(master));
-    let render = move || answering.view(&caller, |view| view.large(what, media));
-    Ok(Arc::new(Document::new(master.workers.run(render).await?)))
+/// Answers with what all callers share who see everything; others get their own.
+async fn shared(master: &Shared, request: &Request, shown: Shown, media: Media) -> Answer {
+    let document = if sees_all(&master.sight(&request.caller)) {
+        let packed = media::accepts_gzip(&request.headers);
+        master.documents.get(master, shown, packed).await?
+    } else {
+        let (caller, answering) = (request.caller.clone(), Arc::clone(master));
+        let render = move || answering.view(&caller, |view| shown.render(view));
+        Arc::new(Document::new(master.workers.run(render).await?))
+    };
+    Ok(Reply::Document { media, document, conditional: false })
 }
 
 /// Opens a stream of events, which begins with all there is.
@@ -266,10 +263,6 @@ fn respond_state(view: crate::views::View<'_>, kind: Type, media: Media) -> Answ
         Type::GetOperations => {
             response.get_operations = Some(view.get_operations());
             (Kind::GetOperations, Style::V1)
-        }
-        Type::GetRoles => {
-            response.get_roles = Some(view.get_roles());
-            (Kind::GetRoles, Style::V1)
         }
         Type::GetMaster => {
             response.get_master = Some(view.get_master());

@@ -85,7 +85,7 @@ pub(super) fn offer_constraints_debug(master: Shared, request: Request) -> Pendi
 }
 
 pub(super) fn roles(master: Shared, request: Request) -> Pending {
-    show(master, request, |view| view.roles())
+    shared(master, request, Shown::Roles)
 }
 
 pub(super) fn quota(master: Shared, request: Request) -> Pending {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use wire::v1;
 use wire::v1::master::Response;
 use wire::v1::master::response::{
-    GetAgents, GetExecutors, GetFrameworks, GetMaster, GetRoles, GetState, GetTasks, get_agents,
-    get_executors, get_frameworks,
+    GetAgents, GetExecutors, GetFrameworks, GetMaster, GetRoles, GetState, GetTasks, Type as Kind,
+    get_agents, get_executors, get_frameworks,
 };
 
 use super::View;
@@ -197,8 +197,11 @@ impl View<'_> {
 
     /// GET_ROLES
     #[must_use]
-    pub fn get_roles(&self) -> GetRoles {
-        GetRoles { roles: self.role_messages() }
+    pub fn get_roles(&self) -> Response {
+        let get_roles = Some(GetRoles { roles: self.role_messages() });
+        let mut response = Response { get_roles, ..Response::default() };
+        response.set_type(Kind::GetRoles);
+        response
     }
 
     /// GET_MASTER

@@ -1,7 +1,5 @@
 //! `/tasks`: one page of all tasks.
 
-use std::sync::Arc;
-
 use endpoints::query::Query;
 use endpoints::refusal::Refusal;
 use endpoints::rope::{Rope, Weaver};
@@ -9,7 +7,6 @@ use endpoints::rope::{Rope, Weaver};
 use super::View;
 use super::entities::task_json;
 use super::weave::List;
-use crate::engine::state::Task;
 
 /// The parameters of `/tasks`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,13 +58,32 @@ impl TaskQuery {
     }
 }
 
+/// The page of all that is asked for, in its order; of those with the same moment the one that
+/// comes first is the older.
+fn page<T>(all: impl Iterator<Item = (f64, T)>, query: &TaskQuery) -> Vec<T> {
+    let mut all: Vec<_> =
+        all.enumerate().map(|(place, (begun, one))| (begun, place, one)).collect();
+    let in_order = |a: &(f64, usize, T), b: &(f64, usize, T)| {
+        let order = a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if query.ascending { order } else { order.reverse() }
+    };
+    // Of a large cluster that is little: what comes after it need not be in order.
+    let end = query.offset.saturating_add(query.limit);
+    if end < all.len() {
+        all.select_nth_unstable_by(end, in_order);
+        all.truncate(end);
+    }
+    all.sort_unstable_by(in_order);
+    all.into_iter().skip(query.offset).map(|(_, _, one)| one).collect()
+}
+
 impl View<'_> {
     /// `/tasks`: of active and completed frameworks, running, unreachable and completed, sorted by
     /// the time of their first status.
     #[must_use]
     pub fn tasks(&self, query: &TaskQuery) -> Rope {
         let wanted = |only: &Option<String>, id: &str| only.as_deref().is_none_or(|o| o == id);
-        let mut tasks: Vec<&Arc<Task>> = self
+        let tasks = self
             .frameworks()
             .chain(self.completed_frameworks())
             .filter(|f| wanted(&query.framework_id, f.id.as_str()))
@@ -78,21 +94,40 @@ impl View<'_> {
                     .chain(f.completed_tasks.iter())
                     .filter(|t| self.sight.task(&f.info, t))
             })
-            .filter(|t| wanted(&query.task_id, t.id.as_str()))
-            .collect();
+            .filter(|t| wanted(&query.task_id, t.id.as_str()));
         // Tasks without a status are the oldest.
-        tasks.sort_by(|a, b| a.begun().total_cmp(&b.begun()));
-        if !query.ascending {
-            tasks.reverse();
-        }
+        let tasks = page(tasks.map(|task| (task.begun(), task)), query);
         let mut out = Weaver::default();
         out.text(b"{\"tasks\":");
         let mut list = List::new(&mut out);
-        for task in tasks.into_iter().skip(query.offset).take(query.limit) {
+        for task in tasks {
             list.element(&task_json(task));
         }
         list.end();
         out.text(b"}");
         out.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_a_part_of_all_in_order() {
+        // Many of the same moment, none where it belongs.
+        let all = || (0..50_usize).map(|n| ((n * 7 % 11) as f64, n));
+        for ascending in [true, false] {
+            let mut sorted: Vec<_> = all().collect();
+            sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+            if !ascending {
+                sorted.reverse();
+            }
+            for (offset, limit) in [(0, 7), (7, 7), (45, 7), (50, 7), (0, 0), (3, usize::MAX)] {
+                let query = TaskQuery { limit, offset, ascending, ..TaskQuery::default() };
+                let wanted = sorted.iter().skip(offset).take(limit).map(|(_, n)| *n);
+                assert_eq!(page(all(), &query), wanted.collect::<Vec<_>>(), "{query:?}");
+            }
+        }
     }
 }

@@ -11,8 +11,8 @@ fn same<K: Ord, V>(a: &Map<K, Arc<V>>, b: &Map<K, Arc<V>>) -> bool {
 }
 
 impl State {
-    /// Whether agents, frameworks, their tasks and offers are the same as in `other`, and so
-    /// whatever shows no more than these. A state that was changed and changed back is another one.
+    /// Whether agents, frameworks, their tasks, offers and what operators have set are the same as
+    /// in `other`, and so whatever shows no more than these. A state that was changed and changed back is another one.
     #[must_use]
     pub fn shows_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.master, &other.master)
@@ -22,5 +22,6 @@ impl State {
             && same(&self.frameworks, &other.frameworks)
             && self.completed_frameworks.shelf().is_same(other.completed_frameworks.shelf())
             && same(&self.offers, &other.offers)
+            && self.settings == other.settings
     }
 }

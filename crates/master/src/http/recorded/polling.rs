@@ -53,4 +53,14 @@ async fn a_poller_of_an_unchanged_cluster_is_told_so() {
     assert_eq!(changed["slaves"][0]["active"], false);
     assert_eq!(changed["activated_slaves"], 0.0);
     assert!(master.metrics()["master/http_cache_hits"] > 10.0);
+    // Roles are kept as well, until something that they show has changed.
+    let roles = Message::parse(b"GET /roles HTTP/1.1\r\n\r\n");
+    let tag = ask(&site, &roles).await.headers["etag"].clone();
+    let hits = master.metrics()["master/http_cache_hits"];
+    assert_eq!(ask(&site, &roles).await.headers["etag"], tag);
+    assert_eq!(master.metrics()["master/http_cache_hits"], hits + 1.0);
+    let mut snapshot = (*master.snapshots.load_full()).clone();
+    snapshot.settings.weights.insert_mut(Role::any(), model::weight::Weight::new(2.0).unwrap());
+    master.snapshots.store(Arc::new(snapshot));
+    assert_ne!(ask(&site, &roles).await.headers["etag"], tag);
 }
