@@ -19,6 +19,7 @@
 
 mod agents;
 pub mod announcement;
+mod archive;
 mod authentication;
 mod books;
 mod calls;

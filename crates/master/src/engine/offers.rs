@@ -30,21 +30,8 @@ fn message(offer: &Offer, agent: &Agent, framework: &Framework) -> v1::Offer {
     // The agent keeps these to itself.
     let visible = offer.resources.filter(|resource| &*resource.name != "ephemeral_ports");
     let visible = if multi_role { visible } else { visible.unallocated() };
-    let executors = agent.executors.keys().filter(|(id, _)| *id == framework.id);
-    v1::Offer {
-        id: v1::OfferId { value: offer.id.to_string() },
-        framework_id: v1::FrameworkId { value: framework.id.to_string() },
-        agent_id: v1::AgentId { value: agent.id.to_string() },
-        hostname: agent.info.hostname.clone(),
-        url: Some(agent.url()),
-        domain: agent.info.domain.clone(),
-        resources: write(&visible, form),
-        attributes: agent.info.attributes.clone(),
-        executor_ids: executors.map(|(_, id)| v1::ExecutorId { value: id.to_string() }).collect(),
-        unavailability: agent.unavailability,
-        allocation_info: multi_role
-            .then(|| v1::resource::AllocationInfo { role: Some(offer.role.to_string()) }),
-    }
+    let whole = offer.message(agent, write(&visible, form));
+    v1::Offer { allocation_info: whole.allocation_info.filter(|_| multi_role), ..whole }
 }
 
 impl Engine {

@@ -568,6 +568,7 @@ impl Engine {
             }
             self.find_again(task, out);
         }
+        self.remember_ended(&id, message.archived);
         self.open_for_offers(&id, out);
         for (framework_id, status) in updates {
             self.tell(&framework_id, events::update(status), out);

@@ -3,6 +3,7 @@
 
 mod agent_facts;
 pub mod inverse_offer;
+pub mod offer;
 pub mod operation;
 mod same;
 pub mod settings;
@@ -29,6 +30,7 @@ use super::effect::Peer;
 use super::event::SubscriptionId;
 
 pub use inverse_offer::InverseOffer;
+pub use offer::Offer;
 pub use operation::{Operation, OperationUuid, Provider};
 pub use settings::Settings;
 pub use task::Task;
@@ -388,23 +390,6 @@ pub struct Executor {
     pub info: v1::ExecutorInfo,
     /// `info.resources`, for arithmetic: allocated to one role.
     pub resources: Resources,
-}
-
-/// An outstanding offer.
-#[derive(Clone, Debug)]
-pub struct Offer {
-    /// Its id.
-    pub id: OfferId,
-    /// To whom.
-    pub framework_id: FrameworkId,
-    /// Of which agent.
-    pub agent_id: AgentId,
-    /// Under which role.
-    pub role: Role,
-    /// What, allocated to `role`.
-    pub resources: Resources,
-    /// When it is taken back, if offers time out.
-    pub deadline: Option<Instant>,
 }
 
 impl State {

@@ -16,6 +16,7 @@ use endpoints::call::encode;
 use endpoints::media::Media;
 use endpoints::stream::{Bounds, Ended, Heartbeat, Records, Subscriber, Watch, channel, frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use wire::json::Style;
 use wire::v1::master::Event;
 
@@ -47,7 +48,7 @@ pub struct Operators {
     limit: usize,
     heartbeat_interval: Duration,
     greetings: Arc<Semaphore>,
-    greeted: Arc<Mutex<HashMap<String, usize>>>,
+    greetings_of: Mutex<HashMap<String, Arc<Semaphore>>>,
     cut_off: AtomicU64,
 }
 
@@ -60,37 +61,6 @@ pub enum NotOpened {
     /// Too many others are being greeted.
     #[error("too many streams are being opened")]
     Busy,
-}
-
-/// One of the places that a caller has for streams that are being greeted.
-#[derive(Debug)]
-struct Place {
-    of: Arc<Mutex<HashMap<String, usize>>>,
-    caller: String,
-}
-
-impl Place {
-    fn take(of: &Arc<Mutex<HashMap<String, usize>>>, caller: String) -> Option<Self> {
-        let mut taken = of.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.entry(caller.clone()).or_default();
-        if *own >= GREETED_OF_ONE {
-            return None;
-        }
-        *own += 1;
-        Some(Self { of: Arc::clone(of), caller })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = taken.get_mut(&self.caller) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.caller);
-            }
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -120,7 +90,7 @@ pub struct Opening {
 pub struct Watched {
     number: u64,
     watch: Watch,
-    turn: (Place, OwnedSemaphorePermit),
+    turn: [OwnedSemaphorePermit; 2],
 }
 
 impl Operators {
@@ -132,7 +102,7 @@ impl Operators {
             limit,
             heartbeat_interval,
             greetings: Arc::new(Semaphore::new(GREETED_AT_A_TIME)),
-            greeted: Arc::default(),
+            greetings_of: Mutex::default(),
             cut_off: AtomicU64::new(0),
         }
     }
@@ -161,8 +131,17 @@ impl Operators {
         self.cut_off.load(Ordering::Relaxed)
     }
 
-    /// Opens a stream for `caller`. Waits a little while too many others are being greeted. The
-    /// oldest stream is ended if there are too many.
+    /// The places that a caller has for streams that are being greeted.
+    fn places_of(&self, caller: String) -> Arc<Semaphore> {
+        let mut all = self.greetings_of.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those in which nobody stands, and for which nobody waits, are forgotten.
+        all.retain(|_, places| Arc::strong_count(places) > 1);
+        let places = all.entry(caller).or_insert_with(|| Semaphore::new(GREETED_OF_ONE).into());
+        Arc::clone(places)
+    }
+
+    /// Opens a stream for `caller`. Waits a little while too many are being greeted, of its own or
+    /// of others. The oldest stream is ended if there are too many.
     ///
     /// # Errors
     /// As [`NotOpened`] says.
@@ -172,11 +151,12 @@ impl Operators {
         media: Media,
         snapshots: &ArcSwap<Snapshot>,
     ) -> Result<(Opening, Watched), NotOpened> {
-        let place = Place::take(&self.greeted, caller).ok_or(NotOpened::Unread)?;
-        let permit = Arc::clone(&self.greetings).acquire_owned();
-        let Ok(Ok(permit)) = tokio::time::timeout(PATIENCE, permit).await else {
-            return Err(NotOpened::Busy);
-        };
+        let deadline = Instant::now() + PATIENCE;
+        // First among its own: who waits for itself is in nobody's way.
+        let own = timeout_at(deadline, self.places_of(caller).acquire_owned()).await;
+        let Ok(Ok(own)) = own else { return Err(NotOpened::Unread) };
+        let of_all = timeout_at(deadline, Arc::clone(&self.greetings).acquire_owned()).await;
+        let Ok(Ok(of_all)) = of_all else { return Err(NotOpened::Busy) };
         let beat = frame(&encode(media, &heartbeat(), Style::V1));
         let beat = Heartbeat { every: self.heartbeat_interval, record: beat };
         let mut open = self.lock();
@@ -195,7 +175,7 @@ impl Operators {
         }
         // Under the lock, so that no event between this state and the first one is missed.
         let snapshot = snapshots.load_full();
-        let watched = Watched { number, watch: records.watch(), turn: (place, permit) };
+        let watched = Watched { number, watch: records.watch(), turn: [own, of_all] };
         Ok((Opening { snapshot, records, subscriber }, watched))
     }
 
@@ -359,6 +339,27 @@ mod tests {
         assert_eq!(open("x").await.unwrap_err(), NotOpened::Busy);
         drop(held.pop());
         drop(open("x").await.unwrap());
+    }
+
+    /// Several pages of one operator, or of several behind one address, come back at once when
+    /// another master takes over.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_third_waits_for_its_turn() {
+        let (operators, snapshots) = (Operators::new(100, Duration::from_secs(15)), snapshots());
+        let open = || operators.open("a".to_owned(), Media::Json, &snapshots);
+        let (first, second) = (open().await.unwrap(), open().await.unwrap());
+        let leave = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            drop(first);
+        };
+        let (third, ()) = tokio::join!(open(), leave);
+        assert!(third.is_ok());
+        drop(third);
+        // Nothing is kept of callers that left.
+        drop(operators.open("b".to_owned(), Media::Json, &snapshots).await.unwrap());
+        drop(second);
+        drop(operators.open("c".to_owned(), Media::Json, &snapshots).await.unwrap());
+        assert_eq!(operators.greetings_of.lock().unwrap().len(), 1);
     }
 
     /// What happens while a large state is on its way waits for its reader.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::resources::{Quantities, Resources};
+use model::role::Role;
 
 use super::Metrics;
 use crate::engine::state::{Agent, Snapshot};
@@ -49,8 +50,9 @@ fn measure(agent: &Agent) -> Figures {
             }
         }
     }
-    // Reserved resources count for their role whether used or not; others when allocated.
-    let unreserved = used.filter(model::resources::Resource::is_unreserved);
+    // Reserved resources count for their role whether used or not; others when allocated, unless
+    // they can be taken back at any time.
+    let unreserved = used.filter(|r| r.is_unreserved() && !r.revocable);
     let reserved = agent.total.filter(|r| !r.is_unreserved());
     for resource in unreserved.iter().chain(reserved.iter()) {
         let role = resource.reserved_to().or(resource.allocation.as_ref());
@@ -91,14 +93,7 @@ pub(super) fn publish(all: &mut Metrics, snapshot: &Snapshot) {
         all.gauge(format!("{prefix}/total"), total.get(name).as_f64());
         all.gauge(format!("{prefix}/offered_or_allocated"), given.get(name).as_f64());
     }
-    for (role, sum) in &by_role {
-        let share = |(name, amount): (&str, model::resources::Scalar)| {
-            let of = total.get(name).as_f64();
-            if of > 0.0 { amount.as_f64() / of } else { 0.0 }
-        };
-        let dominant = sum.iter().map(share).fold(0.0, f64::max);
-        all.gauge(format!("allocator/mesos/roles/{role}/shares/dominant"), dominant);
-    }
+    shares(all, snapshot, &total, &by_role);
     for (role, quota) in snapshot.settings.quotas.iter() {
         let prefix = format!("allocator/mesos/quota/roles/{role}/resources");
         for (name, amount) in quota.guarantees().iter() {
@@ -117,6 +112,32 @@ pub(super) fn publish(all: &mut Metrics, snapshot: &Snapshot) {
             let name = format!("allocator/mesos/quota/roles/{node}/resources/{name}/consumed");
             all.gauge(name, amount.as_f64());
         }
+    }
+}
+
+/// The shares by which the roles of frameworks are sorted: the largest part of anything in the
+/// cluster that counts, divided by the weight.
+fn shares(
+    all: &mut Metrics,
+    snapshot: &Snapshot,
+    total: &Quantities,
+    by_role: &BTreeMap<String, Quantities>,
+) {
+    let settings = &snapshot.settings;
+    let idle = Quantities::default();
+    let frameworks = snapshot.frameworks.values();
+    let wanting = frameworks.flat_map(|f| &f.roles).map(|role| (role.as_str(), &idle));
+    let roles: BTreeMap<&str, &Quantities> =
+        wanting.chain(by_role.iter().map(|(role, held)| (role.as_str(), held))).collect();
+    for (role, held) in roles {
+        let counted = held.iter().filter(|(name, _)| !settings.unshared_names.contains(*name));
+        let part = |(name, amount): (&str, model::resources::Scalar)| {
+            let of = total.get(name).as_f64();
+            if of > 0.0 { amount.as_f64() / of } else { 0.0 }
+        };
+        let weight = Role::new(role).ok().and_then(|role| settings.weights.get(&role).copied());
+        let share = counted.map(part).fold(0.0, f64::max) / weight.unwrap_or_default().as_f64();
+        all.gauge(format!("allocator/mesos/roles/{role}/shares/dominant"), share);
     }
 }
 

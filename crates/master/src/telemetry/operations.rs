@@ -34,16 +34,16 @@ const OVER: [(OperationState, &str); 5] = [
     (OperationState::OperationGoneByOperator, "gone_by_operator"),
 ];
 
-/// Adds the metrics of operations. `total` is those that go on and all that are over.
+/// Adds the metrics of operations. `total` is those that the master knows now: that go on, or whose
+/// end has not been acknowledged.
 pub(super) fn publish(all: &mut Metrics, snapshot: &Snapshot) {
     for kind in KINDS {
         let name = kind.as_str_name().to_lowercase();
         for (state, ending) in OVER {
             let count = snapshot.counters.operations(kind, state) as f64;
             all.gauge(format!("master/operations/{name}/{ending}"), count);
-            all.add(&format!("master/operations/{name}/total"), count);
-            all.add("master/operations/total", count);
         }
+        all.gauge(format!("master/operations/{name}/total"), 0.0);
         for (_, going) in GOING_ON {
             all.gauge(format!("master/operations/{name}/{going}"), 0.0);
         }
@@ -51,9 +51,9 @@ pub(super) fn publish(all: &mut Metrics, snapshot: &Snapshot) {
     for (_, going) in GOING_ON {
         all.gauge(format!("master/operations/{going}"), 0.0);
     }
-    for operation in snapshot.operations.values().filter(|operation| !operation.is_terminal()) {
+    all.number("master/operations/total", snapshot.operations.size());
+    for operation in snapshot.operations.values() {
         let name = operation.kind().as_str_name().to_lowercase();
-        all.add("master/operations/total", 1.0);
         all.add(&format!("master/operations/{name}/total"), 1.0);
         let going = GOING_ON.iter().find(|(state, _)| *state == operation.state());
         if let Some((_, going)) = going {

@@ -124,21 +124,9 @@ impl View<'_> {
             reregistered_time: Some(time_info(framework.reregistered)),
             unregistered_time: framework.unregistered.map(time_info),
             offers: offers
-                .map(|offer| v1::Offer {
-                    id: v1::OfferId { value: offer.id.as_str().to_owned() },
-                    framework_id: v1::FrameworkId { value: offer.framework_id.as_str().to_owned() },
-                    agent_id: v1::AgentId { value: offer.agent_id.as_str().to_owned() },
-                    allocation_info: Some(v1::resource::AllocationInfo {
-                        role: Some(offer.role.as_str().to_owned()),
-                    }),
-                    hostname: self
-                        .snapshot
-                        .agents
-                        .get(&offer.agent_id)
-                        .map(|agent| agent.info.hostname.clone())
-                        .unwrap_or_default(),
-                    resources: seen(&offer.resources),
-                    ..Default::default()
+                .filter_map(|offer| {
+                    let agent = self.snapshot.agents.get(&offer.agent_id)?;
+                    Some(offer.message(agent, seen(&offer.resources)))
                 })
                 .collect(),
             inverse_offers: framework

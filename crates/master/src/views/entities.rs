@@ -77,6 +77,10 @@ impl View<'_> {
                 a.push(capability.as_str_name());
             }
         });
+        let drain = agent.orders.drain.as_ref();
+        o.optional("drain_info", drain.map(|d| json::message(d, Style::V0)));
+        let start = agent.estimated_drain_start.map(seconds);
+        o.optional("estimated_drain_start_time_seconds", start);
     }
 
     /// What the caller may see of `resources`: what is reserved or allocated to no hidden role.

@@ -17,8 +17,9 @@ struct RoleFacts {
     allocated: Quantities,
     offered: Quantities,
     reserved: Quantities,
-    /// Reserved, and allocated to nobody.
-    idle: Quantities,
+    /// Allocated of what is neither reserved nor revocable: with `reserved`, whether that is used
+    /// or not, what counts against the quota.
+    lasting: Quantities,
 }
 
 /// One of the sums of [`RoleFacts`].
@@ -74,11 +75,11 @@ impl View<'_> {
         }
         for agent in self.snapshot.agents.values() {
             let used = agent.used_by_all();
-            let idle = agent.total.minus(&used.unallocated());
+            let lasting = used.filter(|r| r.is_unreserved() && !r.revocable);
             add(&mut roles, &used, |r| r.allocation.as_ref(), |facts| &mut facts.allocated);
             add(&mut roles, &agent.offered, |r| r.allocation.as_ref(), |facts| &mut facts.offered);
             add(&mut roles, &agent.total, Resource::reserved_to, |facts| &mut facts.reserved);
-            add(&mut roles, &idle, Resource::reserved_to, |facts| &mut facts.idle);
+            add(&mut roles, &lasting, |r| r.allocation.as_ref(), |facts| &mut facts.lasting);
         }
         let settings = &self.snapshot.settings;
         let set = settings.quotas.keys().chain(settings.weights.keys());
@@ -117,7 +118,7 @@ impl View<'_> {
                                     o.field(name, amount.as_f64());
                                 }
                             });
-                            quantities(o, "consumed", &plus(&facts.allocated, &facts.idle));
+                            quantities(o, "consumed", &plus(&facts.reserved, &facts.lasting));
                         });
                         quantities(o, "resources", &plus(&facts.allocated, &facts.offered));
                         quantities(o, "allocated", &facts.allocated);

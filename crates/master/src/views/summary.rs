@@ -44,8 +44,8 @@ impl Counts {
     }
 }
 
-/// Counts of tasks for each pair of a framework and an agent that have any, by their places in the
-/// lists of both.
+/// Counts of tasks for each pair of a framework that has not ended and an agent that have any, by
+/// their places in the lists of both.
 #[derive(Default)]
 struct Summary {
     by_agent: Vec<Counts>,
@@ -57,7 +57,7 @@ impl View<'_> {
     fn summarize(&self, agents: &HashMap<&AgentId, u32>) -> Summary {
         let mut summary =
             Summary { by_agent: vec![Counts::default(); agents.len()], ..Summary::default() };
-        for (n, framework) in self.frameworks().chain(self.completed_frameworks()).enumerate() {
+        for (n, framework) in self.frameworks().enumerate() {
             let mut counts = Counts::default();
             let from = summary.pairs.len();
             let all = framework
@@ -92,9 +92,7 @@ impl View<'_> {
         let agents: Vec<&Arc<Agent>> = self.snapshot.agents.values().collect();
         let places = agents.iter().zip(0..).map(|(agent, at)| (&agent.id, at)).collect();
         let summary = self.summarize(&places);
-        let frameworks: Vec<&Arc<Framework>> =
-            self.frameworks().chain(self.completed_frameworks()).collect();
-        let active = self.frameworks().count();
+        let frameworks: Vec<&Arc<Framework>> = self.frameworks().collect();
         let mut agents_of: Vec<Vec<&str>> = vec![Vec::new(); frameworks.len()];
         let mut frameworks_of: Vec<Vec<&str>> = vec![Vec::new(); agents.len()];
         for (framework, agent) in &summary.pairs {
@@ -127,7 +125,7 @@ impl View<'_> {
         list.end();
         out.text(b",\"frameworks\":");
         let mut list = List::new(&mut out);
-        for (at, framework) in frameworks.iter().enumerate().take(active) {
+        for (at, framework) in frameworks.iter().enumerate() {
             list.element(&bytes_of(|o| {
                 self.framework_summary(o, framework);
                 summary.by_framework[at].print(o);

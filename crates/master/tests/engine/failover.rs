@@ -2,10 +2,11 @@
 
 use alcazar_master::engine::effect::Effect;
 use alcazar_master::engine::message::Inbound;
+use model::id::AgentId;
 use registry::Standing;
-use wire::v1;
 use wire::v1::TaskState;
 use wire::v1::scheduler::call;
+use wire::{internal, v1};
 
 use crate::world::*;
 
@@ -133,4 +134,92 @@ fn an_agent_that_no_master_remembers_is_admitted_with_its_tasks() {
     );
     assert!(done.logs().iter().any(|line| line.contains("not on record")));
     assert_eq!(other.task_state(&scheduler, "t"), Some(TaskState::TaskStaging));
+}
+
+/// What an agent remembers of `scheduler`'s framework, of which nothing is there any more.
+fn archive(
+    scheduler: &Scheduler,
+    agent: &AgentId,
+    tasks: &[(&str, TaskState)],
+) -> internal::archive::Framework {
+    let task = |&(name, state): &(&str, TaskState)| {
+        let mut task = v1::Task {
+            name: name.to_owned(),
+            task_id: v1::TaskId { value: name.to_owned() },
+            framework_id: scheduler.wire_id(),
+            agent_id: v1::AgentId { value: agent.to_string() },
+            resources: resources("cpus:1"),
+            ..v1::Task::default()
+        };
+        task.set_state(state);
+        task
+    };
+    internal::archive::Framework {
+        framework_info: v1::FrameworkInfo {
+            principal: scheduler.caller.principal.clone(),
+            ..scheduler.info.clone()
+        },
+        pid: None,
+        tasks: tasks.iter().map(task).collect(),
+    }
+}
+
+fn completed(world: &World, scheduler: &Scheduler) -> Vec<String> {
+    let state = world.state();
+    let completed = state.frameworks[&scheduler.id].completed_tasks.iter();
+    completed.map(|task| task.id.to_string()).collect()
+}
+
+#[test]
+fn what_ended_before_a_failover_is_remembered_by_agents() {
+    let mut world = World::with(|config| config.max_completed_tasks_per_framework = 3);
+    let agent = world.join(1, "cpus:4");
+    let scheduler = world.scheduler("f");
+    let other = world.scheduler("other");
+    let mut message = world.reregister_message(1, &agent);
+    let done = |name| (name, TaskState::TaskFinished);
+    let elsewhere = AgentId::new("m-S9").unwrap();
+    message.completed_frameworks = vec![
+        archive(&scheduler, &agent, &[done("a"), done("b"), ("runs", TaskState::TaskRunning)]),
+        archive(&scheduler, &elsewhere, &[done("elsewhere")]),
+        archive(&other, &agent, &[done("others")]),
+    ];
+    // It says of one framework's task that it is another's.
+    let stray = archive(&other, &agent, &[done("stray")]).tasks;
+    message.completed_frameworks[0].tasks.extend(stray);
+
+    world.fail_over();
+    let again = |world: &mut World, of: &Scheduler, name: &str| {
+        let info = of.info.clone();
+        world.try_subscribe(&caller(name), info, &[])
+    };
+    let (subscription, _) = again(&mut world, &scheduler, "f");
+    world.say(&host(1), Inbound::ReregisterAgent(message.clone()));
+    assert_eq!(completed(&world, &scheduler), ["a", "b"]);
+    assert_eq!(world.state().agents[&agent].used_by_all(), model::resources::Resources::new());
+    // Nobody has come for the other one yet, and agents do not keep it alive.
+    assert!(!world.state().frameworks.contains_key(&other.id));
+
+    // What the master knows by now is not entered twice, and the oldest make room.
+    world.wait(75 * SECOND);
+    let scheduler = Scheduler { subscription, ..scheduler };
+    let more = archive(&scheduler, &agent, &[done("c"), done("d")]).tasks;
+    message.completed_frameworks[0].tasks.extend(more);
+    world.say(&host(1), Inbound::ReregisterAgent(message));
+    assert_eq!(completed(&world, &scheduler), ["b", "c", "d"]);
+}
+
+#[test]
+fn what_ended_is_not_shown_to_another_principal() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4");
+    let scheduler = world.scheduler("f");
+    let mut message = world.reregister_message(1, &agent);
+    let mut archive = archive(&scheduler, &agent, &[("a", TaskState::TaskFinished)]);
+    archive.framework_info.principal = Some("somebody".to_owned());
+    message.completed_frameworks = vec![archive];
+    world.wait(75 * SECOND);
+    world.say(&host(1), Inbound::ReregisterAgent(message));
+    assert!(world.state().agents.contains_key(&agent));
+    assert!(completed(&world, &scheduler).is_empty());
 }

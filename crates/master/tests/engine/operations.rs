@@ -1,7 +1,7 @@
 //! Operations: what frameworks make of what they are offered, and how they hear of it.
 
 mod attacks;
-mod feedback;
+pub(crate) mod feedback;
 pub(crate) mod groups;
 mod kinds;
 mod limits;

@@ -457,3 +457,19 @@ fn ended_tasks_are_remembered_up_to_a_number() {
         .collect();
     assert_eq!(kept, ["b", "c"]);
 }
+
+#[test]
+fn so_many_unreachable_tasks_are_kept_of_a_framework_as_the_flag_says() {
+    let mut world = World::with(|config| config.max_unreachable_tasks_per_framework = 2);
+    let agents = [world.join(1, "cpus:4"), world.join(2, "cpus:4")];
+    let scheduler = world.aware_scheduler("f");
+    world.launch(&scheduler, &agents[0], "first");
+    world.launch(&scheduler, &agents[1], "second");
+    world.launch(&scheduler, &agents[1], "third");
+    world.wait_with(80 * SECOND, &[&host(2)]);
+    world.wait(100 * SECOND);
+    let framework = world.state().frameworks[&scheduler.id].clone();
+    let kept: Vec<_> = framework.unreachable_tasks.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!(kept, ["second", "third"]);
+    assert!(framework.tasks.is_empty());
+}

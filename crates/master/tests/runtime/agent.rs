@@ -115,7 +115,7 @@ impl Agent {
             slave: v1::AgentInfo {
                 hostname: "127.0.0.1".to_owned(),
                 port: Some(i32::from(self.address().port())),
-                resources: vec![scalar("cpus", 4.0), scalar("mem", 1024.0)],
+                resources: vec![scalar("cpus", 4.0), scalar("mem", 1024.0), scalar("disk", 100.0)],
                 checkpoint: Some(true),
                 ..Default::default()
             },

@@ -214,6 +214,49 @@ async fn resources_are_reserved_and_given_back_by_both_forms() {
     }
 }
 
+#[tokio::test]
+async fn volumes_are_made_grown_shrunk_and_destroyed_by_calls() {
+    let cluster = Cluster::start(Trust::certificates()).await;
+    let mut agent = Agent::new(&cluster, "a1");
+    let id = agent.register().await;
+    let agent_id = json!({"value": id});
+    let disk = |size: f64| {
+        json!({
+            "name": "disk", "type": "SCALAR", "scalar": {"value": size},
+            "reservations": [{"type": "DYNAMIC", "role": "ops", "principal": "root"}],
+        })
+    };
+    let volume = |size: f64| {
+        let mut volume = disk(size);
+        volume["disk"] = json!({
+            "persistence": {"id": "v", "principal": "root"},
+            "volume": {"mode": "RW", "container_path": "data"},
+        });
+        volume
+    };
+    let ask = |kind: &str, mut members: Json| {
+        members["agent_id"] = agent_id.clone();
+        json!({"type": kind, kind.to_lowercase(): members})
+    };
+    let reserve = ask("RESERVE_RESOURCES", json!({"resources": [disk(60.0)]}));
+    let create = ask("CREATE_VOLUMES", json!({"volumes": [volume(40.0)]}));
+    let grow = ask("GROW_VOLUME", json!({"volume": volume(40.0), "addition": disk(20.0)}));
+    let shrink = ask("SHRINK_VOLUME", json!({"volume": volume(60.0), "subtract": {"value": 50.0}}));
+    let destroy = ask("DESTROY_VOLUMES", json!({"volumes": [volume(10.0)]}));
+    // What does not fit what is there changes nothing.
+    assert_eq!(call(&cluster, grow.clone()).await.0, 409);
+    for asked in [reserve, create, grow.clone(), shrink.clone(), destroy] {
+        assert_eq!(call(&cluster, asked.clone()).await, accepted(), "{asked}");
+        let apply: internal::ApplyOperationMessage = agent.hear().await;
+        let kind = apply.operation_info.r#type();
+        assert!(asked["type"].as_str().unwrap().starts_with(kind.as_str_name()), "{kind:?}");
+    }
+    assert_eq!(call(&cluster, shrink).await.0, 409);
+    let mut negative = grow;
+    negative["grow_volume"]["addition"]["scalar"]["value"] = json!(-1.0);
+    assert_eq!(call(&cluster, negative).await.0, 400);
+}
+
 /// A text as a value in a form.
 fn percent(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
@@ -266,6 +309,14 @@ async fn agents_are_drained_deactivated_and_given_up_by_calls() {
     assert_eq!(call(&cluster, of("DRAIN_AGENT", "drain_agent", period)).await, done());
     let drain: internal::DrainSlaveMessage = agent.hear().await;
     assert_eq!(drain.config.max_grace_period.unwrap().nanoseconds, 5_000_000_001);
+    for path in ["/state", "/slaves", "/state-summary"] {
+        let shown = get(&cluster, path).await["slaves"][0].clone();
+        assert_eq!(
+            shown["drain_info"]["config"]["max_grace_period"],
+            json!({"nanoseconds": 5_000_000_001_i64})
+        );
+        assert!(shown["estimated_drain_start_time_seconds"].as_f64().unwrap() > 1e9, "{path}");
+    }
     let gone = of("MARK_AGENT_GONE", "mark_agent_gone", none());
     assert_eq!(call(&cluster, gone).await, done());
     let shutdown: internal::ShutdownMessage = agent.hear().await;

@@ -299,8 +299,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells frameworks what becomes of their operations on an agent that leaves. Nobody repeats
-    /// it; whoever misses it has to ask.
+    /// Tells frameworks what becomes of their operations on an agent that leaves, and counts it.
+    /// Nobody repeats it; whoever misses it has to ask.
     pub(in super::super) fn tell_of_operations_on(
         &mut self,
         agent_id: &AgentId,
@@ -310,6 +310,9 @@ impl Engine {
         let Some(agent) = self.state.agents.get(agent_id).cloned() else { return };
         for uuid in agent.operations.iter() {
             let Some(operation) = self.operation(*uuid) else { continue };
+            if !operation.is_terminal() {
+                self.state.counters.count_operation(operation.kind(), state);
+            }
             let framework = operation.framework_id.as_ref().filter(|_| !operation.orphan);
             let (Some(framework_id), Some(id)) = (framework, operation.id()) else { continue };
             let provider = operation.provider.as_ref();

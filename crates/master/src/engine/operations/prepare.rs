@@ -6,6 +6,9 @@ use wire::v1;
 use wire::v1::offer::Operation;
 use wire::v1::offer::operation::Type;
 
+/// How many more resources an operation may name for each of its tasks, executors' included.
+const RESOURCES_PER_TASK: usize = 16;
+
 /// All resources that an operation other than a launch names.
 pub(in super::super) fn resources_of(operation: &Operation) -> impl Iterator<Item = &v1::Resource> {
     let reserve = operation.reserve.iter().flat_map(|o| o.resources.iter().chain(&o.source));
@@ -62,6 +65,12 @@ fn all_resources(operation: &mut Operation) -> Vec<&mut v1::Resource> {
     all
 }
 
+fn tasks(operation: &Operation) -> usize {
+    let group = operation.launch_group.as_ref();
+    operation.launch.as_ref().map_or(0, |launch| launch.task_infos.len())
+        + group.map_or(0, |group| group.task_group.tasks.len())
+}
+
 /// The member that the type names, if it is missing.
 fn missing_member(operation: &Operation) -> Option<&'static str> {
     let (set, member) = match operation.r#type() {
@@ -93,9 +102,10 @@ pub(in super::super) fn upgrade(
             operation.r#type().as_str_name()
         ));
     }
+    let most = MAX_RESOURCES + RESOURCES_PER_TASK * tasks(operation);
     let mut all = all_resources(operation);
-    if all.len() > MAX_RESOURCES {
-        return Err(format!("Too many resources: more than {MAX_RESOURCES}"));
+    if all.len() > most {
+        return Err(format!("Too many resources: more than {most}"));
     }
     let read: Vec<_> = all
         .iter()
@@ -121,5 +131,40 @@ pub(super) fn rewrite(operation: &mut Operation, form: Form) {
         if let Ok(resource) = read_one(wire) {
             *wire = write_one(&resource, form);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(resources_of: impl Fn(usize) -> usize, tasks: usize) -> Operation {
+        let cpus = v1::Resource {
+            name: "cpus".to_owned(),
+            r#type: v1::value::Type::Scalar.into(),
+            scalar: Some(v1::value::Scalar { value: 1.0 }),
+            ..v1::Resource::default()
+        };
+        let task_infos = (0..tasks)
+            .map(|n| v1::TaskInfo {
+                resources: vec![cpus.clone(); resources_of(n)],
+                ..v1::TaskInfo::default()
+            })
+            .collect();
+        let launch = v1::offer::operation::Launch { task_infos };
+        let mut operation = Operation { launch: Some(launch), ..Operation::default() };
+        operation.set_type(Type::Launch);
+        operation
+    }
+
+    /// Tasks that need no more than others do are launched as many at a time as an ACCEPT may have.
+    #[test]
+    fn many_tasks_may_name_many_resources_in_all_and_few_may_not() {
+        let most = crate::engine::validate::accept::MAX_TASKS;
+        assert_eq!(upgrade(&mut launch(|_| 5, most), None), Ok(()));
+        assert_eq!(upgrade(&mut launch(|_| MAX_RESOURCES, 1), None), Ok(()));
+        let all_in_one = |n| if n == 0 { MAX_RESOURCES + 33 } else { 0 };
+        let words = "Too many resources: more than 10032".to_owned();
+        assert_eq!(upgrade(&mut launch(all_in_one, 2), None), Err(words));
     }
 }

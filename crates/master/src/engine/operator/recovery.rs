@@ -33,6 +33,8 @@ impl Engine {
         }
         let settings = &mut self.state.settings;
         settings.allowed_roles = self.config.roles.clone().map(Arc::new);
+        settings.unshared_names =
+            Arc::new(self.config.fair_sharing_excluded_resource_names.clone());
         for (role, weight) in &weights {
             settings.weights.insert_mut(role.clone(), *weight);
         }

@@ -15,8 +15,8 @@ use wire::v1;
 use super::Agent;
 use crate::engine::collections::Map;
 
-/// Quotas, weights, and when machines are not available: what the registry has of them; and a
-/// flag.
+/// Quotas, weights, and when machines are not available: what the registry has of them; and
+/// two flags.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Roles with a quota; none of these is the default.
@@ -27,6 +27,9 @@ pub struct Settings {
     pub machines: Map<Machine, Arc<MachineRecord>>,
     /// The roles that frameworks may have, by the flag `--roles`; `None` allows all.
     pub allowed_roles: Option<Arc<BTreeSet<Role>>>,
+    /// Resources that do not count for shares, by the flag
+    /// `--fair_sharing_excluded_resource_names`.
+    pub unshared_names: Arc<BTreeSet<String>>,
 }
 
 impl Settings {

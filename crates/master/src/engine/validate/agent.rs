@@ -12,6 +12,7 @@ use wire::v1::TaskState;
 use wire::v1::agent_info::capability::Type as Capability;
 use wire::{internal, v1};
 
+use super::super::archive::Archived;
 use super::super::config::Config;
 use super::super::state::{Executor, Task};
 use super::super::status;
@@ -37,6 +38,7 @@ pub(in super::super) struct Reregistration {
     pub(in super::super) frameworks: BTreeMap<FrameworkId, v1::FrameworkInfo>,
     pub(in super::super) executors: Vec<Executor>,
     pub(in super::super) tasks: Vec<Task>,
+    pub(in super::super) archived: Vec<Archived>,
 }
 
 /// Checks a first registration.
@@ -119,9 +121,7 @@ pub(in super::super) fn reregister(
         let framework_id = framework_id(info.id.as_ref())?;
         let checked =
             framework::info(&info).map_err(|error| format!("framework {framework_id}: {error}"))?;
-        let only =
-            (!checked.capabilities.multi_role).then(|| checked.roles.first().cloned()).flatten();
-        roles.insert(framework_id.clone(), only);
+        roles.insert(framework_id.clone(), only_role(&checked));
         if frameworks.insert(framework_id.clone(), info).is_some() {
             return Err(format!("framework {framework_id} is listed twice"));
         }
@@ -156,6 +156,8 @@ pub(in super::super) fn reregister(
         }
         tasks.push(task);
     }
+    let archived = message.completed_frameworks.into_iter();
+    let archived = archived.filter_map(|framework| self::archived(framework, &id)).collect();
     let registration = registration(
         message.slave,
         &message.checkpointed_resources,
@@ -164,7 +166,7 @@ pub(in super::super) fn reregister(
         message.resource_version_uuid,
         config,
     )?;
-    Ok(Reregistration { id, registration, frameworks, executors, tasks })
+    Ok(Reregistration { id, registration, frameworks, executors, tasks, archived })
 }
 
 fn framework_id(id: Option<&v1::FrameworkId>) -> Result<FrameworkId, String> {
@@ -189,6 +191,24 @@ fn allocated(wire: &[v1::Resource], only: Option<&Role>) -> Result<Resources, St
             Ok(resource)
         })
         .collect()
+}
+
+/// The role of a framework that has one.
+fn only_role(framework: &framework::Checked) -> Option<Role> {
+    let several = framework.capabilities.multi_role;
+    (!several).then(|| framework.roles.first().cloned()).flatten()
+}
+
+/// What an agent remembers of a framework that has nothing more there. It is shown and nothing
+/// else, so that what does not read is left out, and all the rest of the message counts.
+fn archived(archive: internal::archive::Framework, agent_id: &AgentId) -> Option<Archived> {
+    let info = archive.framework_info;
+    let only = framework::info(&info).ok().as_ref().and_then(only_role);
+    let id = framework_id(info.id.as_ref()).ok()?;
+    let of_it = archive.tasks.into_iter().filter(|task| task.framework_id.value == id.as_str());
+    let read = of_it.filter_map(|task| self::task(task, &id, agent_id, only.as_ref()).ok());
+    let tasks = read.filter(|task| status::is_terminal(task.state())).collect();
+    Some(Archived { id, principal: info.principal.unwrap_or_default(), tasks })
 }
 
 fn executor(

@@ -38,23 +38,13 @@ fn check(call: &Call, principal: Option<&str>) -> Result<call::Type, String> {
         | call::Type::Teardown
         | call::Type::Revive
         | call::Type::Suppress => {}
-        call::Type::Accept => {
-            expect(call.accept.as_ref(), "accept")?;
-            check_filters(call.accept.as_ref().and_then(|accept| accept.filters.as_ref()))?;
-        }
-        call::Type::Decline => {
-            expect(call.decline.as_ref(), "decline")?;
-            check_filters(call.decline.as_ref().and_then(|decline| decline.filters.as_ref()))?;
-        }
+        call::Type::Accept => expect(call.accept.as_ref(), "accept")?,
+        call::Type::Decline => expect(call.decline.as_ref(), "decline")?,
         call::Type::AcceptInverseOffers => {
-            let member = call.accept_inverse_offers.as_ref();
-            expect(member, "accept_inverse_offers")?;
-            check_filters(member.and_then(|accept| accept.filters.as_ref()))?;
+            expect(call.accept_inverse_offers.as_ref(), "accept_inverse_offers")?;
         }
         call::Type::DeclineInverseOffers => {
-            let member = call.decline_inverse_offers.as_ref();
-            expect(member, "decline_inverse_offers")?;
-            check_filters(member.and_then(|decline| decline.filters.as_ref()))?;
+            expect(call.decline_inverse_offers.as_ref(), "decline_inverse_offers")?;
         }
         call::Type::Kill => expect(call.kill.as_ref(), "kill")?,
         call::Type::Shutdown => expect(call.shutdown.as_ref(), "shutdown")?,
@@ -102,16 +92,6 @@ fn check_principal(proven: Option<&str>, claimed: Option<&str>) -> Result<(), St
 fn check_uuid(uuid: Option<&[u8]>) -> Result<(), String> {
     match uuid {
         Some(uuid) if uuid.len() != 16 => Err("Not a valid UUID".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-/// Negative and very long times have a meaning; what is no number at all has none.
-fn check_filters(filters: Option<&wire::v1::Filters>) -> Result<(), String> {
-    match filters.and_then(|filters| filters.refuse_seconds) {
-        Some(seconds) if !seconds.is_finite() => {
-            Err("Expecting 'refuse_seconds' to be a finite number".to_owned())
-        }
         _ => Ok(()),
     }
 }
@@ -170,16 +150,6 @@ mod tests {
             call.acknowledge =
                 Some(call::Acknowledge { uuid: vec![1; length].into(), ..Default::default() });
             assert_eq!(super::call(&call, None).is_ok(), ok, "{length}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_time_that_is_no_number_is_refused() {
-        for seconds in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let mut call = of(call::Type::Decline);
-            let filters = Some(v1::Filters { refuse_seconds: Some(seconds) });
-            call.decline = Some(call::Decline { filters, ..Default::default() });
-            assert!(super::call(&call, None).is_err(), "{seconds}");
         }
     }
 

@@ -220,13 +220,26 @@ fn operators_see_operations_and_how_many_there_were() {
     assert_eq!((count(&world, "pending"), count(&world, "total")), (1.0, 1.0));
     assert_eq!((count(&world, "reserve/pending"), count(&world, "create/pending")), (1.0, 0.0));
     world.finish(1, &agent, &applied, 7);
+    assert_eq!((count(&world, "pending"), count(&world, "total")), (0.0, 1.0));
     world.call(&scheduler, acknowledge(&scheduler, &agent, "r", 7));
     assert!(shown(&world, &Everything).is_empty());
-    assert_eq!((count(&world, "pending"), count(&world, "total")), (0.0, 1.0));
+    assert_eq!((count(&world, "total"), count(&world, "reserve/total")), (0.0, 0.0));
     assert_eq!((count(&world, "finished"), count(&world, "reserve/finished")), (1.0, 1.0));
+
+    // Whether the framework has named it or not, it is gone with its agent.
+    world.call(&scheduler, scheduler.call(call::Type::Revive));
+    reserve_named(&mut world, &scheduler, &agent, "s");
+    world.call(&scheduler, scheduler.call(call::Type::Revive));
+    let nameless = reserve(&reserved("cpus:1", "f"));
+    world.operate_on(&scheduler, &agent, vec![nameless]);
+    assert_eq!((count(&world, "pending"), count(&world, "total")), (2.0, 2.0));
+    world.operate(mark_gone(&agent));
+    assert_eq!((count(&world, "pending"), count(&world, "total")), (0.0, 0.0));
+    assert_eq!(count(&world, "gone_by_operator"), 2.0);
+    assert_eq!(count(&world, "reserve/gone_by_operator"), 2.0);
 }
 
-fn program() -> Program {
+pub(crate) fn program() -> Program {
     Program {
         build: endpoints::common::Build {
             version: "1.12.0".to_owned(),
