@@ -379,6 +379,7 @@ impl Engine {
             offers: Set::default(),
             inverse_offers: Set::default(),
             operations: Set::default(),
+            operations_weight: 0,
             operation_names: Map::default(),
             counters: FrameworkCounters::default(),
             cells: Cells::default(),

@@ -116,6 +116,7 @@ impl Engine {
                 }
                 used.entry(agent_id.clone()).or_default().add_all(&executor.resources);
             }
+            let mut weight = 0;
             for uuid in framework.operations.iter() {
                 let operation = self.state.operations.get(uuid);
                 let own = |o: &&std::sync::Arc<super::state::Operation>| {
@@ -124,9 +125,13 @@ impl Engine {
                 let Some(operation) = operation.filter(own) else {
                     return Err(format!("operation {uuid} is not one of {id}"));
                 };
+                weight += operation.weight;
                 if let Some((_, consumed)) = operation.held() {
                     used.entry(operation.agent_id.clone()).or_default().add_all(consumed);
                 }
+            }
+            if weight != framework.operations_weight {
+                return Err(format!("{id} has operations for {weight}"));
             }
             if let Some(name) = framework.operation_names.iter().find_map(|(name, uuid)| {
                 let operation = self.state.operations.get(uuid).and_then(|o| o.id());
@@ -188,6 +193,7 @@ impl Engine {
         let mut entered = 0;
         let mut orphans: BTreeMap<FrameworkId, BTreeSet<OperationUuid>> = BTreeMap::new();
         for (id, agent) in self.state.agents.iter() {
+            let mut weight = 0;
             let mut total = agent.total.of_provider(None);
             for provider in agent.providers.values() {
                 total.add_all(&provider.total);
@@ -210,7 +216,10 @@ impl Engine {
                 if let Some(framework) = framework.filter(|_| operation.orphan) {
                     orphans.entry(framework.clone()).or_default().insert(*uuid);
                 }
-                framework.into_iter().for_each(|id| *by.entry(id.clone()).or_default() += 1);
+                weight += operation.weight;
+                if let Some(id) = framework {
+                    *by.entry(id.clone()).or_default() += operation.weight;
+                }
                 let known = framework.and_then(|id| self.state.frameworks.get(id));
                 let entered = known.is_some_and(|framework| framework.operations.contains(uuid));
                 if framework.is_some()
@@ -219,8 +228,8 @@ impl Engine {
                     return Err(format!("operation {uuid} is an orphan, or should be one"));
                 }
             }
-            if !by.iter().eq(agent.operations_by.iter()) {
-                return Err(format!("{id} has operations of {by:?}"));
+            if weight != agent.operations_weight || !by.iter().eq(agent.operations_by.iter()) {
+                return Err(format!("{id} has operations for {weight}, by frameworks {by:?}"));
             }
             if total != agent.total {
                 return Err(format!("{id} has {}, its parts are {total}", agent.total));

@@ -218,7 +218,7 @@ impl Engine {
         agent: &Agent,
         operation: &v1::offer::Operation,
     ) -> Result<(), String> {
-        limits::on_agent(agent)?;
+        limits::on_agent(agent, operation)?;
         let knows = agent.has(AgentCapability::ResourceProvider);
         if knows && validate::provider(operation).is_none() && agent.resource_version.is_none() {
             return Err(format!("Agent {} has not stated its resource version", agent.id));
@@ -272,6 +272,7 @@ impl Engine {
             },
             consumed,
             orphan: false,
+            weight: limits::weight_of(&info),
         });
         let version = match &provider {
             None => agent.resource_version.clone(),

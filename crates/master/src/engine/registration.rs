@@ -197,6 +197,7 @@ impl Engine {
             inverse_answers: Map::default(),
             unavailability,
             operations: Set::default(),
+            operations_weight: 0,
             operations_by: Map::default(),
             providers: Map::default(),
             observer,

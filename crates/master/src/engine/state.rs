@@ -136,7 +136,9 @@ pub struct Agent {
     pub unavailability: Option<v1::Unavailability>,
     /// Operations on its resources, its providers' included.
     pub operations: Set<OperationUuid>,
-    /// How many of them are whose, those of frameworks that are not known included.
+    /// For how many they count.
+    pub operations_weight: usize,
+    /// The same by frameworks, those that are not known included.
     pub operations_by: Map<FrameworkId, usize>,
     /// Its resource providers, by their ids.
     pub providers: Map<Arc<str>, Arc<Provider>>,
@@ -321,6 +323,8 @@ pub struct Framework {
     pub inverse_offers: Set<OfferId>,
     /// Its operations.
     pub operations: Set<OperationUuid>,
+    /// For how many they count.
+    pub operations_weight: usize,
     /// Those of them that it has named, by its names; of several of one name the last.
     pub operation_names: Map<String, OperationUuid>,
     /// What has been counted for it.

@@ -259,7 +259,7 @@ impl Engine {
         let setting = Setting { agent: &agent, framework: Some(&framework), principal };
         let demand = checks::operation(operation, setting)?;
         self.may_send(&agent, operation)?;
-        limits::of_framework(&framework, &agent)?;
+        limits::of_framework(&framework, &agent, operation)?;
         let kind = operation.r#type();
         let consumed = match demand {
             Demand::Convert(conversion) => {

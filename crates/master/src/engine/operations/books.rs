@@ -30,14 +30,16 @@ impl Engine {
         }
         if let Some(agent) = edit(&mut self.state.agents, &operation.agent_id) {
             agent.operations.insert_mut(uuid);
+            agent.operations_weight += operation.weight;
             if let Some(id) = &operation.framework_id {
-                let count = agent.operations_by.get(id).map_or(1, |count| count + 1);
-                agent.operations_by.insert_mut(id.clone(), count);
+                let before = agent.operations_by.get(id).copied().unwrap_or_default();
+                agent.operations_by.insert_mut(id.clone(), before + operation.weight);
             }
         }
         let framework = operation.framework_id.as_ref().filter(|_| !operation.orphan);
         if let Some(framework) = framework.and_then(|id| edit(&mut self.state.frameworks, id)) {
             framework.operations.insert_mut(uuid);
+            framework.operations_weight += operation.weight;
             if let Some(id) = operation.id() {
                 framework.operation_names.insert_mut(id.value.clone(), uuid);
             }
@@ -79,12 +81,14 @@ impl Engine {
         }
         if let Some(agent) = edit(&mut self.state.agents, &operation.agent_id) {
             agent.operations.remove_mut(&uuid);
-            if let Some(id) = &operation.framework_id {
-                match agent.operations_by.get(id).copied() {
-                    Some(count) if count > 1 => {
-                        agent.operations_by.insert_mut(id.clone(), count - 1)
-                    }
-                    _ => drop(agent.operations_by.remove_mut(id)),
+            agent.operations_weight -= operation.weight;
+            if let Some(id) = &operation.framework_id
+                && let Some(before) = agent.operations_by.get(id).copied()
+            {
+                if before > operation.weight {
+                    agent.operations_by.insert_mut(id.clone(), before - operation.weight);
+                } else {
+                    agent.operations_by.remove_mut(id);
                 }
             }
         }
@@ -95,7 +99,9 @@ impl Engine {
         let Some(framework) = framework.and_then(|id| edit(&mut self.state.frameworks, id)) else {
             return;
         };
-        framework.operations.remove_mut(&operation.uuid);
+        if framework.operations.remove_mut(&operation.uuid) {
+            framework.operations_weight -= operation.weight;
+        }
         // Another operation may have got the name since.
         if let Some(id) = operation.id()
             && framework.operation_names.get(&id.value) == Some(&operation.uuid)
@@ -237,6 +243,7 @@ impl Engine {
             agents.insert(&orphan.agent_id);
             if let Some(framework) = edit(&mut self.state.frameworks, framework_id) {
                 framework.operations.insert_mut(orphan.uuid);
+                framework.operations_weight += orphan.weight;
                 if let Some(id) = orphan.id().filter(|_| !named_elsewhere) {
                     framework.operation_names.insert_mut(id.value.clone(), orphan.uuid);
                 }

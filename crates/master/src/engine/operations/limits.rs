@@ -1,10 +1,15 @@
 //! How many operations are kept. Those that nobody acknowledges stay for ever, and agents can bring
 //! as many as they like: the original keeps them all.
+//!
+//! A large one counts for several, one for each KiB that it takes: so memory is bounded too.
 
 use std::collections::BTreeMap;
 
 use model::id::FrameworkId;
+use prost::Message;
+use wire::v1;
 
+use super::super::state::operation::weight;
 use super::super::state::{Agent, Framework, Operation};
 
 /// The most operations on one agent, whether they go on or wait for an acknowledgement.
@@ -17,28 +22,40 @@ pub const MAX_OF_FRAMEWORK_ON_AGENT: usize = 1_000;
 /// The most operations of one framework for which it is still sent another one.
 pub const MAX_OF_FRAMEWORK: usize = 100_000;
 
-/// Whether one more operation can be on the agent.
-pub(super) fn on_agent(agent: &Agent) -> Result<(), String> {
-    if agent.operations.size() < MAX_ON_AGENT {
+/// For how many an operation counts that is sent.
+pub(super) fn weight_of(operation: &v1::offer::Operation) -> usize {
+    weight(operation.encoded_len())
+}
+
+/// Whether the operation can be on the agent too.
+pub(super) fn on_agent(agent: &Agent, added: &v1::offer::Operation) -> Result<(), String> {
+    if agent.operations_weight + weight_of(added) <= MAX_ON_AGENT {
         return Ok(());
     }
     Err(format!(
-        "Agent {} has {MAX_ON_AGENT} operations that are not over or not acknowledged",
+        "Agent {} can have {MAX_ON_AGENT} operations that are not over or not acknowledged, large \
+         ones counted by the KiB",
         agent.id
     ))
 }
 
-/// Whether the framework can have one more on the agent.
-pub(super) fn of_framework(framework: &Framework, agent: &Agent) -> Result<(), String> {
-    if framework.operations.size() >= MAX_OF_FRAMEWORK {
+/// Whether the framework can have the operation on the agent too.
+pub(super) fn of_framework(
+    framework: &Framework,
+    agent: &Agent,
+    added: &v1::offer::Operation,
+) -> Result<(), String> {
+    let added = weight_of(added);
+    if framework.operations_weight + added > MAX_OF_FRAMEWORK {
         return Err(format!(
-            "The framework has {MAX_OF_FRAMEWORK} operations that are not over or not acknowledged"
+            "The framework can have {MAX_OF_FRAMEWORK} operations that are not over or not \
+             acknowledged, large ones counted by the KiB"
         ));
     }
-    if count(agent, &framework.id) >= MAX_OF_FRAMEWORK_ON_AGENT {
+    if entered(agent, &framework.id) + added > MAX_OF_FRAMEWORK_ON_AGENT {
         return Err(format!(
-            "The framework has {MAX_OF_FRAMEWORK_ON_AGENT} operations on agent {} that are not \
-             over or not acknowledged",
+            "The framework can have {MAX_OF_FRAMEWORK_ON_AGENT} operations on agent {} that are \
+             not over or not acknowledged, large ones counted by the KiB",
             agent.id
         ));
     }
@@ -50,25 +67,28 @@ pub(super) fn all<'a>(
     agent: &Agent,
     added: impl Iterator<Item = &'a Operation>,
 ) -> Result<(), String> {
-    let mut on_agent = agent.operations.size();
+    let mut on_agent = agent.operations_weight;
     let mut of_frameworks: BTreeMap<&FrameworkId, usize> = BTreeMap::new();
     for operation in added {
-        on_agent += 1;
+        on_agent += operation.weight;
         if on_agent > MAX_ON_AGENT {
-            return Err(format!("more than {MAX_ON_AGENT} operations would be on it"));
+            return Err(format!(
+                "more than {MAX_ON_AGENT} operations would be on it, large ones counted by the KiB"
+            ));
         }
         let Some(id) = &operation.framework_id else { continue };
-        let of_framework = of_frameworks.entry(id).or_insert_with(|| count(agent, id));
-        *of_framework += 1;
+        let of_framework = of_frameworks.entry(id).or_insert_with(|| entered(agent, id));
+        *of_framework += operation.weight;
         if *of_framework > MAX_OF_FRAMEWORK_ON_AGENT {
             return Err(format!(
-                "more than {MAX_OF_FRAMEWORK_ON_AGENT} operations of framework {id} would be on it"
+                "more than {MAX_OF_FRAMEWORK_ON_AGENT} operations of framework {id} would be on \
+                 it, large ones counted by the KiB"
             ));
         }
     }
     Ok(())
 }
 
-fn count(agent: &Agent, framework_id: &FrameworkId) -> usize {
+fn entered(agent: &Agent, framework_id: &FrameworkId) -> usize {
     agent.operations_by.get(framework_id).copied().unwrap_or_default()
 }

@@ -60,6 +60,15 @@ pub struct Operation {
     pub consumed: Resources,
     /// Whether its framework is not known, so that nobody can be told of it or charged for it.
     pub orphan: bool,
+    /// For how many it counts where there is a limit, see [`weight`]. It stays the same.
+    pub weight: usize,
+}
+
+/// For how many an operation counts that takes so many bytes: one, and one more for each KiB. Most
+/// are smaller.
+#[must_use]
+pub const fn weight(bytes: usize) -> usize {
+    1 + bytes / 1024
 }
 
 /// The most statuses kept of one operation, the last ones. An operation changes its state once or

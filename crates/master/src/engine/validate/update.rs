@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::id::{AgentId, FrameworkId};
 use model::resources::Resources;
+use prost::Message;
 use wire::v1::OperationState;
 use wire::{internal, v1};
 
 use super::super::operations::{launches, resources_of, upgrade};
-use super::super::state::operation::{MAX_STATUSES, is_speculative};
+use super::super::state::operation::{MAX_STATUSES, is_speculative, weight};
 use super::super::state::{Operation, OperationUuid, Provider};
 
 /// The most resource providers of one agent.
@@ -174,6 +175,7 @@ fn operation(
     if consumed.iter().any(|r| r.allocation.is_none() || r.provider.is_none()) {
         return wrong("holds what is allocated to nobody, or no provider's");
     }
+    let weight = weight(info.encoded_len());
     Ok(Operation {
         uuid,
         framework_id,
@@ -182,5 +184,6 @@ fn operation(
         info,
         consumed,
         orphan: false,
+        weight,
     })
 }

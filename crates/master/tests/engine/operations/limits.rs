@@ -113,7 +113,7 @@ fn who_does_not_acknowledge_can_do_no_more_on_the_agent_and_others_can() {
     assert!(applied(&done).is_empty());
     let status = statuses(&done, &scheduler).remove(0);
     assert_eq!(status.state(), OperationState::OperationError);
-    assert!(status.message().starts_with("The framework has 1000 operations on agent m-S0"));
+    assert!(status.message().starts_with("The framework can have 1000 operations on agent m-S0"));
     assert!(world.total(&agent).iter().all(|resource| !resource.is_dynamically_reserved()));
     // On another agent it can, and on this one others can.
     assert_eq!(applied(&world.operate_on(&scheduler, &other, one())).len(), 1);
@@ -134,6 +134,38 @@ fn who_does_not_acknowledge_can_do_no_more_on_the_agent_and_others_can() {
     world.call(&scheduler, call);
     world.call(&scheduler, scheduler.call(call::Type::Revive));
     assert_eq!(applied(&world.operate_on(&scheduler, &agent, one())).len(), 1);
+}
+
+#[test]
+fn a_large_operation_counts_for_many() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4;mem:1024");
+    let scheduler = web(&mut world, "f");
+    // So many KiB of labels.
+    let one = |kilobytes: usize| {
+        let value = Some("x".repeat(kilobytes * 1024));
+        let labels = vec![v1::Label { key: "k".to_owned(), value }];
+        let mut large = named("r", reserve(&reserved("cpus:0.001", "f")));
+        let reservation = &mut large.reserve.as_mut().unwrap().resources[0].reservations[0];
+        reservation.labels = Some(v1::Labels { labels });
+        vec![large]
+    };
+    assert_eq!(applied(&world.operate_on(&scheduler, &agent, one(600))).len(), 1);
+    let weight = world.state().agents[&agent].operations_weight;
+    assert!((600..610).contains(&weight), "{weight}");
+    assert_eq!(world.state().frameworks[&scheduler.id].operations_weight, weight);
+    world.call(&scheduler, scheduler.call(call::Type::Revive));
+    let done = world.operate_on(&scheduler, &agent, one(500));
+    assert!(applied(&done).is_empty());
+    let status = statuses(&done, &scheduler).remove(0);
+    assert!(status.message().ends_with("large ones counted by the KiB"), "{status:?}");
+    // An agent cannot bring it either.
+    let mut large = brought("another", 0, 1);
+    large[0].info = one(1001).remove(0);
+    world.say(&host(1), Inbound::UpdateAgent(update_of(&agent, large, None))).is_refused();
+    assert_eq!(world.state().operations.size(), 1);
+    world.operate(mark_gone(&agent));
+    assert_eq!(world.state().frameworks[&scheduler.id].operations_weight, 0);
 }
 
 /// Each step takes the longer the more operations there are, not the longer the square of them:
