@@ -75,15 +75,7 @@ fn an_agent_without_anything_has_nothing_to_drain() {
 
 #[test]
 fn an_agent_that_was_draining_goes_on_until_nothing_is_left() {
-    let info = v1::AgentInfo {
-        id: Some(v1::AgentId { value: AGENT_ID.into() }),
-        ..Agent::running().engine.info().clone()
-    };
-    let found = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        drain: Some(v1::DrainConfig::default()),
-        ..Recovered::default()
-    };
+    let found = Recovered { drain: Some(v1::DrainConfig::default()), ..left(Vec::new()) };
     let mut agent = Agent::recovered(rules(), found);
     assert!(agent.engine.state().drain.is_some());
     agent.handle(crate::engine::event::Event::ContainersRecovered);

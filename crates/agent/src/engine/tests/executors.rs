@@ -241,48 +241,12 @@ fn calls_without_a_type_or_its_member_are_refused() {
 
 #[test]
 fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_not_come() {
-    let found = || {
-        use crate::engine::recovered::{
-            RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
-        };
-        let mut info = Agent::running().engine.info().clone();
-        info.id = Some(v1::AgentId { value: AGENT_ID.into() });
-        let executor = |id: &str| RecoveredExecutor {
-            id: id.parse().unwrap(),
-            info: executor_task("x", id).executor.unwrap(),
-            generated: false,
-            run: RecoveredRun {
-                container: format!("c-{id}").parse().unwrap(),
-                completed: false,
-                pid: Some(17),
-                http: true,
-                libprocess: None,
-                token: (id == "back").then_some(TokenDigest([1; 32])),
-                next_token: None,
-                tasks: vec![RecoveredTask {
-                    id: format!("t-{id}").parse().unwrap(),
-                    task: crate::engine::task::from_info(
-                        &executor_task(&format!("t-{id}"), id),
-                        &v1::FrameworkId { value: FRAMEWORK.into() },
-                    ),
-                    updates: Vec::new(),
-                }],
-            },
-        };
-        Recovered {
-            agent: Some((AGENT_ID.parse().unwrap(), info)),
-            frameworks: vec![RecoveredFramework {
-                id: FRAMEWORK.parse().unwrap(),
-                info: framework_info(true, true),
-                pid: String::new(),
-                executors: vec![executor("back"), executor("gone")],
-            }],
-            rebooted: false,
-            errors: 0,
-            ..Recovered::default()
-        }
-    };
-    let mut agent = Agent::recovered(rules(), found());
+    let token = Some(TokenDigest([1; 32]));
+    let mut executors =
+        vec![left_executor("back", "c-back", token), left_executor("gone", "c-gone", None)];
+    executors[0].run.tasks = vec![left_task("t-back", "back")];
+    executors[1].run.tasks = vec![left_task("t-gone", "gone")];
+    let mut agent = Agent::recovered(rules(), left(executors));
     let Some(Effect::RecoverContainers(known)) = agent.effects.last() else { panic!() };
     assert_eq!(known.len(), 2);
     assert_eq!(known[0].pid, Some(17));
@@ -328,36 +292,7 @@ fn an_agent_that_comes_back_waits_for_its_executors_and_gives_up_those_that_do_n
 
 #[test]
 fn an_agent_that_is_to_clean_up_ends_what_was_left_and_then_itself() {
-    use crate::engine::recovered::{RecoveredExecutor, RecoveredFramework, RecoveredRun};
-    let mut info = Agent::running().engine.info().clone();
-    info.id = Some(v1::AgentId { value: AGENT_ID.into() });
-    let run = RecoveredRun {
-        container: "c".parse().unwrap(),
-        completed: false,
-        pid: Some(17),
-        http: true,
-        libprocess: None,
-        token: Some(TokenDigest([1; 32])),
-        next_token: None,
-        tasks: Vec::new(),
-    };
-    let found = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        frameworks: vec![RecoveredFramework {
-            id: FRAMEWORK.parse().unwrap(),
-            info: framework_info(true, true),
-            pid: String::new(),
-            executors: vec![RecoveredExecutor {
-                id: "e".parse().unwrap(),
-                info: executor_task("x", "e").executor.unwrap(),
-                generated: false,
-                run,
-            }],
-        }],
-        rebooted: false,
-        errors: 0,
-        ..Recovered::default()
-    };
+    let found = left(vec![left_executor("e", "c", Some(TokenDigest([1; 32])))]);
     let mut rules = rules();
     rules.recover = crate::engine::rules::Recover::Cleanup;
     let mut agent = Agent::recovered(rules, found);
@@ -411,35 +346,8 @@ fn an_executor_that_is_told_to_end_has_its_time_and_not_more() {
 
 #[test]
 fn an_executor_that_was_never_given_a_task_is_ended_when_it_comes_back() {
-    use crate::engine::recovered::{RecoveredExecutor, RecoveredFramework, RecoveredRun};
-    let info = Agent::running().engine.info().clone();
-    let task = executor_task("t", "e");
-    let recovered = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        frameworks: vec![RecoveredFramework {
-            id: FRAMEWORK.parse().unwrap(),
-            info: framework_info(true, true),
-            pid: String::new(),
-            executors: vec![RecoveredExecutor {
-                id: "e".parse().unwrap(),
-                info: task.executor.unwrap(),
-                generated: false,
-                run: RecoveredRun {
-                    container: "c".parse().unwrap(),
-                    completed: false,
-                    pid: Some(1),
-                    http: true,
-                    libprocess: None,
-                    token: None,
-                    next_token: None,
-                    tasks: Vec::new(),
-                },
-            }],
-        }],
-        ..Recovered::default()
-    };
     let rules = Rules { executor_trust: None, ..rules() };
-    let mut agent = Agent::recovered(rules, recovered);
+    let mut agent = Agent::recovered(rules, left(vec![left_executor("e", "c", None)]));
     agent.handle(Event::ContainersRecovered);
     let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
     agent.subscribes(&container, Default::default());

@@ -16,7 +16,9 @@ use crate::engine::Engine;
 use crate::engine::event::{
     Answer, Caller, ConnectionId, Effect, Event, Record, RequestId, TokenDigest,
 };
-use crate::engine::recovered::Recovered;
+use crate::engine::recovered::{
+    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
+};
 use crate::engine::rules::{ExecutorProgram, Reconfiguration, Recover, Rules, TokenRules};
 use crate::engine::tokens::digest;
 use crate::engine::users::TaskUserPolicy;
@@ -558,4 +560,55 @@ pub(crate) fn acknowledge(update: &i::UpdateOperationStatusMessage) -> MasterMes
         operation_uuid: update.operation_uuid.clone().unwrap(),
         resource_provider_id: None,
     }))
+}
+
+/// What an earlier run left: the agent, and executors of one framework.
+pub(crate) fn left(executors: Vec<RecoveredExecutor>) -> Recovered {
+    let (fresh, _) = Engine::new(rules(), [7; 32], Recovered::default(), Now::default());
+    let mut info = fresh.info().clone();
+    info.id = Some(v1::AgentId { value: AGENT_ID.into() });
+    let framework = RecoveredFramework {
+        id: FRAMEWORK.parse().unwrap(),
+        info: framework_info(true, true),
+        pid: String::new(),
+        executors,
+    };
+    Recovered {
+        agent: Some((AGENT_ID.parse().unwrap(), info)),
+        frameworks: vec![framework],
+        ..Recovered::default()
+    }
+}
+
+/// An executor in its container that speaks HTTP, without a task.
+pub(crate) fn left_executor(
+    id: &str,
+    container: &str,
+    token: Option<TokenDigest>,
+) -> RecoveredExecutor {
+    RecoveredExecutor {
+        id: id.parse().unwrap(),
+        info: executor_task("x", id).executor.unwrap(),
+        generated: false,
+        run: RecoveredRun {
+            container: container.parse().unwrap(),
+            completed: false,
+            pid: Some(17),
+            http: true,
+            libprocess: None,
+            token,
+            next_token: None,
+            tasks: Vec::new(),
+        },
+    }
+}
+
+/// A task of which no update is left.
+pub(crate) fn left_task(id: &str, executor: &str) -> RecoveredTask {
+    let framework_id = v1::FrameworkId { value: FRAMEWORK.into() };
+    RecoveredTask {
+        id: id.parse().unwrap(),
+        task: crate::engine::task::from_info(&executor_task(id, executor), &framework_id),
+        updates: Vec::new(),
+    }
 }

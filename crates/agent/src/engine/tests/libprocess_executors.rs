@@ -8,9 +8,6 @@ use wire::v1::{self, TaskState};
 
 use super::fixture::*;
 use crate::engine::event::{Effect, Event, Record};
-use crate::engine::recovered::{
-    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
-};
 use crate::engine::rules::Rules;
 use crate::engine::state::ExecutorPhase;
 use crate::message::{AgentMessage, ExecutorMessage, MasterMessage, ToExecutor};
@@ -237,38 +234,11 @@ fn authn_a_second_v0_registration_and_one_of_an_executor_that_ends_are_told_to_e
 
 #[test]
 fn authn_v0_executors_of_an_earlier_run_are_asked_to_come_back_and_lost_tasks_are_given_up() {
-    let mut info = Agent::running_with(in_plaintext()).engine.info().clone();
-    info.id = Some(v1::AgentId { value: AGENT_ID.into() });
-    let task = |id: &str| RecoveredTask {
-        id: id.parse().unwrap(),
-        task: crate::engine::task::from_info(&executor_task(id, "e"), &framework_id()),
-        updates: Vec::new(),
-    };
-    let found = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        frameworks: vec![RecoveredFramework {
-            id: FRAMEWORK.parse().unwrap(),
-            info: framework_info(true, true),
-            pid: String::new(),
-            executors: vec![RecoveredExecutor {
-                id: "e".parse().unwrap(),
-                info: executor_task("has", "e").executor.unwrap(),
-                generated: false,
-                run: RecoveredRun {
-                    container: "c".parse().unwrap(),
-                    completed: false,
-                    pid: Some(17),
-                    http: false,
-                    libprocess: Some(PID.parse().unwrap()),
-                    token: None,
-                    next_token: None,
-                    tasks: vec![task("has"), task("never-got")],
-                },
-            }],
-        }],
-        ..Recovered::default()
-    };
-    let mut agent = Agent::recovered(in_plaintext(), found);
+    let mut executor = left_executor("e", "c", None);
+    executor.run.http = false;
+    executor.run.libprocess = Some(PID.parse().unwrap());
+    executor.run.tasks = ["has", "never-got"].map(|id| left_task(id, "e")).to_vec();
+    let mut agent = Agent::recovered(in_plaintext(), left(vec![executor]));
     let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
     // Too early: it is to try again later, as the original says.
     agent.spoken(&container, PID, register("e"));

@@ -2,12 +2,11 @@
 //! the executor was started.
 
 use tls_policy::{NameCheck, Recognize};
-use wire::v1;
 use wire::v1::executor::call::Subscribe;
 
 use super::fixture::*;
 use crate::engine::event::{Answer, Caller, Event, Refusal, TokenDigest};
-use crate::engine::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
+use crate::engine::recovered::RecoveredExecutor;
 use crate::engine::rules::Rules;
 
 fn ruled_by(recognize: Option<Recognize>) -> Rules {
@@ -85,34 +84,8 @@ fn tls_trust_that_has_changed_is_what_the_next_executor_gets() {
 
 /// An agent that finds an executor of ours that an earlier run started, with a token or without.
 fn recovering(now: Option<Recognize>, token: Option<TokenDigest>) -> (Agent, Container) {
-    let mut info = Agent::running().engine.info().clone();
-    info.id = Some(v1::AgentId { value: AGENT_ID.into() });
-    let executor = RecoveredExecutor {
-        id: "t".parse().unwrap(),
-        info: executor_task("x", "t").executor.unwrap(),
-        generated: true,
-        run: RecoveredRun {
-            container: "c".parse().unwrap(),
-            completed: false,
-            pid: Some(17),
-            http: true,
-            libprocess: None,
-            token,
-            next_token: None,
-            tasks: Vec::new(),
-        },
-    };
-    let found = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        frameworks: vec![RecoveredFramework {
-            id: FRAMEWORK.parse().unwrap(),
-            info: framework_info(true, true),
-            pid: String::new(),
-            executors: vec![executor],
-        }],
-        ..Recovered::default()
-    };
-    let mut agent = Agent::recovered(ruled_by(now), found);
+    let executor = RecoveredExecutor { generated: true, ..left_executor("t", "c", token) };
+    let mut agent = Agent::recovered(ruled_by(now), left(vec![executor]));
     agent.handle(Event::ContainersRecovered);
     (agent, Container { id: "c".parse().unwrap(), executor: "t".into(), token })
 }

@@ -10,7 +10,7 @@ use wire::v1::executor::call::{Subscribe, Type};
 
 use super::fixture::*;
 use crate::engine::event::{Answer, Caller, Event, Record, Refusal, TokenDigest};
-use crate::engine::recovered::{Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun};
+use crate::engine::recovered::RecoveredExecutor;
 use crate::engine::rules::{Rules, TokenRules};
 use crate::engine::tokens::digest;
 
@@ -223,33 +223,8 @@ fn attack_a11_claims_count_only_for_the_active_container_and_not_past_a_renewal(
 /// An agent of the original left an executor, and of its token nothing but the key.
 #[test]
 fn authn_claims_are_what_an_executor_of_the_original_is_known_by() {
-    let mut info = Agent::running_with(with_key()).engine.info().clone();
-    info.id = Some(wire::v1::AgentId { value: AGENT_ID.into() });
-    let found = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        frameworks: vec![RecoveredFramework {
-            id: FRAMEWORK.parse().unwrap(),
-            info: framework_info(true, true),
-            pid: String::new(),
-            executors: vec![RecoveredExecutor {
-                id: "e".parse().unwrap(),
-                info: executor_task("t", "e").executor.unwrap(),
-                generated: true,
-                run: RecoveredRun {
-                    container: "c".parse().unwrap(),
-                    completed: false,
-                    pid: Some(17),
-                    http: true,
-                    libprocess: None,
-                    token: None,
-                    next_token: None,
-                    tasks: Vec::new(),
-                },
-            }],
-        }],
-        ..Recovered::default()
-    };
-    let mut agent = Agent::recovered(with_key(), found);
+    let executor = RecoveredExecutor { generated: true, ..left_executor("e", "c", None) };
+    let mut agent = Agent::recovered(with_key(), left(vec![executor]));
     agent.handle(Event::ContainersRecovered);
     let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
     let claims = |cid: &str| {

@@ -15,10 +15,8 @@ use wire::v1::{self, executor};
 use super::fixture::{Asked, Got, JSON, PROTOBUF, Served};
 use crate::engine::Engine;
 use crate::engine::event::{Event, TokenDigest};
-use crate::engine::recovered::{
-    Recovered, RecoveredExecutor, RecoveredFramework, RecoveredRun, RecoveredTask,
-};
-use crate::engine::tests::fixture::{AGENT_ID, FRAMEWORK, framework_info, rules, status};
+use crate::engine::recovered::RecoveredExecutor;
+use crate::engine::tests::fixture::{FRAMEWORK, left, left_executor, left_task, rules, status};
 
 /// The tokens of two executors, each in its container.
 pub(super) const A: &str = "token-of-a";
@@ -26,43 +24,13 @@ const B: &str = "token-of-b";
 const API: &str = "/slave(1)/api/v1/executor";
 
 fn executor_of(id: &str, token: Option<&str>) -> RecoveredExecutor {
-    RecoveredExecutor {
-        id: id.parse().unwrap(),
-        info: v1::ExecutorInfo {
-            executor_id: v1::ExecutorId { value: id.into() },
-            framework_id: Some(v1::FrameworkId { value: FRAMEWORK.into() }),
-            ..Default::default()
-        },
-        generated: false,
-        run: RecoveredRun {
-            container: format!("container-of-{id}").parse().unwrap(),
-            completed: false,
-            pid: Some(1),
-            http: true,
-            libprocess: None,
-            token: token.map(|token| TokenDigest(Sha256::digest(token.as_bytes()).into())),
-            next_token: None,
-            // One without any would be ended as soon as it comes.
-            tasks: vec![task_of(id)],
-        },
-    }
-}
-
-fn task_of(executor: &str) -> RecoveredTask {
-    let id = format!("task-of-{executor}");
-    RecoveredTask {
-        id: id.parse().unwrap(),
-        task: v1::Task {
-            name: id.clone(),
-            task_id: v1::TaskId { value: id },
-            framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
-            executor_id: Some(v1::ExecutorId { value: executor.into() }),
-            agent_id: v1::AgentId { value: AGENT_ID.into() },
-            state: v1::TaskState::TaskRunning.into(),
-            ..v1::Task::default()
-        },
-        updates: Vec::new(),
-    }
+    let token = token.map(|token| TokenDigest(Sha256::digest(token.as_bytes()).into()));
+    let mut executor = left_executor(id, &format!("container-of-{id}"), token);
+    // One without any would be ended as soon as it comes.
+    let mut task = left_task(&format!("task-of-{id}"), id);
+    task.task.set_state(v1::TaskState::TaskRunning);
+    executor.run.tasks.push(task);
+    executor
 }
 
 /// An agent that finds two executors of an earlier run.
@@ -73,21 +41,8 @@ pub(super) fn recovering(posture: Posture) -> Served {
         rules.executor_trust = None;
     }
     let token = |token| proven.then_some(token);
-    let now = Now { monotonic: Instant::default(), wall: Timestamp::default() };
-    let (fresh, _) = Engine::new(rules.clone(), [7; 32], Recovered::default(), now);
-    let info =
-        v1::AgentInfo { id: Some(v1::AgentId { value: AGENT_ID.into() }), ..fresh.info().clone() };
-    let found = Recovered {
-        agent: Some((AGENT_ID.parse().unwrap(), info)),
-        frameworks: vec![RecoveredFramework {
-            id: FRAMEWORK.parse().unwrap(),
-            info: framework_info(true, true),
-            pid: String::new(),
-            executors: vec![executor_of("a", token(A)), executor_of("b", token(B))],
-        }],
-        ..Default::default()
-    };
-    let (engine, _) = Engine::new(rules, [7; 32], found, now);
+    let found = left(vec![executor_of("a", token(A)), executor_of("b", token(B))]);
+    let (engine, _) = Engine::new(rules, [7; 32], found, Now::default());
     Served::new(engine, posture)
 }
 
