@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 use super::agent::{Input, Received};
 use super::book::{Book, Fact};
-use super::tls::{Contexts, Stream};
+use super::tls::{self, Contexts, Stream};
 
 /// Connections that others may have to one agent: a master has one, a former master its own.
 const MOST_CONNECTIONS: usize = 8;
@@ -108,7 +108,7 @@ impl Sockets {
             State::Opening(_) => None,
         });
         for stream in self.connections.drain(..).map(|connection| connection.stream).chain(link) {
-            stream.cut();
+            tls::cut(stream);
         }
         self.work = None;
         self.ready.clear();
@@ -210,7 +210,7 @@ impl Sockets {
                     if self.connections.len() == MOST_CONNECTIONS {
                         self.connections.remove(0);
                     }
-                    match Stream::accepted(stream, self.tls.as_ref()) {
+                    match tls::accepted(stream, self.tls.as_ref()) {
                         Ok(stream) => self.connections.push(Connection::new(stream)),
                         Err(error) => self.book.enter(Fact::Stray(error.to_string())),
                     }
@@ -227,14 +227,14 @@ impl Sockets {
 pub(super) async fn dial(
     own: Ipv4Addr,
     master: SocketAddrV4,
-    tls: Option<Contexts>,
+    contexts: Option<Contexts>,
 ) -> io::Result<Dialled> {
     let socket = TcpSocket::new_v4()?;
     // Otherwise agents of the loopback network would all come from 127.0.0.1.
     socket.bind(SocketAddrV4::new(own, 0).into())?;
     let stream = socket.connect(master.into()).await?;
     stream.set_nodelay(true)?;
-    Stream::dialled(stream, master, tls).await
+    tls::dialled(stream, master, contexts).await
 }
 
 impl Link {

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use authn::sasl::Channel;
 use openssl::ssl::{
@@ -15,7 +14,7 @@ use openssl::ssl::{
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
@@ -37,10 +36,23 @@ pub(super) struct Contexts {
     client: SslContext,
 }
 
-/// A connection.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(SslStream<TcpStream>),
+/// A connection, encrypted or not.
+pub(super) type Stream = Box<dyn Wire>;
+
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for SslStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref()
+    }
 }
 
 /// They hold a key.
@@ -78,80 +90,34 @@ fn context(method: SslMethod) -> anyhow::Result<SslContextBuilder> {
     Ok(builder)
 }
 
-impl Stream {
-    /// One that was accepted; its handshake is made by the first read.
-    pub(super) fn accepted(stream: TcpStream, tls: Option<&Contexts>) -> io::Result<Self> {
-        let Some(contexts) = tls else { return Ok(Self::Plain(stream)) };
-        let mut ssl = Ssl::new(&contexts.server)?;
-        ssl.set_accept_state();
-        Ok(Self::Tls(SslStream::new(ssl, stream)?))
-    }
-
-    /// Ends the connection such that its other end is told of an error.
-    pub(super) fn cut(self) {
-        let stream = match &self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref(),
-        };
-        // One that cannot be cut is closed, as it is dropped.
-        let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
-    }
-
-    /// One that was dialled, with its handshake, and what it is worth to an exchange.
-    pub(super) async fn dialled(
-        stream: TcpStream,
-        master: SocketAddrV4,
-        tls: Option<Contexts>,
-    ) -> io::Result<(Self, Channel)> {
-        let Some(contexts) = tls else { return Ok((Self::Plain(stream), Channel::default())) };
-        let mut ssl = Ssl::new(&contexts.client)?;
-        ssl.param_mut().set_ip((*master.ip()).into())?;
-        let mut stream = SslStream::new(ssl, stream)?;
-        Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
-        // RFC 9266, with a context that is empty and not absent.
-        let mut binding = [0; 32];
-        stream.ssl().export_keying_material(&mut binding, "EXPORTER-Channel-Binding", Some(&[]))?;
-        let channel = Channel { encrypted: true, binding: Some(binding), ..Channel::default() };
-        Ok((Self::Tls(stream), channel))
-    }
+/// One that was accepted; its handshake is made by the first read.
+pub(super) fn accepted(stream: TcpStream, tls: Option<&Contexts>) -> io::Result<Stream> {
+    let Some(contexts) = tls else { return Ok(Box::new(stream)) };
+    let mut ssl = Ssl::new(&contexts.server)?;
+    ssl.set_accept_state();
+    Ok(Box::new(SslStream::new(ssl, stream)?))
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
+/// Ends a connection such that its other end is told of an error.
+pub(super) fn cut(stream: Stream) {
+    // One that cannot be cut is closed, as it is dropped.
+    let _ = socket2::SockRef::from(stream.socket()).set_linger(Some(std::time::Duration::ZERO));
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
+/// One that was dialled, with its handshake, and what it is worth to an exchange.
+pub(super) async fn dialled(
+    stream: TcpStream,
+    master: SocketAddrV4,
+    tls: Option<Contexts>,
+) -> io::Result<(Stream, Channel)> {
+    let Some(contexts) = tls else { return Ok((Box::new(stream), Channel::default())) };
+    let mut ssl = Ssl::new(&contexts.client)?;
+    ssl.param_mut().set_ip((*master.ip()).into())?;
+    let mut stream = SslStream::new(ssl, stream)?;
+    Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
+    // RFC 9266, with a context that is empty and not absent.
+    let mut binding = [0; 32];
+    stream.ssl().export_keying_material(&mut binding, "EXPORTER-Channel-Binding", Some(&[]))?;
+    let channel = Channel { encrypted: true, binding: Some(binding), ..Channel::default() };
+    Ok((Box::new(stream), channel))
 }
