@@ -32,6 +32,9 @@ fn main() {
     prost_build::Config::new()
         .bytes(["."])
         .btree_map(["."])
+        // Few resources have it, and it is three quarters of their size: agents and tasks are kept
+        // by the hundred thousand.
+        .boxed(".mesos.v1.Resource.disk")
         .include_file("protocol.rs")
         .compile_fds(descriptors)
         .unwrap_or_else(|e| panic!("{e}"));

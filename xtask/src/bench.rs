@@ -12,7 +12,7 @@ const USAGE: &str = "\
 usage: cargo xtask bench
        cargo xtask bench tls [part …] [--runs <number>] [--connections <number>]
        cargo xtask bench auth [mechanism …] [--runs <number>] [--agents <number>] [--principals one|each]
-       cargo xtask bench master [sockets] [memory] [--agents <number>] [--against <ip:port>] …
+       cargo xtask bench master [sockets] [idle] [memory] [--agents <number>] [--against <ip:port>] …
        cargo xtask bench allocator [quota] [refusals] [crowd]
        cargo xtask bench resources [part …] [--runs <number>]
        cargo xtask bench state [--agents <number>] [--tasks <number>]

@@ -51,6 +51,7 @@ pub(crate) fn master(words: &[&str]) -> anyhow::Result<cluster::Plan> {
         match word {
             "sockets" => plan.sockets = true,
             "memory" => plan.memory = true,
+            "idle" => (plan.sockets, plan.idle) = (true, true),
             "--agents" => plan.agents = number(word, &mut words)?,
             "--tasks" => plan.tasks = number(word, &mut words)?,
             "--frameworks" => plan.frameworks = number(word, &mut words)?,

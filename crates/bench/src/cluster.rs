@@ -29,6 +29,8 @@ use crate::swarm_process;
 pub(crate) struct Plan {
     pub(crate) sockets: bool,
     pub(crate) memory: bool,
+    /// Over sockets no more than what agents that have registered cost.
+    pub(crate) idle: bool,
     /// How many agents, over sockets.
     pub(crate) agents: usize,
     /// How many tasks each of them has when the master dies.
@@ -45,6 +47,7 @@ impl Default for Plan {
         Self {
             sockets: false,
             memory: false,
+            idle: false,
             agents: 5_000,
             tasks: 20,
             frameworks: 10,
@@ -161,6 +164,9 @@ fn sockets(plan: &Plan) -> anyhow::Result<()> {
     };
     let figure = each(idle, empty, plan.agents);
     say_memory("for each idle agent", figure, &format!("goal {}", goal(figure, 8.0)));
+    if plan.idle {
+        return Ok(());
+    }
     bench.say_cpu("with idle agents")?;
     bench.launch()?;
     std::thread::sleep(REST);

@@ -43,10 +43,11 @@ usage: alcazar-bench auth [mechanism …] [--runs <number>] [--agents <number>] 
                agents that authenticate and register with a restarted master
   (no mechanism: all of them; without --principals both)
 
-usage: alcazar-bench master [sockets] [memory] [--agents <number>] [--tasks <number>]
+usage: alcazar-bench master [sockets] [idle] [memory] [--agents <number>] [--tasks <number>]
            [--frameworks <number>] [--against <ip:port> [--pid <number>]]
 
   sockets      emulated agents and frameworks against a real master, ours or any at that address
+  idle         of these no more than the memory that registered agents take
   memory       20,000 agents that register again with the engine alone
   (no part: both; with --against only sockets)
 

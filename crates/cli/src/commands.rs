@@ -11,6 +11,7 @@ pub(crate) mod frameworks;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod master;
+pub(crate) mod memory;
 pub(crate) mod mesos_execute;
 pub(crate) mod state;
 pub(crate) mod tasks;

@@ -4,10 +4,9 @@
 //! arrive in the order in which they were sent, or not at all: delivery is at most once and
 //! unconfirmed. Whoever must know that somebody is gone holds a link.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,8 +23,10 @@ use crate::tls::{Expected, Security};
 
 mod channel;
 mod peer;
+mod queue;
 
 pub use channel::ChannelError;
+use queue::Queue;
 
 /// Sends messages and holds links. Clones share their connections, which end with the last clone.
 #[derive(Clone, Debug)]
@@ -171,13 +172,23 @@ struct Peers {
     by_address: HashMap<SocketAddrV4, Peer>,
 }
 
+/// Who is linked to at one address, as a rule one actor: a hash map with one entry is small, which
+/// an ordered one is not.
+type Links = HashMap<Upid, Expected>;
+
+/// All of them, in order.
+fn upids(links: Links) -> Vec<Upid> {
+    let mut upids: Vec<_> = links.into_keys().collect();
+    upids.sort_unstable();
+    upids
+}
+
 /// A connection, open or being opened, from where others see it.
 #[derive(Debug)]
 struct Peer {
     generation: u64,
-    queue: mpsc::Sender<Item>,
-    queued_bytes: Arc<AtomicUsize>,
-    links: BTreeMap<Upid, Expected>,
+    queue: Arc<Queue>,
+    links: Links,
     stop: oneshot::Sender<Stop>,
 }
 
@@ -232,19 +243,16 @@ impl Messenger {
         let bytes = bytes.freeze();
         let mut peers = self.inner.peers();
         let peer = self.inner.peer(&mut peers, to.address, &expected);
-        let length = bytes.len();
-        let waiting = peer.queued_bytes.fetch_add(length, Ordering::Relaxed) + length;
         let (from, name) = (from.to_owned(), name.to_owned());
         let item = Item::Message { bytes, expected, from, to: to.id.clone(), name };
-        let fits = waiting <= self.inner.parts.settings.queue_bytes || waiting == length;
         self.inner.pending.send_modify(|pending| *pending += 1);
-        if fits && peer.queue.try_send(item).is_ok() {
+        if peer.queue.put(item).is_ok() {
             return Ok(());
         }
         self.inner.answered(1);
         self.inner.parts.counters.messages_lost.increment();
         if let Some(peer) = peers.by_address.remove(&to.address) {
-            let links = peer.links.into_keys().collect();
+            let links = upids(peer.links);
             // If the connection is just ending by itself, it looks for this before it is gone.
             let _ = peer.stop.send(Stop::QueueFull(links));
         }
@@ -268,7 +276,7 @@ impl Messenger {
     /// messages that wait for the old connection are lost.
     pub fn relink(&self, to: &Upid, expected: Expected) -> Link {
         let mut peers = self.inner.peers();
-        let mut links = BTreeMap::new();
+        let mut links = Links::new();
         if let Some(old) = peers.by_address.remove(&to.address) {
             links = old.links;
             // If the connection has just ended by itself, its links are in our hands already.
@@ -291,7 +299,7 @@ impl Messenger {
         if peer.links.remove(to).is_some() {
             // A connection at rest looks whether it is still needed. If its queue is full it is
             // not at rest.
-            let _ = peer.queue.try_send(Item::Unlinked);
+            let _ = peer.queue.put(Item::Unlinked);
         }
     }
 
@@ -299,10 +307,10 @@ impl Messenger {
     fn linked(&self, peers: &mut Peers, to: &Upid, expected: Expected) {
         let Some(peer) = peers.by_address.get(&to.address) else { return };
         let item = Item::Linked { to: to.clone(), expected };
-        if peer.queue.try_send(item).is_err()
+        if peer.queue.put(item).is_err()
             && let Some(peer) = peers.by_address.remove(&to.address)
         {
-            let links = peer.links.into_keys().collect();
+            let links = upids(peer.links);
             let _ = peer.stop.send(Stop::QueueFull(links));
         }
     }
@@ -336,9 +344,9 @@ impl Inner {
         by_address.entry(address).or_insert_with(|| {
             let generation = *next_generation;
             *next_generation += 1;
-            let (queue, items) = mpsc::channel(self.parts.settings.queue_messages.max(1));
+            let Settings { queue_messages, queue_bytes, .. } = self.parts.settings;
+            let queue = Arc::new(Queue::new(queue_messages, queue_bytes));
             let (stop, stopped) = oneshot::channel();
-            let queued_bytes = Arc::new(AtomicUsize::new(0));
             let task = peer::Task {
                 messenger: Arc::clone(self),
                 address,
@@ -351,11 +359,10 @@ impl Inner {
                         Expected::Member
                     }
                 },
-                items,
-                queued_bytes: Arc::clone(&queued_bytes),
+                queue: Arc::clone(&queue),
             };
             tokio::spawn(task.run(stopped));
-            Peer { generation, queue, queued_bytes, links: BTreeMap::new(), stop }
+            Peer { generation, queue, links: Links::new(), stop }
         })
     }
 }

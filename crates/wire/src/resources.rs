@@ -310,7 +310,7 @@ pub fn write_one(resource: &Resource, form: Form) -> v1::Resource {
             .allocation
             .as_ref()
             .map(|role| v1::resource::AllocationInfo { role: Some(role.to_string()) }),
-        disk: resource.disk.as_deref().map(write_disk),
+        disk: resource.disk.as_deref().map(|disk| Box::new(write_disk(disk))),
         revocable: resource.revocable.then(v1::resource::RevocableInfo::default),
         shared: resource.shared.then(v1::resource::SharedInfo::default),
         ..v1::Resource::default()
@@ -528,14 +528,14 @@ mod tests {
             ..v1::resource::disk_info::Source::default()
         };
         source.set_type(v1::resource::disk_info::source::Type::Mount);
-        disk.disk = Some(v1::resource::DiskInfo {
+        disk.disk = Some(Box::new(v1::resource::DiskInfo {
             persistence: Some(v1::resource::disk_info::Persistence {
                 id: "v".into(),
                 principal: None,
             }),
             volume: None,
             source: Some(source),
-        });
+        }));
         let resource = read_one(&disk).unwrap();
         assert!(resource.is_indivisible());
         assert_eq!(write_one(&resource, Form::PostRefinement), disk);
@@ -554,7 +554,10 @@ mod tests {
                 ..Source::default()
             };
             source.set_type(source::Type::Raw);
-            disk.disk = Some(v1::resource::DiskInfo { source: Some(source), ..Default::default() });
+            disk.disk = Some(Box::new(v1::resource::DiskInfo {
+                source: Some(source),
+                ..Default::default()
+            }));
             disk
         };
         for (id, whole) in [(None, false), (Some("i"), true)] {
@@ -583,13 +586,13 @@ mod tests {
         disk.shared = Some(v1::resource::SharedInfo::default());
         let error = read_one(&disk).unwrap_err().to_string();
         assert_eq!(error, "Only persistent volumes can be shared");
-        disk.disk = Some(v1::resource::DiskInfo {
+        disk.disk = Some(Box::new(v1::resource::DiskInfo {
             persistence: Some(v1::resource::disk_info::Persistence {
                 id: "v".into(),
                 principal: None,
             }),
             ..v1::resource::DiskInfo::default()
-        });
+        }));
         let twice = read(&[disk.clone(), disk.clone()]).unwrap();
         assert_eq!(twice.count(&read_one(&disk).unwrap()), 2);
         // On the wire it stands once, however many use it.
@@ -605,6 +608,12 @@ mod tests {
         ports.ranges = Some(v1::value::Ranges { range: vec![range(1, 5), range(5, 9)] });
         let error = read_one(&ports).unwrap_err().to_string();
         assert_eq!(error, "Invalid ranges resource: overlapping ranges");
+    }
+
+    #[test]
+    fn a_resource_is_small_since_agents_and_tasks_keep_several() {
+        let size = size_of::<v1::Resource>();
+        assert!(size <= 288, "{size}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use endpoints::tls::Tls;
 use settings::{AgentSettings, Naming, ReconfigurationPolicy, TaskUsers};
 
 use super::daemon::{Called, Place, block_on, build, start_log, take_work_dir, told_to_end, url};
+use super::memory;
 use crate::authentication::{OfAgent, of_agent};
 use crate::exit;
 use crate::security;
@@ -27,6 +28,7 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
         Err(status) => return Ok(status),
     };
     start_log(settings.log);
+    memory::give_back();
     let tls = security::of_daemon(&settings.protection, &called.environment, notices)?;
     let _lock = take_work_dir(&settings.work_dir)?;
     let (ready, lifeline) = match called.ends.take() {

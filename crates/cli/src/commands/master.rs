@@ -16,6 +16,7 @@ use wire::json::{self, Names};
 use wire::v1::DomainInfo;
 
 use super::daemon::{Called, Place, block_on, build, start_log, take_work_dir, told_to_end, url};
+use super::memory;
 use crate::authentication::{OfMaster, of_master};
 use crate::exit;
 use crate::security;
@@ -29,6 +30,7 @@ pub(crate) fn run(naming: Naming, arguments: Vec<OsString>) -> anyhow::Result<u8
         Err(status) => return Ok(status),
     };
     start_log(settings.log);
+    memory::give_back();
     let tls = security::of_daemon(&settings.protection, &called.environment, notices)?;
     let _lock = match &settings.work_dir {
         Some(work_dir) => Some(take_work_dir(work_dir)?),

@@ -60,14 +60,14 @@ pub(crate) fn volume(id: &str, size: u32, by: &str) -> v1::Resource {
     let mut disk = wire(&reserved(&format!("disk:{size}"), by)).remove(0);
     let mut volume = v1::Volume { container_path: "data".to_owned(), ..v1::Volume::default() };
     volume.set_mode(v1::volume::Mode::Rw);
-    disk.disk = Some(v1::resource::DiskInfo {
+    disk.disk = Some(Box::new(v1::resource::DiskInfo {
         persistence: Some(v1::resource::disk_info::Persistence {
             id: id.to_owned(),
             principal: Some(by.to_owned()),
         }),
         volume: Some(volume),
         source: None,
-    });
+    }));
     disk
 }
 

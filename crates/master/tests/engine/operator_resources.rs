@@ -31,7 +31,7 @@ pub(crate) fn reserved(text: &str, role: &str) -> Vec<v1::Resource> {
 /// A persistent volume on reserved disk.
 pub(crate) fn volume(megabytes: u32, id: &str) -> v1::Resource {
     let mut volume = reserved(&format!("disk:{megabytes}"), "ops").remove(0);
-    volume.disk = Some(v1::resource::DiskInfo {
+    volume.disk = Some(Box::new(v1::resource::DiskInfo {
         persistence: Some(v1::resource::disk_info::Persistence {
             id: id.to_owned(),
             principal: Some("ops".to_owned()),
@@ -42,7 +42,7 @@ pub(crate) fn volume(megabytes: u32, id: &str) -> v1::Resource {
             ..v1::Volume::default()
         }),
         ..v1::resource::DiskInfo::default()
-    });
+    }));
     volume
 }
 

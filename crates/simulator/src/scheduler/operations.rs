@@ -176,14 +176,14 @@ impl Scheduler {
             mode: v1::volume::Mode::Rw.into(),
             ..v1::Volume::default()
         };
-        volume.disk = Some(DiskInfo {
+        volume.disk = Some(Box::new(DiskInfo {
             persistence: Some(Persistence {
                 id: id.clone(),
                 principal: Some(format!("f{}", self.n)),
             }),
             volume: Some(mount),
             ..DiskInfo::default()
-        });
+        }));
         let create = operation::Create { volumes: vec![volume] };
         let create = Operation { create: Some(create), ..of(operation::Type::Create) };
         self.named(create, Some(id), offer, core)

@@ -56,7 +56,7 @@ impl Messenger {
             let mut peers = self.inner.peers();
             let peer = self.inner.peer(&mut peers, address, &expected);
             let item = Item::Channel { expected, answer };
-            peer.queue.try_send(item).map_err(|_| ChannelError::QueueFull(address))?;
+            peer.queue.put(item).map_err(|_| ChannelError::QueueFull(address))?;
         }
         let gone = |_| ChannelError::NoConnection { address, reason: "it was given up".to_owned() };
         answered.await.map_err(gone)?

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,10 +13,11 @@ use libprocess::message::with_claim;
 use libprocess::sender::PeerFacts;
 use libprocess::upid::Upid;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{ChannelError, Exited, Inner, Item, Link, Stop};
+use super::queue::Queue;
+use super::{ChannelError, Exited, Inner, Item, Link, Stop, upids};
 use crate::counters::Counters;
 use crate::dial::Dial;
 use crate::sessions::Introductions;
@@ -30,8 +30,7 @@ pub(super) struct Task {
     pub(super) address: SocketAddrV4,
     pub(super) generation: u64,
     pub(super) expected: Expected,
-    pub(super) items: mpsc::Receiver<Item>,
-    pub(super) queued_bytes: Arc<AtomicUsize>,
+    pub(super) queue: Arc<Queue>,
 }
 
 /// An open connection.
@@ -52,13 +51,28 @@ const READ: usize = 4 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Task {
-    pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<Stop>) {
-        let mut conversation = None;
-        let ended = tokio::select! {
-            biased;
-            stop = &mut stopped => Err(stop.ok()),
-            reason = self.converse(&mut conversation) => Ok(reason),
-        };
+    /// The connection from its beginning to its end. What opens it and what ends it are on the
+    /// heap, and only while they run: for the most part it is at rest, and there is one for each
+    /// agent.
+    pub(super) fn run(mut self, mut stopped: oneshot::Receiver<Stop>) -> impl Future<Output = ()> {
+        async move {
+            let mut conversation = None;
+            let ended = tokio::select! {
+                biased;
+                stop = &mut stopped => Err(stop.ok()),
+                reason = self.converse(&mut conversation) => Ok(reason),
+            };
+            Box::pin(self.end(conversation, ended, stopped)).await;
+        }
+    }
+
+    /// Says and counts what ended with the connection, and closes it.
+    async fn end(
+        mut self,
+        conversation: Option<Box<Conversation>>,
+        ended: Result<String, Option<Stop>>,
+        mut stopped: oneshot::Receiver<Stop>,
+    ) {
         let (links, reason) = match ended {
             Ok(reason) => (self.forget(&mut stopped), reason),
             Err(Some(Stop::QueueFull(links))) => (links, "too many messages wait for it".into()),
@@ -67,7 +81,7 @@ impl Task {
             Err(None) => (Vec::new(), "the messenger is gone".into()),
         };
         self.messenger.parts.listeners.take(self.address, self.generation);
-        self.settle(conversation.as_ref(), &reason);
+        self.settle(conversation.as_deref(), &reason);
         // Before the farewell, which may take a while.
         if !links.is_empty() {
             let link = Link(self.generation);
@@ -87,7 +101,7 @@ impl Task {
         let mut peers = self.messenger.peers();
         if peers.by_address.get(&self.address).is_some_and(|p| p.generation == self.generation) {
             let peer = peers.by_address.remove(&self.address);
-            return peer.map_or(Vec::new(), |peer| peer.links.into_keys().collect());
+            return peer.map_or(Vec::new(), |peer| upids(peer.links));
         }
         // Whoever took it out of the book did so with the book in hand, and has said why: its
         // links ended with a full queue, or went over to another connection.
@@ -99,9 +113,9 @@ impl Task {
 
     /// Counts what was lost.
     fn settle(&mut self, conversation: Option<&Conversation>, reason: &str) {
-        self.items.close();
+        self.queue.close();
         let mut lost = 0;
-        while let Ok(item) = self.items.try_recv() {
+        while let Some(item) = self.queue.take() {
             match item {
                 Item::Message { .. } => lost += 1,
                 Item::Linked { .. } | Item::Unlinked => {}
@@ -122,17 +136,23 @@ impl Task {
     }
 
     /// Opens the connection and keeps it until its end. Returns why it ended.
-    async fn converse(&mut self, slot: &mut Option<Conversation>) -> String {
+    async fn converse(&mut self, slot: &mut Option<Box<Conversation>>) -> String {
+        match Box::pin(self.open()).await {
+            Ok(conversation) => self.keep(slot.insert(conversation)).await,
+            Err(reason) => reason,
+        }
+    }
+
+    async fn open(&self) -> Result<Box<Conversation>, String> {
         let parts = &self.messenger.parts;
-        let settings = parts.settings;
         let address = SocketAddr::V4(self.address);
         let dial = Dial {
             security: &parts.security,
             address,
             name: None,
             expected: &self.expected,
-            keep_alive: settings.keep_alive,
-            deadline: settings.connect_deadline,
+            keep_alive: parts.settings.keep_alive,
+            deadline: parts.settings.connect_deadline,
         };
         let (stream, facts) = match dial.open_or_downgrade().await {
             Ok(opened) => opened,
@@ -140,26 +160,33 @@ impl Task {
                 parts.counters.dial_failures.increment();
                 let source = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%address, %error, source, "a connection was not opened");
-                return error.to_string();
+                return Err(error.to_string());
             }
         };
         if let Some(identity) = &facts.identity {
             parts.listeners.put(self.address, self.generation, identity.clone());
         }
         let facts = Arc::new(facts);
-        let conversation = slot.insert(Conversation {
+        Ok(Box::new(Conversation {
             stream,
             introductions: Introductions::new(Arc::clone(&parts.sessions), Arc::clone(&facts)),
             facts,
             out: BytesMut::new(),
             answers: AnswerDecoder::default(),
             owed: 0,
-        });
+        }))
+    }
+
+    async fn keep(&self, conversation: &mut Conversation) -> String {
+        let parts = &self.messenger.parts;
         let mut idle_since = Instant::now();
         // A link that is at rest costs nothing, not even a timer.
         let mut needed = false;
         loop {
             let idle = !needed && conversation.owed == 0 && conversation.out.is_empty();
+            let until = idle_since + parts.settings.linger;
+            // On the heap as well.
+            let timer = idle.then(|| Box::pin(sleep_until(until)));
             tokio::select! {
                 received = conversation.move_bytes(&parts.counters) => {
                     let Some(received) = received else { return "the peer ended it".into() };
@@ -169,17 +196,15 @@ impl Task {
                     idle_since = Instant::now();
                     needed = false;
                 }
-                item = self.items.recv(), if conversation.out.len() < MAX_OUT => {
-                    let Some(item) = item else { return "the messenger is gone".into() };
-                    self.take(item, conversation).await;
-                    // What waits with it is written with it.
-                    while conversation.out.len() < MAX_OUT && let Ok(item) = self.items.try_recv() {
-                        self.take(item, conversation).await;
+                item = self.queue.next(), if conversation.out.len() < MAX_OUT => {
+                    for exited in self.take(item, conversation) {
+                        // Nobody who listens: nobody who could be told.
+                        let _ = Box::pin(parts.exits.send(exited)).await;
                     }
                     idle_since = Instant::now();
                     needed = false;
                 }
-                () = sleep_until(idle_since + settings.linger), if idle => {
+                () = async { if let Some(timer) = timer { timer.await } }, if idle => {
                     if self.leave() {
                         return "it was not needed any more".into();
                     }
@@ -196,17 +221,30 @@ impl Task {
         let mut peers = self.messenger.peers();
         let ours = peers.by_address.get(&self.address).filter(|p| p.generation == self.generation);
         let Some(peer) = ours else { return true };
-        let needed = !peer.links.is_empty() || !self.items.is_empty();
+        let needed = !peer.links.is_empty() || !self.queue.is_empty();
         if !needed {
             peers.by_address.remove(&self.address);
         }
         !needed
     }
 
-    async fn take(&self, item: Item, conversation: &mut Conversation) {
+    /// Does what an item asks for and what waits with it, so that it is written with it. Returns
+    /// which links have ended.
+    fn take(&self, item: Item, conversation: &mut Conversation) -> Vec<Exited> {
+        let mut ended = Vec::new();
+        let mut next = Some(item);
+        while let Some(item) = next {
+            ended.extend(self.take_one(item, conversation));
+            let room = conversation.out.len() < MAX_OUT;
+            next = if room { self.queue.take() } else { None };
+        }
+        ended
+    }
+
+    /// Does what an item asks for. Returns the link that has ended with it.
+    fn take_one(&self, item: Item, conversation: &mut Conversation) -> Option<Exited> {
         match item {
             Item::Message { bytes, expected, from, to, name } => {
-                self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
                 if expected.admits(&conversation.facts, &self.expected) {
                     let to = Upid { id: to, address: self.address };
                     match conversation.introductions.introduce(&from, &to) {
@@ -217,12 +255,13 @@ impl Task {
                     }
                     conversation.owed += 1;
                     self.messenger.parts.counters.messages_sent.increment();
-                    return;
+                    return None;
                 }
                 self.messenger.answered(1);
                 self.messenger.parts.counters.messages_lost.increment();
                 let (address, actual) = (self.address, &conversation.facts.identity);
                 tracing::warn!(%address, %expected, ?actual, to, name, "a message was not sent");
+                None
             }
             Item::Channel { expected, answer } => {
                 let address = self.address;
@@ -233,26 +272,21 @@ impl Task {
                 };
                 // Whoever asked may have given up.
                 let _ = answer.send(facts);
+                None
             }
             // It may not be needed any more, which is looked at when it has been idle for a while.
-            Item::Unlinked => {}
+            Item::Unlinked => None,
             Item::Linked { to, expected } => {
                 if expected.admits(&conversation.facts, &self.expected) {
-                    return;
+                    return None;
                 }
-                let removed = {
-                    let mut peers = self.messenger.peers();
-                    let peer = peers.by_address.get_mut(&self.address);
-                    let peer = peer.filter(|peer| peer.generation == self.generation);
-                    peer.and_then(|peer| peer.links.remove(&to))
-                };
-                if removed.is_some() {
-                    let reason = format!("{expected} was expected there");
-                    let link = Link(self.generation);
-                    let exited = Exited { address: self.address, upids: vec![to], link, reason };
-                    // Nobody who listens: nobody who could be told.
-                    let _ = self.messenger.parts.exits.send(exited).await;
-                }
+                let mut peers = self.messenger.peers();
+                let peer = peers.by_address.get_mut(&self.address);
+                let peer = peer.filter(|peer| peer.generation == self.generation)?;
+                peer.links.remove(&to)?;
+                let reason = format!("{expected} was expected there");
+                let link = Link(self.generation);
+                Some(Exited { address: self.address, upids: vec![to], link, reason })
             }
         }
     }
@@ -325,13 +359,12 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::net::Ipv4Addr;
     use std::sync::Mutex;
 
-    use tokio::sync::watch;
+    use tokio::sync::{mpsc, watch};
 
-    use super::super::{MessengerParts, Peer, Peers, Settings};
+    use super::super::{Links, MessengerParts, Peer, Peers, Settings};
     use super::*;
     use crate::tls::Security;
 
@@ -351,14 +384,12 @@ mod tests {
         };
         let peers = Mutex::new(Peers::default());
         let messenger = Arc::new(Inner { parts, peers, pending: watch::Sender::new(0) });
-        let (_, items) = mpsc::channel(1);
         Task {
             messenger,
             address: ADDRESS,
             generation: 1,
             expected: Expected::Member,
-            items,
-            queued_bytes: Arc::default(),
+            queue: Arc::new(Queue::new(1, 1)),
         }
     }
 
@@ -376,13 +407,19 @@ mod tests {
     }
 
     #[test]
+    fn the_task_of_a_connection_is_small() {
+        let (_stop, stopped) = oneshot::channel();
+        let size = size_of_val(&task().run(stopped));
+        assert!(size <= 640, "{size}");
+    }
+
+    #[test]
     fn an_idle_connection_leaves_the_one_that_has_taken_its_place() {
         let task = task();
         let put = |generation| {
-            let (queue, _) = mpsc::channel(1);
             let (stop, _) = oneshot::channel();
-            let queued_bytes = Arc::default();
-            let peer = Peer { generation, queue, queued_bytes, links: BTreeMap::new(), stop };
+            let queue = Arc::clone(&task.queue);
+            let peer = Peer { generation, queue, links: Links::new(), stop };
             task.messenger.peers().by_address.insert(ADDRESS, peer);
         };
         put(2);

@@ -1,5 +1,6 @@
 //! Serving one connection: what arrives is handled in order, and answered in order.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -211,14 +212,19 @@ impl<H: Handler> Connection<H> {
 
     /// Handles one message or request, from its head to its answer.
     async fn one(&mut self) -> Result<(), End> {
-        // What follows is on the heap, and only while it runs: what a program does with a message
-        // or a request can be large, and every idle connection would have its size.
-        match self.event().await? {
-            Event::Message(head) => Box::pin(self.message(head)).await,
-            Event::MessageRefused(error) => Box::pin(self.refused(&error)).await,
-            Event::Request(head) => Box::pin(self.request(head)).await,
+        let event = self.event().await?;
+        self.work(event).await
+    }
+
+    /// What follows an event. It is on the heap, and only while it runs: what a program does with
+    /// a message or a request can be large, and every idle connection would have its size.
+    fn work(&mut self, event: Event) -> Pin<Box<dyn Future<Output = Result<(), End>> + Send + '_>> {
+        match event {
+            Event::Message(head) => Box::pin(self.message(head)),
+            Event::MessageRefused(error) => Box::pin(self.refused(error)),
+            Event::Request(head) => Box::pin(self.request(head)),
             // A head comes first: the decoder gives nothing else between two requests.
-            Event::Data(_) | Event::End => Ok(()),
+            Event::Data(_) | Event::End => Box::pin(std::future::ready(Ok(()))),
         }
     }
 
@@ -226,28 +232,34 @@ impl<H: Handler> Connection<H> {
     /// waits for us.
     async fn event(&mut self) -> Result<Event, End> {
         loop {
-            let first = self.wire.decoder.buffer().first().copied();
-            match self.wire.decoder.poll().map_err(|error| self.malformed(error, first))? {
-                Some(event) => {
-                    match event {
-                        Event::Data(_) => {}
-                        Event::End => self.allowance = self.settings().head_deadline,
-                        Event::Message(_) | Event::MessageRefused(_) | Event::Request(_) => {
-                            self.allowance = self.settings().body_deadline;
-                        }
-                    }
-                    self.head_memory = MemoryShare::default();
-                    return Ok(event);
-                }
-                None if self.wire.floods => return Err(End::Flood),
-                None if self.wire.ended => {
-                    return Err(match self.wire.decoder.position() {
-                        Position::Between => End::Orderly,
-                        Position::Body | Position::Head => End::Gone,
-                    });
-                }
-                None => self.more().await?,
+            if let Some(event) = self.received()? {
+                return Ok(event);
             }
+            self.more().await?;
+        }
+    }
+
+    /// The next event, if it was received whole.
+    fn received(&mut self) -> Result<Option<Event>, End> {
+        let first = self.wire.decoder.buffer().first().copied();
+        match self.wire.decoder.poll().map_err(|error| self.malformed(error, first))? {
+            Some(event) => {
+                match event {
+                    Event::Data(_) => {}
+                    Event::End => self.allowance = self.settings().head_deadline,
+                    Event::Message(_) | Event::MessageRefused(_) | Event::Request(_) => {
+                        self.allowance = self.settings().body_deadline;
+                    }
+                }
+                self.head_memory = MemoryShare::default();
+                Ok(Some(event))
+            }
+            None if self.wire.floods => Err(End::Flood),
+            None if self.wire.ended => Err(match self.wire.decoder.position() {
+                Position::Between => End::Orderly,
+                Position::Body | Position::Head => End::Gone,
+            }),
+            None => Ok(None),
         }
     }
 

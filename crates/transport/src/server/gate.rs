@@ -273,6 +273,10 @@ impl Book {
                 } else {
                     of_rank.remove(&id);
                 }
+                if of_rank.is_empty() {
+                    // One that was emptied keeps its room.
+                    of_rank.clear();
+                }
                 self.crowds[rank].extend(origin.crowd(rank, address));
             }
         }

@@ -484,7 +484,7 @@ pub(crate) fn reserved(name: &str, amount: f64) -> v1::Resource {
 /// A persistent volume on disk that is reserved to `ops`.
 pub(crate) fn volume(id: &str, size: f64) -> v1::Resource {
     v1::Resource {
-        disk: Some(v1::resource::DiskInfo {
+        disk: Some(Box::new(v1::resource::DiskInfo {
             persistence: Some(v1::resource::disk_info::Persistence {
                 id: id.into(),
                 principal: None,
@@ -495,7 +495,7 @@ pub(crate) fn volume(id: &str, size: f64) -> v1::Resource {
                 ..Default::default()
             }),
             source: None,
-        }),
+        })),
         ..reserved("disk", size)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn disk(kind: SourceType, size: f64) -> v1::Resource {
         name: "disk".to_owned(),
         provider_id: Some(v1::ResourceProviderId { value: "p".to_owned() }),
         scalar: Some(v1::value::Scalar { value: size }),
-        disk: Some(v1::resource::DiskInfo { source: Some(source), ..Default::default() }),
+        disk: Some(Box::new(v1::resource::DiskInfo { source: Some(source), ..Default::default() })),
         ..v1::Resource::default()
     };
     disk.set_type(v1::value::Type::Scalar);

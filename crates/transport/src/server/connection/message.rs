@@ -121,7 +121,7 @@ impl<H: Handler> Connection<H> {
 
     /// A message without an addressee: its body is skipped, it is answered in its place. That of
     /// a stranger is not waited for.
-    pub(super) async fn refused(&mut self, error: &MessageHeadError) -> Result<(), End> {
+    pub(super) async fn refused(&mut self, error: MessageHeadError) -> Result<(), End> {
         let known = self.is_proven() || self.speaks;
         if known {
             self.begin()?;
