@@ -17,7 +17,12 @@ use model::Model;
 use proptest::prelude::*;
 
 fn play(steps: &[Step], seed: u64, sorter: Sorter) -> Vec<Offer> {
-    let rules = Rules { role_sorter: sorter, framework_sorter: sorter, ..Rules::default() };
+    let rules = Rules {
+        role_sorter: sorter,
+        framework_sorter: sorter,
+        region: Some(game::HERE.to_owned()),
+        ..Rules::default()
+    };
     let mut game = Game {
         model: Model::new(rules.clone()),
         allocator: Allocator::new(rules, seed),

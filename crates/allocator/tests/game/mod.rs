@@ -48,8 +48,8 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (0u8..4).prop_map(Step::RemoveAgent),
         1 => (0u8..4, any::<bool>()).prop_map(|(a, on)| Step::SwitchAgent(a, on)),
         1 => (0u8..4, 1u8..9).prop_map(|(a, n)| Step::UpdateAgent(a, n)),
-        4 => (0u8..5, 0u8..6, 0u8..4).prop_map(|(f, r, c)| Step::AddFramework(f, r, c)),
-        1 => (0u8..5, 0u8..6, 0u8..4).prop_map(|(f, r, c)| Step::UpdateFramework(f, r, c)),
+        4 => (0u8..5, 0u8..6, 0u8..16).prop_map(|(f, r, c)| Step::AddFramework(f, r, c)),
+        1 => (0u8..5, 0u8..6, 0u8..16).prop_map(|(f, r, c)| Step::UpdateFramework(f, r, c)),
         1 => (0u8..5).prop_map(Step::RemoveFramework),
         1 => (0u8..5, any::<bool>()).prop_map(|(f, on)| Step::SwitchFramework(f, on)),
         6 => (any::<usize>(), 0u8..4).prop_map(|(o, r)| Step::GiveBackOffer(o, r)),
@@ -68,6 +68,9 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The master's region.
+pub const HERE: &str = "here";
+
 const ROLES: [&str; 5] = ["*", "web", "web/shop", "zoo", "zoo/ape"];
 
 fn roles(n: u8) -> BTreeSet<Role> {
@@ -80,9 +83,10 @@ fn wants(r: u8, capabilities: u8) -> FrameworkFacts {
     let bit = |bit: u8| capabilities & bit != 0;
     FrameworkFacts {
         roles: roles(r),
-        multi_role: true,
         revocable_resources: bit(1),
         gpu_resources: bit(2),
+        region_aware: bit(4),
+        multi_role: !bit(8) || roles(r).len() > 1,
         ..FrameworkFacts::default()
     }
 }
@@ -93,6 +97,12 @@ fn facts(a: u8, n: u8) -> AgentFacts {
     let mut facts = agent_facts(&text);
     facts.hostname = format!("host{}", a % 3);
     facts.hierarchical_role = !n.is_multiple_of(3);
+    facts.multi_role = n != 7;
+    facts.region = match n {
+        4 => Some(HERE.to_owned()),
+        5 => Some("far".to_owned()),
+        _ => None,
+    };
     let spare = parse("cpus:1", &Role::any()).unwrap();
     let spare = spare.iter().map(|r| r.with(|traits| traits.revocable = n.is_multiple_of(2)));
     facts.total.add_all(&spare.collect());

@@ -77,6 +77,16 @@ impl Model {
         }
     }
 
+    fn may_use(&self, agent: &Agent, framework: &Framework, role: &Role) -> bool {
+        let (host, guest) = (&agent.facts, &framework.facts);
+        let gpus = host.total.scalar("gpus") > Scalar::ZERO;
+        let elsewhere = host.region.is_some() && host.region != self.rules.region;
+        (guest.gpu_resources || !gpus)
+            && (guest.region_aware || !elsewhere)
+            && (host.multi_role || !guest.multi_role)
+            && (host.hierarchical_role || !role.is_nested())
+    }
+
     pub fn roles_of(&self, id: &FrameworkId) -> BTreeSet<Role> {
         self.frameworks.get(id).map(|f| f.facts.roles.clone()).unwrap_or_default()
     }
@@ -149,6 +159,18 @@ impl Model {
             }
             _ => {}
         }
+        self.forgive();
+    }
+
+    /// A framework that has left a role, and has nothing there any more, holds no grudge in it.
+    fn forgive(&mut self) {
+        let Self { frameworks, agents, filters, .. } = self;
+        filters.retain(|Filter { framework_id: id, role, .. }| {
+            let of_role = |r: &Resource| r.allocation.as_ref() == Some(role);
+            let mut held = agents.values().filter_map(|agent| agent.held.get(id));
+            frameworks.get(id).is_some_and(|framework| framework.facts.roles.contains(role))
+                || held.any(|held| held.iter().any(of_role))
+        });
     }
 
     fn forget(&mut self, gone: impl Fn(&Offer) -> bool) {
@@ -187,7 +209,6 @@ impl Model {
             Refusal::For(time) => time.max(interval),
         };
         let role = resources.iter().find_map(|r| r.allocation.clone());
-        // A framework that has left the role holds no grudge in it for long.
         let known = self.frameworks.contains_key(&framework_id);
         let (Some(role), true) = (role, known) else { return };
         let (refused, expires) = (resources.unallocated(), now + time);
@@ -291,7 +312,7 @@ impl Model {
         let bare = resources.unallocated();
         assert_eq!(bare.allocated_to(role), *resources);
         assert!(self.is_usable(agent) && framework.active, "{what}");
-        assert!(wants(framework, role) && may_use(agent, framework, role), "{what}");
+        assert!(wants(framework, role) && self.may_use(agent, framework, role), "{what}");
         let visible = visible(agent, framework, role);
         assert!(visible.contains(&bare), "{what} of {visible}");
         assert!(!self.is_refused(offer), "{what} was refused");
@@ -334,7 +355,7 @@ impl Model {
         for (agent_id, agent) in self.agents.iter().filter(|(_, agent)| self.is_usable(agent)) {
             for (framework_id, framework) in self.frameworks.iter().filter(|(_, f)| f.active) {
                 for role in framework.facts.roles.iter().filter(|role| wants(framework, role)) {
-                    if !may_use(agent, framework, role) {
+                    if !self.may_use(agent, framework, role) {
                         continue;
                     }
                     let (room, missing) = (self.room(role), self.missing(&top(role)));
@@ -395,11 +416,6 @@ impl Model {
 
 fn wants(framework: &Framework, role: &Role) -> bool {
     framework.facts.roles.contains(role) && !framework.facts.suppressed.contains(role)
-}
-
-fn may_use(agent: &Agent, framework: &Framework, role: &Role) -> bool {
-    let gpus = agent.facts.total.scalar("gpus") > Scalar::ZERO;
-    (framework.facts.gpu_resources || !gpus) && (agent.facts.hierarchical_role || !role.is_nested())
 }
 
 fn available(agent: &Agent) -> Resources {
