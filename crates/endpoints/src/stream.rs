@@ -357,6 +357,21 @@ mod tests {
         assert_eq!(subscriber.send(b"56789"), Err(Ended::CutOff));
     }
 
+    /// A scheduler is told of all its tasks at once when it asks, and when many agents come back.
+    #[tokio::test]
+    async fn a_burst_of_updates_waits_for_whoever_reads_it_later() {
+        let (subscriber, mut records) = channel(Bounds::default(), None);
+        for n in 0..50_000 {
+            assert_eq!(subscriber.send(&[b'x'; 800]), Ok(()), "record {n}");
+        }
+        subscriber.finish();
+        let mut read = 0;
+        while let Some(Ok(_)) = next(&mut records).await {
+            read += 1;
+        }
+        assert_eq!(read, 50_000);
+    }
+
     #[tokio::test]
     async fn the_daemon_learns_that_the_connection_is_gone() {
         let (subscriber, records) = channel(Bounds::default(), None);
