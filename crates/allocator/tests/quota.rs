@@ -53,6 +53,16 @@ fn nobody_gets_more_than_the_limit_and_of_what_is_not_limited_all() {
 }
 
 #[test]
+fn a_quota_without_limits_closes_nobody_out_though_it_is_set_before_there_are_agents() {
+    for guarantees in ["", "cpus:1"] {
+        let mut cluster = Cluster::new();
+        cluster.add_framework("web", wants(&["web"]));
+        cluster.tell(set_quota("web", guarantees, ""));
+        assert_eq!(cluster.add_agent("a", "cpus:4"), ["web/web/a: cpus:4"], "{guarantees:?}");
+    }
+}
+
+#[test]
 fn a_changed_quota_leads_to_offers_at_once() {
     let mut cluster = Cluster::new();
     cluster.tell(set_quota("web", "", "cpus:0"));

@@ -233,6 +233,7 @@ impl Machine {
         for effect in effects {
             match &mut self.crash {
                 Some(0) => {
+                    core.ledger.count("crashes of agents between two effects");
                     self.dead = true;
                     return;
                 }
@@ -343,6 +344,7 @@ impl Machine {
         let Some(process) = &mut self.process else { return };
         let Some(request) = process.launching.remove(id) else { return };
         if core.turmoil && core.dice.percent(3) {
+            core.ledger.count("containers that failed to start");
             let message = "no luck".to_owned();
             return self.tell(Event::LaunchFailed { container: id.clone(), message }, core);
         }

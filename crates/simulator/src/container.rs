@@ -75,12 +75,6 @@ impl Container {
         }
     }
 
-    /// Tasks that it runs now.
-    pub(crate) fn live_tasks(&self) -> impl Iterator<Item = &String> {
-        let alive = !self.ended;
-        self.runs.iter().filter(move |(_, run)| alive && !run.over).map(|(name, _)| name)
-    }
-
     pub(crate) fn later(&mut self, n: u8, wait: Duration, core: &mut Core) {
         let at = core.now.monotonic + wait;
         if self.next.is_none_or(|next| at < next) {
@@ -172,6 +166,11 @@ impl Container {
         let real = core.ledger.tasks.entry(key).or_default();
         real.given += 1;
         real.agent = agent;
+        // So it never runs twice either.
+        if real.given > 1 {
+            let what = format!("{name} was given to executors {} times", real.given);
+            core.ledger.violation(what);
+        }
         core.ledger.count("tasks given to executors");
         let long = core.dice.percent(10);
         let lasts = if long { core.dice.secs(60, 300) } else { core.dice.millis(200, 40_000) };

@@ -65,6 +65,8 @@ pub(crate) enum Inner {
     Subscribe,
     /// A scheduler makes up its mind about an offer.
     Consider(v1::OfferId),
+    /// A scheduler says whether it can leave an agent.
+    Leave(v1::OfferId),
     /// A scheduler asks how its tasks are.
     Reconcile,
     /// A scheduler ends a task before its time.
@@ -193,7 +195,10 @@ impl Core {
     /// Sends on a connection; what is sent on one that broke is lost.
     pub(crate) fn send(&mut self, id: PipeId, parcel: Parcel) {
         let delay = match self.dice.below(100) {
-            n if n < self.shape.slow => self.dice.millis(20, 3000),
+            n if n < self.shape.slow => {
+                self.ledger.count("messages that were slow");
+                self.dice.millis(20, 3000)
+            }
             _ => self.dice.between(Duration::from_micros(50), Duration::from_millis(4)),
         };
         let at = self.now.monotonic + delay;
@@ -218,8 +223,11 @@ impl Core {
         let pipe = self.net.pipes.get_mut(&id)?;
         let lane = pipe.lane;
         let (_, parcel) = pipe.parcels.pop_front()?;
-        if let Some((at, _)) = pipe.parcels.front() {
-            let at = *at;
+        let next = pipe.parcels.front().map(|(at, _)| *at);
+        if self.net.overtakes(id, from, to, lane) {
+            self.ledger.count("messages that overtook others");
+        }
+        if let Some(at) = next {
             self.at(at, Happening::Arrives(id));
         }
         self.net.collect(id);
@@ -247,6 +255,8 @@ impl Core {
         self.trace("network", || {
             format!("{from} -> {to} {lane:?} breaks; {} messages are lost", waiting - kept)
         });
+        self.ledger.count("connections that broke");
+        self.ledger.count_many("messages that were lost", waiting - kept);
         self.net.shut(id, kept);
         // Whoever is watching notices, each in its own time.
         for node in [from, to] {

@@ -1,6 +1,6 @@
 //! What must hold: after each step, and at the end, when nothing has gone wrong for a while.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agent::engine::state::Activity;
@@ -38,14 +38,16 @@ pub(crate) fn after_step(world: &mut World) {
 
 /// What must hold always, looked at now and then.
 pub(crate) fn now_and_then(world: &mut World) {
-    let contents = world.record();
-    check_admissions(&contents, &mut world.core);
-    if let Some(what) = world.operator.broken_promise(&contents, &world.core) {
-        world.core.ledger.violation(what);
+    if std::mem::take(&mut world.core.ledger.record_changed) {
+        let contents = world.record();
+        check_admissions(&contents, &mut world.core);
+        if let Some(what) = world.operator.broken_promise(&contents, &world.core) {
+            world.core.ledger.violation(what);
+        }
     }
     conserved(world);
+    asked(world);
     volumes(world);
-    once(world);
 }
 
 /// No agent gives more than it has, and no task is in two places of the master's books.
@@ -73,6 +75,26 @@ fn conserved(world: &mut World) {
     }
 }
 
+/// Who is asked to leave an agent is asked once, while it can answer and the plan stands.
+fn asked(world: &mut World) {
+    let Some(master) = &world.master else { return };
+    let state = master.engine.snapshot();
+    let mut pairs = BTreeSet::new();
+    for (id, offer) in state.inverse_offers.iter() {
+        let agent = state.agents.get(&offer.agent_id);
+        let plan = agent.filter(|agent| agent.active && agent.inverse_offers.contains(id));
+        let framework = state.frameworks.get(&offer.framework_id);
+        let stands = plan.is_some_and(|agent| agent.unavailability == Some(offer.unavailability))
+            && framework.is_some_and(|f| f.active && f.inverse_offers.contains(id))
+            && pairs.insert((&offer.framework_id, &offer.agent_id));
+        if !stands {
+            let (who, agent) = (&offer.framework_id, &offer.agent_id);
+            let what = format!("{who} is still asked to leave {agent}, or twice");
+            world.core.ledger.violation(what);
+        }
+    }
+}
+
 /// A volume that a scheduler was told to be there is there, whatever crashed since.
 fn volumes(world: &mut World) {
     let lost = world.core.ledger.volumes.iter().find(|(volume, agent)| {
@@ -83,27 +105,6 @@ fn volumes(world: &mut World) {
     });
     if let Some((volume, agent)) = lost {
         let what = format!("{volume} was made on {agent} and is not on its disk");
-        world.core.ledger.violation(what);
-    }
-}
-
-/// No task runs twice, or was ever given to two executors.
-fn once(world: &mut World) {
-    let mut live: BTreeMap<(String, String), u8> = BTreeMap::new();
-    for machine in &world.machines {
-        for container in machine.containers.values() {
-            for task in container.live_tasks() {
-                let key = (container.framework.clone(), task.clone());
-                if let Some(other) = live.insert(key, machine.n) {
-                    let what = format!("{task} runs on host-{other} and on host-{}", machine.n);
-                    world.core.ledger.violation(what);
-                }
-            }
-        }
-    }
-    let twice = world.core.ledger.tasks.iter().find(|(_, task)| task.given > 1);
-    if let Some(((framework, name), task)) = twice {
-        let what = format!("{name} of {framework} was given to executors {} times", task.given);
         world.core.ledger.violation(what);
     }
 }
@@ -173,6 +174,9 @@ fn agents(world: &World) -> Option<String> {
         if known.total.iter().any(|resource| resource.reserved_to().is_some()) {
             return Some(format!("agent {n} still has reservations: {}", known.total));
         }
+        if known.unavailability.is_some() || !known.inverse_offers.is_empty() {
+            return Some(format!("the master still plans maintenance of agent {n}"));
+        }
         if let Some(operation) = own.operations.values().next() {
             return Some(format!("agent {n} still has operation {:?}", operation.uuid));
         }
@@ -202,11 +206,17 @@ fn frameworks(world: &World) -> Option<String> {
     let master = world.master.as_ref()?;
     let state = master.engine.snapshot();
     for scheduler in &world.schedulers {
-        if let Some(complaint) = scheduler.complaint() {
-            return Some(complaint);
-        }
         let id = scheduler.id.as_ref().and_then(|id| id.parse::<FrameworkId>().ok());
         let known = id.as_ref().and_then(|id| state.frameworks.get(id));
+        if let Some(complaint) = scheduler.complaint() {
+            let (active, offers, suppressed) = known.map_or_else(Default::default, |known| {
+                (known.active, known.offers.size(), known.suppressed_roles.clone())
+            });
+            return Some(format!(
+                "{complaint}; the master has it as active: {active}, with {offers} offers, and \
+                 none in {suppressed:?}"
+            ));
+        }
         match (scheduler.shape.life, known) {
             (Life::Stays, None) => {
                 return Some(format!("scheduler {}'s framework does not exist", scheduler.n));

@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) strained: BTreeMap<AgentId, Instant>,
     /// Frameworks that have ended.
     pub(crate) ended: BTreeSet<String>,
+    /// Whether the record, or what is promised to be on it, has changed since it was looked at.
+    pub(crate) record_changed: bool,
     /// What is wrong; the first thing ends the run.
     pub(crate) violations: Vec<String>,
     /// How often things happened, for the summary.
@@ -59,6 +61,11 @@ impl Ledger {
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
+        self.count_many(what, 1);
+    }
+
+    /// Something happened so often at once.
+    pub(crate) fn count_many(&mut self, what: &'static str, times: usize) {
+        *self.counts.entry(what).or_default() += times as u64;
     }
 }

@@ -19,6 +19,7 @@ mod ledger;
 mod master;
 mod names;
 mod net;
+mod offering;
 mod operator;
 mod sabotage;
 mod scheduler;
@@ -83,6 +84,76 @@ pub fn run(seed: u64, options: Options) -> Report {
         counts: std::mem::take(&mut world.core.ledger.counts),
         trace: std::mem::take(&mut world.core.trace).into_lines(),
     }
+}
+
+/// What must have happened in any hundred clusters: what they are there to survive, and to do.
+pub const REACHED: [&str; 50] = [
+    "ACCEPT_INVERSE_OFFERS",
+    "ACKNOWLEDGE_OPERATION_STATUS",
+    "CREATE",
+    "DECLINE_INVERSE_OFFERS",
+    "DESTROY",
+    "KILL",
+    "OPERATION_FINISHED",
+    "RECONCILE_OPERATIONS",
+    "RESERVE",
+    "REVIVE",
+    "SUPPRESS",
+    "TASK_DROPPED",
+    "TASK_FAILED",
+    "TASK_FINISHED",
+    "TASK_GONE",
+    "TASK_GONE_BY_OPERATOR",
+    "TASK_KILLED",
+    "TASK_LOST",
+    "TEARDOWN",
+    "UNRESERVE",
+    "UPDATE_FRAMEWORK",
+    "commands that were refused",
+    "commands: agent deactivated",
+    "commands: agent drains",
+    "commands: agent gone",
+    "commands: agent reactivated",
+    "commands: maintenance scheduled",
+    "commands: quota lifted",
+    "commands: quota set",
+    "commands: resources given up",
+    "commands: weight set",
+    "connections that broke",
+    "containers that died",
+    "containers that failed to start",
+    "crashes of agents",
+    "crashes of agents between two effects",
+    "crashes of masters",
+    "crashes of masters between two effects",
+    "crashes of masters while they wrote",
+    "crashes of schedulers",
+    "groups launched",
+    "inverse offers",
+    "machines that were started again",
+    "masters that were replaced at once",
+    "messages that overtook others",
+    "messages that were lost",
+    "messages that were slow",
+    "partitions",
+    "registrations",
+    "subscriptions again",
+];
+
+/// Adds the counts of several runs up.
+#[must_use]
+pub fn sum<'a>(reports: impl IntoIterator<Item = &'a Report>) -> BTreeMap<&'static str, u64> {
+    let mut sum = BTreeMap::new();
+    for (what, number) in reports.into_iter().flat_map(|report| &report.counts) {
+        *sum.entry(*what).or_default() += number;
+    }
+    sum
+}
+
+/// What of [`REACHED`] never happened.
+#[must_use]
+pub fn missed(counts: &BTreeMap<&'static str, u64>) -> Vec<&'static str> {
+    REACHED.into_iter().filter(|what| !counts.contains_key(what)).collect()
 }
 
 fn play(world: &mut World) {

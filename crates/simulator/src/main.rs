@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use alcazar_simulator::{Options, Report, replay_line, run};
+use alcazar_simulator::{Options, Report, missed, replay_line, run, sum};
 
 const USAGE: &str = "\
 usage: cargo xtask simulate [--seeds <number>] [--from <seed>]
@@ -101,10 +101,8 @@ fn many(from: u64, seeds: u64) -> ExitCode {
 fn summarize(reports: &[Report], begun: Instant) -> ExitCode {
     let steps: u64 = reports.iter().map(|report| report.steps).sum();
     let seconds: u64 = reports.iter().map(|report| report.seconds).sum();
-    let mut counts = std::collections::BTreeMap::<&str, u64>::new();
-    for (what, number) in reports.iter().flat_map(|report| &report.counts) {
-        *counts.entry(what).or_default() += number;
-    }
+    let counts = sum(reports);
+    let missed = if reports.len() < 100 { Vec::new() } else { missed(&counts) };
     let failed = reports.iter().filter(|report| report.violation.is_some()).count();
     println!(
         "{} seeds, {failed} failed; {steps} steps, {} virtual hours, in {:.1} s",
@@ -115,5 +113,8 @@ fn summarize(reports: &[Report], begun: Instant) -> ExitCode {
     for (what, number) in counts {
         println!("{number:>10}  {what}");
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    for what in &missed {
+        println!("     never  {what}");
+    }
+    if failed == 0 && missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

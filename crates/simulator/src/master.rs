@@ -21,6 +21,7 @@ use wire::v1::scheduler;
 use crate::core::{Core, Happening, Inner};
 use crate::names::{Host, Node, bound, certificate, master_pid};
 use crate::net::{Lane, Parcel, PipeId};
+use crate::offering;
 use crate::sabotage::Sabotage;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -143,7 +144,12 @@ impl Master {
                 let from = bound(pid, certificate(from.host), via);
                 Event::Message { from, to: "master".to_owned(), message }
             }
-            Parcel::Subscribe(call) => {
+            Parcel::Subscribe(mut call) => {
+                if core.sabotage == Some(Sabotage::LostConstraints)
+                    && let Some(wish) = &mut call.subscribe
+                {
+                    wish.offer_constraints = None;
+                }
                 self.next += 1;
                 let subscription = SubscriptionId(self.next);
                 let lane = Lane::Events(subscription);
@@ -238,6 +244,7 @@ impl Master {
         core.trace(self.node, || format!("hears {}", brief(&event)));
         let mut effects = self.engine.handle(event, core.now);
         effects.extend(self.engine.settle(core.now));
+        offering::check(&self.engine, &effects, core);
         self.settle(effects, core);
         self.arm(core);
     }
@@ -291,6 +298,7 @@ impl Master {
         core.after(wait, Happening::In(self.node, Inner::Written));
         if self.crash == Some(CrashPoint::Writing) {
             // The batch is whole or not there at all; which, the crash decides.
+            core.ledger.count("crashes of masters while they wrote");
             self.dead = true;
         }
     }
@@ -339,6 +347,7 @@ impl Master {
     fn carry_out(&mut self, effects: Vec<Effect>, core: &mut Core) {
         for (n, effect) in effects.into_iter().enumerate() {
             if self.crash == Some(CrashPoint::Effect(n)) {
+                core.ledger.count("crashes of masters between two effects");
                 self.dead = true;
                 return;
             }
@@ -394,6 +403,7 @@ impl Master {
             core.ledger.count("registrations");
             if let Ok(id) = told.slave_id.value.parse::<AgentId>() {
                 core.ledger.admitted.insert(id);
+                core.ledger.record_changed = true;
             }
         }
         if let Outbound::ShutdownFramework(message) = &*message {
@@ -449,6 +459,7 @@ impl Master {
 }
 
 fn commit(operations: &[Operation], registry: &mut dyn Registry, core: &mut Core) {
+    core.ledger.record_changed = true;
     for operation in operations {
         if let Operation::DeleteAgent(id) = operation {
             core.ledger.admitted.remove(id);

@@ -154,6 +154,13 @@ impl Net {
         }
     }
 
+    /// Whether an older connection of the same two still carries something.
+    pub(crate) fn overtakes(&self, id: PipeId, from: Node, to: Node, lane: Lane) -> bool {
+        let of = (from.host, to.host, lane);
+        let mut older = self.pipes.range(..id).map(|(_, pipe)| pipe);
+        older.any(|p| (p.from.host, p.to.host, p.lane) == of && !p.parcels.is_empty())
+    }
+
     /// The other directions of a connection.
     pub(crate) fn tied_to(&self, id: PipeId) -> Vec<PipeId> {
         let tied = self.pipes.iter().filter(|(_, pipe)| pipe.tied == Some(id));

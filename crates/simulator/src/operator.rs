@@ -8,7 +8,7 @@ use master::engine::command::{OperatorCommand, ResourceCommand};
 use model::id::AgentId;
 use model::machine::Machine;
 use model::principal::Principal;
-use model::resources::Resources;
+use model::resources::{Resources, Scalar};
 use model::time::Instant;
 use registry::{Contents, MachineMode, Standing};
 use wire::resources::{Form, write};
@@ -46,8 +46,8 @@ enum Promise {
     Deactivated,
     Draining,
     Active,
-    /// Of CPUs, at the most.
-    Limit(f64),
+    /// Of CPUs, at the least and at the most.
+    Quota(f64, f64),
     NoQuota,
     Weight(f64),
     /// So many machines are scheduled.
@@ -58,6 +58,25 @@ enum Promise {
     NoneDown,
     /// What is done shows elsewhere.
     Nothing,
+}
+
+impl Promise {
+    /// What an operator has done when it is made.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Gone => "commands: agent gone",
+            Self::Deactivated => "commands: agent deactivated",
+            Self::Draining => "commands: agent drains",
+            Self::Active => "commands: agent reactivated",
+            Self::Quota(..) => "commands: quota set",
+            Self::NoQuota => "commands: quota lifted",
+            Self::Weight(_) => "commands: weight set",
+            Self::Scheduled(_) => "commands: maintenance scheduled",
+            Self::Down(_) => "commands: machine down",
+            Self::NoneDown => "commands: machines up",
+            Self::Nothing => "commands: resources given up",
+        }
+    }
 }
 
 /// A command that waits for its answer.
@@ -77,15 +96,20 @@ pub(crate) struct Operator {
     asked: BTreeMap<u64, Asked>,
     /// What holds; `None` while nobody knows.
     promised: BTreeMap<Matter, Option<Promise>>,
+    /// The machines of the last schedule that was asked for.
+    scheduled: Vec<v1::MachineId>,
     next: u64,
 }
 
-fn quota(role: &str, cpus: f64) -> v1::quota::QuotaConfig {
-    let limits = (cpus > 0.0).then(|| ("cpus".to_owned(), v1::value::Scalar { value: cpus }));
+fn quota(role: &str, guaranteed: f64, most: f64) -> v1::quota::QuotaConfig {
+    let some = |cpus: f64| {
+        let scalar = v1::value::Scalar { value: cpus };
+        (cpus > 0.0).then(|| ("cpus".to_owned(), scalar)).into_iter().collect()
+    };
     v1::quota::QuotaConfig {
         role: role.to_owned(),
-        limits: limits.into_iter().collect(),
-        ..v1::quota::QuotaConfig::default()
+        guarantees: some(guaranteed),
+        limits: some(most),
     }
 }
 
@@ -106,8 +130,8 @@ fn schedule(machines: Vec<v1::MachineId>, core: &Core) -> v1::maintenance::Sched
     v1::maintenance::Schedule { windows }
 }
 
-fn update_quota(role: &str, cpus: f64) -> OperatorCommand {
-    let configs = vec![quota(role, cpus)];
+fn update_quota(role: &str, guaranteed: f64, most: f64) -> OperatorCommand {
+    let configs = vec![quota(role, guaranteed, most)];
     OperatorCommand::UpdateQuota { permit: permit([role.to_owned()]), configs, force: true }
 }
 
@@ -146,8 +170,10 @@ impl Operator {
             5 => self.with_an_agent(&agents, core, Self::gives_up),
             6..8 if role != "*" => {
                 let cpus = core.dice.one_of(&[0.5, 2.0, 5.0]).unwrap_or(1.0);
+                let guaranteed = if core.dice.percent(40) { cpus } else { 0.0 };
                 let matter = Matter::Quota(role.to_owned());
-                self.ask(matter, Promise::Limit(cpus), update_quota(role, cpus), core);
+                let command = update_quota(role, guaranteed, cpus);
+                self.ask(matter, Promise::Quota(guaranteed, cpus), command, core);
             }
             8 if role != "*" => self.lift_quota(role, core),
             9 => {
@@ -164,8 +190,9 @@ impl Operator {
                 self.schedules(machines, core);
             }
             11 => {
-                let n = 1 + core.dice.index(core.shape.agents.len());
-                self.takes_down(vec![machine(u8::try_from(n).unwrap_or(1))], core);
+                if let Some(machine) = core.dice.one_of(&self.scheduled) {
+                    self.takes_down(vec![machine], core);
+                }
             }
             _ => {}
         }
@@ -200,10 +227,11 @@ impl Operator {
 
     fn lift_quota(&mut self, role: &str, core: &mut Core) {
         let matter = Matter::Quota(role.to_owned());
-        self.ask(matter, Promise::NoQuota, update_quota(role, 0.0), core);
+        self.ask(matter, Promise::NoQuota, update_quota(role, 0.0, 0.0), core);
     }
 
     fn schedules(&mut self, machines: Vec<v1::MachineId>, core: &mut Core) {
+        self.scheduled.clone_from(&machines);
         let count = machines.len();
         // A new schedule may leave out any machine.
         let all = (1..=core.shape.agents.len()).filter_map(|n| u8::try_from(n).ok());
@@ -287,15 +315,16 @@ impl Operator {
 
     pub(crate) fn receive(&mut self, parcel: Parcel, core: &mut Core) {
         let Parcel::Answer { number, answer } = parcel else { return };
+        core.ledger.record_changed = true;
         match answer {
             Ok(_) => {
-                core.ledger.count("operators' commands done");
                 if let Some(asked) = self.asked.remove(&number) {
+                    core.ledger.count(asked.promise.name());
                     self.promised.insert(asked.matter, Some(asked.promise));
                 }
             }
             Err(refusal) => {
-                core.ledger.count("operators' commands refused");
+                core.ledger.count("commands that were refused");
                 core.trace(ME, || format!("is refused: {refusal}"));
                 self.asked.remove(&number);
             }
@@ -347,10 +376,13 @@ fn is_kept(matter: &Matter, promise: &Promise, contents: &Contents) -> bool {
                 _ => true,
             })
         }
-        (Matter::Quota(role), Promise::Limit(cpus)) => {
+        (Matter::Quota(role), Promise::Quota(guaranteed, most)) => {
+            let near = |is: Scalar, should: f64| (is.as_f64() - should).abs() < 0.001;
             let quota = contents.quotas.iter().find(|(of, _)| of.as_str() == role);
-            let limit = quota.and_then(|(_, quota)| quota.limits().get("cpus"));
-            limit.is_some_and(|limit| (limit.as_f64() - cpus).abs() < 0.001)
+            quota.is_some_and(|(_, quota)| {
+                near(quota.guarantees().get("cpus"), *guaranteed)
+                    && quota.limits().get("cpus").is_some_and(|limit| near(limit, *most))
+            })
         }
         (Matter::Quota(role), _) => !contents.quotas.keys().any(|of| of.as_str() == role),
         (Matter::Weight(role), Promise::Weight(weight)) => {

@@ -13,6 +13,8 @@ pub enum Sabotage {
     LostAcknowledgements,
     /// What is said of offers that are declined never reaches the master.
     DeafToDeclines,
+    /// What a scheduler wants of agents never reaches the master.
+    LostConstraints,
     /// Chance is not decided by the seed alone.
     Indeterminate,
 }

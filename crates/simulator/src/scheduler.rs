@@ -6,8 +6,9 @@
 
 pub(crate) mod operations;
 mod speech;
+mod wishes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use libprocess::upid::Upid;
@@ -64,11 +65,13 @@ pub(crate) struct Scheduler {
     pub(crate) tasks: BTreeMap<String, Belief>,
     made: u32,
     pub(crate) operations: Operations,
+    roles: Vec<String>,
     // What its process knows.
     leader: Option<Upid>,
     speech: Speech,
     offers: BTreeMap<String, v1::Offer>,
-    suppressed: bool,
+    /// The roles in which it wants no offers now.
+    suppressed: BTreeSet<String>,
     /// It ends its process, to be started again.
     pub(crate) dead: bool,
 }
@@ -120,7 +123,8 @@ impl Scheduler {
             leader: None,
             speech: Speech::new(shape.driver),
             offers: BTreeMap::new(),
-            suppressed: false,
+            suppressed: BTreeSet::new(),
+            roles: ["red", "blue"].map(str::to_owned).into(),
             dead: false,
             shape,
         }
@@ -142,7 +146,7 @@ impl Scheduler {
         self.up = true;
         self.dead = false;
         self.offers.clear();
-        self.suppressed = false;
+        self.suppressed.clear();
         self.speech = Speech::new(self.shape.driver);
         let node = self.node();
         core.running.insert(node.host, node.run);
@@ -181,7 +185,7 @@ impl Scheduler {
             if self.shape.operates {
                 capabilities.push(Type::ReservationRefinement);
             }
-            roles.extend(["red".to_owned(), "blue".to_owned()]);
+            roles.clone_from(&self.roles);
         }
         v1::FrameworkInfo {
             user: "nobody".to_owned(),
@@ -208,6 +212,7 @@ impl Scheduler {
 
     fn say(&mut self, call: Call, core: &mut Core) {
         let node = self.node();
+        core.ledger.count(call.r#type().as_str_name());
         self.speech.call(node, call, core);
     }
 
@@ -228,6 +233,7 @@ impl Scheduler {
                 self.again(Duration::from_secs(20), Inner::Watch, core);
             }
             Inner::Consider(id) => self.consider(&id, core),
+            Inner::Leave(id) if self.is_subscribed() => self.answers(id, core),
             Inner::Reconcile => {
                 self.reconcile(core);
                 self.reconcile_operations(core);
@@ -256,7 +262,7 @@ impl Scheduler {
         }
         let node = self.node();
         if let Some(leader) = self.leader.clone() {
-            self.speech.subscribe(node, &leader, self.info(), core);
+            self.speech.subscribe(node, &leader, self.wish(), core);
         }
     }
 
@@ -281,15 +287,15 @@ impl Scheduler {
         match news {
             News::Subscribed(id) => {
                 core.trace(self.node(), || format!("is subscribed as {id}"));
-                core.ledger.count("subscriptions");
-                self.id = Some(id);
+                let again = self.id.replace(id).is_some();
+                core.ledger.count(if again { "subscriptions again" } else { "subscriptions" });
                 self.offers.clear();
-                self.suppressed = false;
                 self.reconcile(core);
             }
             News::Offers(offers) => {
                 for offer in offers {
                     core.ledger.count("offers");
+                    core.trace(self.node(), || format!("is offered {}", offer.id.value));
                     let wait = match core.dice.below(10) {
                         0 => core.dice.secs(1, 60),
                         _ => core.dice.millis(1, 1000),
@@ -299,6 +305,7 @@ impl Scheduler {
                     self.offers.insert(id.value, offer);
                 }
             }
+            News::InverseOffers(offers) => self.is_asked_to_leave(offers, core),
             News::Rescinded(id) => {
                 // Some do not listen in time.
                 if !core.dice.percent(10) {
@@ -356,6 +363,7 @@ impl Scheduler {
                 status.message.as_deref().unwrap_or_default()
             )
         });
+        core.ledger.count(state.as_str_name());
         if let Some(task) = self.tasks.get_mut(&name) {
             let was = task.state;
             if !is_final(was) || (may_live(was) && state != TaskState::TaskUnknown) {
@@ -366,7 +374,6 @@ impl Scheduler {
             }
             let (job, killed) = (task.job, task.killed);
             if is_final(state) && !is_final(was) {
-                core.ledger.count("tasks that ended");
                 let done = state == TaskState::TaskFinished || killed || job.lives == 0;
                 if !done {
                     self.jobs.push(Job { lives: job.lives - 1, ..job });
@@ -446,31 +453,10 @@ impl Scheduler {
         self.say(call, core);
     }
 
-    fn whim(&mut self, core: &mut Core) {
-        if !self.is_subscribed() {
-            return;
-        }
-        if core.turmoil && core.dice.percent(15) {
-            let call = self.call(call::Type::Suppress);
-            self.suppressed = true;
-            return self.say(call, core);
-        }
-        if !self.jobs.is_empty() && (self.suppressed || core.dice.percent(10)) {
-            self.revive(core);
-        }
-    }
-
-    fn revive(&mut self, core: &mut Core) {
-        if self.is_subscribed() {
-            self.suppressed = false;
-            let call = self.call(call::Type::Revive);
-            self.say(call, core);
-        }
-    }
-
     /// Takes an offer or declines it.
     fn consider(&mut self, id: &v1::OfferId, core: &mut Core) {
         let Some(offer) = self.offers.remove(&id.value) else { return };
+        core.trace(self.node(), || format!("considers {}", offer.id.value));
         let mut resources = operations::plain(&offer.resources);
         let (mut all, volumes) = self.convert(&offer, &mut resources, core);
         let mut cpus = resources.scalar("cpus").as_f64();
@@ -491,7 +477,6 @@ impl Scheduler {
         if tasks.is_empty() && all.is_empty() {
             return self.decline(offer, core);
         }
-        core.ledger.count("accepted offers");
         core.trace(self.node(), || format!("converts: {}", operations::brief(&all)));
         let mut call = self.call(call::Type::Accept);
         if let Some(task) = tasks.first_mut() {
@@ -500,7 +485,7 @@ impl Scheduler {
         if !tasks.is_empty() {
             let disk = resources.scalar("disk").as_f64() > 2.0;
             all.push(if self.shape.own_executors && disk && core.dice.percent(30) {
-                self.group(tasks, &offer)
+                self.group(tasks, &offer, core)
             } else {
                 let mut launch = v1::offer::Operation {
                     launch: Some(operation::Launch { task_infos: tasks }),
@@ -516,7 +501,12 @@ impl Scheduler {
     }
 
     /// Tasks that run together or not at all, in an executor of their own.
-    fn group(&mut self, mut tasks: Vec<v1::TaskInfo>, offer: &v1::Offer) -> v1::offer::Operation {
+    fn group(
+        &mut self,
+        mut tasks: Vec<v1::TaskInfo>,
+        offer: &v1::Offer,
+        core: &mut Core,
+    ) -> v1::offer::Operation {
         self.made += 1;
         for task in &mut tasks {
             task.executor = None;
@@ -534,6 +524,7 @@ impl Scheduler {
             ..v1::ExecutorInfo::default()
         };
         let task_group = v1::TaskGroupInfo { tasks };
+        core.ledger.count("groups launched");
         let mut group = v1::offer::Operation {
             launch_group: Some(operation::LaunchGroup { executor, task_group }),
             ..v1::offer::Operation::default()
@@ -555,10 +546,8 @@ impl Scheduler {
         let mut call = self.call(call::Type::Decline);
         call.decline = Some(call::Decline { offer_ids: vec![offer.id], filters });
         self.say(call, core);
-        if self.jobs.is_empty() && !self.suppressed && core.dice.percent(50) {
-            self.suppressed = true;
-            let call = self.call(call::Type::Suppress);
-            self.say(call, core);
+        if self.jobs.is_empty() && self.suppressed.is_empty() && core.dice.percent(50) {
+            self.suppress(core);
         }
     }
 

@@ -27,6 +27,10 @@ pub(crate) struct SchedulerShape {
     pub(crate) own_executors: bool,
     /// Reserves resources, makes volumes, gives them up.
     pub(crate) operates: bool,
+    /// The agent of which it wants no offers.
+    pub(crate) avoids: Option<u8>,
+    /// Changes its roles now and then.
+    pub(crate) restless: bool,
     pub(crate) failover_timeout: Duration,
     /// How many tasks it wants to have run.
     pub(crate) jobs: usize,
@@ -55,8 +59,9 @@ pub(crate) struct Shape {
 impl Shape {
     pub(crate) fn new(dice: &mut Dice) -> Self {
         let sizes = ["cpus:4;mem:1024", "cpus:6;mem:2048;disk:4096", "cpus:8;mem:512;ports:[1-99]"];
-        let agents = (0..1 + dice.index(3)).filter_map(|_| dice.one_of(&sizes)).collect();
-        let schedulers = (0..1 + dice.index(3)).map(|n| SchedulerShape::new(n, dice)).collect();
+        let agents: Vec<_> = (0..1 + dice.index(3)).filter_map(|_| dice.one_of(&sizes)).collect();
+        let schedulers =
+            (0..1 + dice.index(3)).map(|n| SchedulerShape::new(n, agents.len(), dice)).collect();
         Self {
             agents,
             schedulers,
@@ -71,7 +76,7 @@ impl Shape {
 }
 
 impl SchedulerShape {
-    fn new(number: usize, dice: &mut Dice) -> Self {
+    fn new(number: usize, agents: usize, dice: &mut Dice) -> Self {
         // The first one stays, so that there is always somebody to please.
         let life = match dice.below(10) {
             0..3 if number > 0 => Life::Leaves,
@@ -83,12 +88,18 @@ impl SchedulerShape {
             _ => Duration::from_secs(dice.one_of(&[0, 20, 120, 500]).unwrap_or(0)),
         };
         let operates = dice.percent(40);
+        let multi_role = operates || dice.percent(30);
+        // One is left to it.
+        let avoided = 1 + dice.index(agents);
+        let avoids = (agents > 1 && dice.percent(25)).then(|| u8::try_from(avoided).ok()).flatten();
         Self {
             driver: dice.percent(35),
             life,
             partition_aware: dice.percent(60),
-            multi_role: operates || dice.percent(30),
+            multi_role,
             operates,
+            avoids,
+            restless: multi_role && dice.percent(40),
             checkpoint: dice.percent(80),
             own_executors: dice.percent(30),
             failover_timeout,

@@ -46,6 +46,7 @@ impl World {
         match how {
             0 => {
                 self.core.trace(format!("host-{}", machine.n), || "is started again".to_owned());
+                self.core.ledger.count("machines that were started again");
                 machine.reboot(&mut self.core);
                 let wait = self.core.dice.secs(5, 100);
                 self.core.after(wait, Happening::Start(Host::Agent(machine.n)));
@@ -92,6 +93,7 @@ impl World {
             1 => (true, false),
             _ => (false, false),
         };
+        self.core.ledger.count("partitions");
         self.core.trace("network", || {
             format!("{lonely:?} hears: {hears}, is heard: {speaks}, for {lasts:?}")
         });
@@ -111,6 +113,7 @@ impl World {
         let alive = machine.containers.values().filter(|container| !container.ended);
         let alive: Vec<_> = alive.map(|container| container.id.clone()).collect();
         if let Some(container) = self.core.dice.one_of(&alive) {
+            self.core.ledger.count("containers that died");
             let ends = Happening::On(machine.n, Outer::Ends(container, 9));
             self.core.after(std::time::Duration::ZERO, ends);
         }

@@ -228,8 +228,13 @@ impl World {
             && let Some(mut master) = self.master.take()
         {
             master.crashes(&mut self.registry, core);
-            let wait = match core.dice.below(4) {
-                0 => core.dice.secs(5, 120),
+            let wait = match core.dice.below(8) {
+                0..2 => core.dice.secs(5, 120),
+                // The next one was ready to take over, and hears what the last one still said.
+                2 => {
+                    core.ledger.count("masters that were replaced at once");
+                    std::time::Duration::ZERO
+                }
                 _ => core.dice.millis(100, 5000),
             };
             core.after(wait, Happening::Start(Host::Master));
@@ -237,7 +242,7 @@ impl World {
         for machine in &mut self.machines {
             if machine.dead && machine.process.is_some() {
                 machine.ends(core);
-                core.ledger.count("ends of agents");
+                core.ledger.count("crashes of agents");
                 let wait = match core.dice.below(4) {
                     0 => core.dice.secs(5, 200),
                     _ => core.dice.millis(100, 5000),
@@ -248,7 +253,7 @@ impl World {
         for scheduler in &mut self.schedulers {
             if scheduler.dead && scheduler.up {
                 scheduler.ends(core);
-                core.ledger.count("ends of schedulers");
+                core.ledger.count("crashes of schedulers");
                 let wait = core.dice.millis(100, 20_000);
                 if !scheduler.over {
                     core.after(wait, Happening::Start(Host::Scheduler(scheduler.n)));

@@ -1,6 +1,8 @@
 //! The checks can fail: what is broken on purpose is found, and named for what it is.
 
-use alcazar_simulator::{Options, Sabotage, run};
+use std::collections::BTreeMap;
+
+use alcazar_simulator::{Options, REACHED, Sabotage, missed, run};
 
 /// Runs clusters until the sabotage is found, and returns what was said of it.
 fn found(sabotage: Sabotage) -> String {
@@ -18,7 +20,7 @@ fn a_registry_that_forgets_is_found_out() {
 #[test]
 fn a_task_that_runs_twice_is_found_out() {
     let violation = found(Sabotage::TasksTwice);
-    assert!(violation.contains("runs on host-1 and on host-2"), "{violation}");
+    assert!(violation.contains("was given to executors 2 times"), "{violation}");
 }
 
 #[test]
@@ -37,6 +39,17 @@ fn acknowledgements_that_get_lost_are_found_out() {
 fn resources_that_are_never_given_back_are_found_out() {
     let violation = found(Sabotage::DeafToDeclines);
     assert!(violation.contains("no offer for them"), "{violation}");
+}
+
+#[test]
+fn offers_that_nobody_wants_are_found_out() {
+    let violation = found(Sabotage::LostConstraints);
+    assert!(violation.contains("was offered although"), "{violation}");
+}
+
+#[test]
+fn a_simulation_in_which_nothing_happens_is_found_out() {
+    assert_eq!(missed(&BTreeMap::new()), REACHED);
 }
 
 #[test]

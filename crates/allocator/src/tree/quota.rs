@@ -114,8 +114,9 @@ impl Tree {
     }
 }
 
-/// Whether a role may have no more of anything that agents have.
+/// Whether a role may have no more of anything that agents have. One without limits always may,
+/// also while there are no agents: nobody would look at it again when they come.
 fn is_closed(limits: &BTreeMap<Name, u128>, consumed: &Amounts, total: &Amounts) -> bool {
     let full = |name| limits.get(&name).is_some_and(|limit| *limit <= consumed.get(name));
-    limits.len() >= total.len() && total.iter().all(|(name, _)| full(name))
+    !limits.is_empty() && limits.len() >= total.len() && total.iter().all(|(name, _)| full(name))
 }

@@ -49,10 +49,8 @@ impl Engine {
                 }
             }
             used.retain(|_, resources| !resources.is_empty());
-            let entered: BTreeMap<_, _> =
-                agent.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
-            if used != entered {
-                return Err(format!("{id} uses {used:?}, entered is {entered:?}"));
+            if !used.iter().eq(agent.used.iter()) {
+                return Err(format!("{id} uses {used:?}, entered is {:?}", agent.used));
             }
             if agent.active && !agent.connected {
                 return Err(format!("{id} is active but not connected"));
@@ -96,25 +94,22 @@ impl Engine {
     }
 
     fn check_frameworks(&self) -> Result<(), String> {
+        let mut entered = 0;
         for (id, framework) in self.state.frameworks.iter() {
-            let mut used: BTreeMap<AgentId, Resources> = BTreeMap::new();
             for task in framework.tasks.values() {
                 let key = (id.clone(), task.id.clone());
                 let agent = self.state.agents.get(&task.agent_id);
                 if !agent.is_some_and(|agent| agent.tasks.contains(&key)) {
                     return Err(format!("{} is not on its agent {}", task.id, task.agent_id));
                 }
-                if !is_terminal(task.state()) {
-                    used.entry(task.agent_id.clone()).or_default().add_all(&task.resources);
-                }
             }
             for ((agent_id, executor_id), executor) in framework.executors.iter() {
                 let key = (id.clone(), executor_id.clone());
                 let agent = self.state.agents.get(agent_id);
-                if !agent.is_some_and(|agent| agent.executors.contains_key(&key)) {
+                let there = agent.and_then(|agent| agent.executors.get(&key));
+                if there.is_none_or(|there| there.resources != executor.resources) {
                     return Err(format!("{executor_id} is not on its agent {agent_id}"));
                 }
-                used.entry(agent_id.clone()).or_default().add_all(&executor.resources);
             }
             let mut weight = 0;
             for uuid in framework.operations.iter() {
@@ -126,9 +121,6 @@ impl Engine {
                     return Err(format!("operation {uuid} is not one of {id}"));
                 };
                 weight += operation.weight;
-                if let Some((_, consumed)) = operation.held() {
-                    used.entry(operation.agent_id.clone()).or_default().add_all(consumed);
-                }
             }
             if weight != framework.operations_weight {
                 return Err(format!("{id} has operations for {weight}"));
@@ -139,11 +131,13 @@ impl Engine {
             }) {
                 return Err(format!("{id} has no operation {name}"));
             }
-            used.retain(|_, resources| !resources.is_empty());
-            let entered: BTreeMap<_, _> =
-                framework.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
-            if used != entered {
-                return Err(format!("{id} uses {used:?}, entered is {entered:?}"));
+            // On agents the sums were checked, and what is on agents is what frameworks have.
+            for (agent_id, used) in framework.used.iter() {
+                entered += 1;
+                let agent = self.state.agents.get(agent_id);
+                if agent.and_then(|agent| agent.used.get(id)) != Some(used) {
+                    return Err(format!("{id} uses on {agent_id} what the agent does not know"));
+                }
             }
             if framework.active && !framework.is_connected() {
                 return Err(format!("{id} is active but not connected"));
@@ -164,6 +158,11 @@ impl Engine {
             if entered != Some(id) {
                 return Err(format!("{id} has a subscription that is not its own"));
             }
+        }
+        let known = |id: &&FrameworkId| self.state.frameworks.contains_key(*id);
+        let agents = self.state.agents.values();
+        if agents.map(|agent| agent.used.keys().filter(known).count()).sum::<usize>() != entered {
+            return Err("agents are used by frameworks that do not know it".to_owned());
         }
         Ok(())
     }
@@ -245,24 +244,28 @@ impl Engine {
     }
 
     fn check_indexes(&self) -> Result<(), String> {
-        let agents: BTreeSet<_> = self.state.agents.keys().collect();
-        let peers: BTreeSet<_> = self.by_peer.values().collect();
-        let observed: BTreeSet<_> = self.observers.values().map(|o| &o.agent_id).collect();
-        if agents != peers || self.by_peer.len() != agents.len() {
-            return Err("agents and their addresses differ".to_owned());
+        // Each agent is found by its own keys, and there are not more keys than that.
+        let mut owners = 0;
+        for (id, agent) in self.state.agents.iter() {
+            if self.by_peer.get(&agent.peer) != Some(id) {
+                return Err(format!("{id} is not found by its address"));
+            }
+            if let Some(identity) = &agent.peer.identity {
+                owners += 1;
+                if self.by_identity.get(identity) != Some(id) {
+                    return Err(format!("{id} is not found by its identity"));
+                }
+            }
+            if self.observers.get(&agent.observer).is_none_or(|o| o.agent_id != *id) {
+                return Err(format!("{id} is not observed"));
+            }
         }
-        let owned: BTreeMap<_, _> = self
-            .state
-            .agents
-            .values()
-            .filter_map(|agent| Some((agent.peer.identity.as_ref()?, &agent.id)))
-            .collect();
-        let owners = self.state.agents.values().filter(|a| a.peer.identity.is_some()).count();
-        if owned.len() != owners || !owned.into_iter().eq(&self.by_identity) {
-            return Err("agents and their identities differ".to_owned());
-        }
-        if agents != observed || self.observers.len() != agents.len() {
-            return Err("agents and their observers differ".to_owned());
+        let agents = self.state.agents.size();
+        if self.by_peer.len() != agents
+            || self.by_identity.len() != owners
+            || self.observers.len() != agents
+        {
+            return Err("agents that are not registered are found or observed".to_owned());
         }
         let connected = self.state.frameworks.values().filter(|f| f.is_connected()).count();
         if connected != self.subscriptions.len() + self.by_driver.len() {

@@ -113,7 +113,7 @@ impl Scheduler {
                     operations.push(self.named(grow, None, offer, core));
                     // What it is made of is used up.
                     break;
-                } else if core.dice.percent(30) {
+                } else if core.dice.percent(50) {
                     let volume = resource.clone();
                     let subtract = v1::value::Scalar { value: 8.0 };
                     let shrink = operation::ShrinkVolume { volume, subtract };
@@ -198,7 +198,7 @@ impl Scheduler {
         core: &mut Core,
     ) -> Operation {
         self.operations.made += 1;
-        core.ledger.count("operations");
+        core.ledger.count(operation.r#type().as_str_name());
         if !self.shape.driver && core.dice.percent(70) {
             let name = format!("o{}-{}", self.n, self.operations.made);
             let belief = OperationBelief {
@@ -228,7 +228,7 @@ impl Scheduler {
             {
                 core.ledger.volume_made(volume, &belief.agent);
             }
-            core.ledger.count("operations that a scheduler followed");
+            core.ledger.count(belief.state.as_str_name());
         }
         if let Some(uuid) = status.uuid.clone() {
             let mut call = self.call(call::Type::AcknowledgeOperationStatus);

@@ -24,6 +24,7 @@ pub(crate) enum News {
     Subscribed(String),
     Offers(Vec<v1::Offer>),
     Rescinded(String),
+    InverseOffers(Vec<v1::InverseOffer>),
     /// A task's status, and whether it wants to be acknowledged.
     Update(Box<v1::TaskStatus>, bool),
     /// An operation's status.
@@ -103,13 +104,12 @@ impl Speech {
         &mut self,
         node: Node,
         leader: &Upid,
-        info: v1::FrameworkInfo,
+        wish: call::Subscribe,
         core: &mut Core,
     ) {
         self.attempts += 1;
         self.leader = Some(leader.clone());
-        let framework_id = info.id.clone();
-        let suppressed_roles = Vec::new();
+        let framework_id = wish.framework_info.id.clone();
         if let Some(me) = self.driver.clone() {
             self.requests = Some(core.link(node, leader.address));
             // Only a driver that takes over from another one says so.
@@ -117,10 +117,10 @@ impl Speech {
             let mut call = v0::Call {
                 framework_id,
                 subscribe: Some(v0::call::Subscribe {
-                    framework_info: info,
+                    framework_info: wish.framework_info,
                     force: force.then_some(true),
-                    suppressed_roles,
-                    offer_constraints: None,
+                    suppressed_roles: wish.suppressed_roles,
+                    offer_constraints: wish.offer_constraints,
                 }),
                 ..v0::Call::default()
             };
@@ -135,15 +135,7 @@ impl Speech {
             let pipe = core.net.open(node, to, Lane::Requests, core.now.monotonic);
             self.requests = Some(pipe);
             self.heard = core.now.monotonic;
-            let mut call = Call {
-                framework_id,
-                subscribe: Some(call::Subscribe {
-                    framework_info: info,
-                    suppressed_roles,
-                    offer_constraints: None,
-                }),
-                ..Call::default()
-            };
+            let mut call = Call { framework_id, subscribe: Some(wish), ..Call::default() };
             call.set_type(call::Type::Subscribe);
             core.send(pipe, Parcel::Subscribe(Box::new(call)));
         }
@@ -227,6 +219,9 @@ impl Speech {
             event::Type::Rescind => {
                 event.rescind.map_or(News::Other, |rescind| News::Rescinded(rescind.offer_id.value))
             }
+            event::Type::InverseOffers => {
+                News::InverseOffers(event.inverse_offers.unwrap_or_default().inverse_offers)
+            }
             event::Type::Update => event.update.map_or(News::Other, |update| {
                 let wants = update.status.uuid.as_ref().is_some_and(|uuid| !uuid.is_empty());
                 News::Update(Box::new(update.status), wants)
@@ -250,6 +245,7 @@ impl Speech {
                 }
                 News::Offers(message.offers)
             }
+            Outbound::InverseOffers(message) => News::InverseOffers(message.inverse_offers),
             Outbound::RescindResourceOffer(message) => News::Rescinded(message.offer_id.value),
             Outbound::StatusUpdate(message) => {
                 let mut status = message.update.status;
