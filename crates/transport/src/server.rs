@@ -25,6 +25,7 @@ mod accept;
 mod body;
 mod connection;
 mod gate;
+mod gathered;
 mod head;
 mod memory;
 mod output;

@@ -1,6 +1,6 @@
 //! One connection, encrypted or not.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -86,6 +86,23 @@ impl AsyncWrite for Stream {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Dialled(stream) => Pin::new(stream).poll_write(cx, buf),
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Dialled(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // TLS copies what it writes.
+        matches!(self, Self::Plain(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -226,6 +243,26 @@ impl AsyncRead for Enduring {
     }
 }
 
+impl Enduring {
+    /// What a write comes to, `wanted` bytes of it: one that fails is remembered.
+    fn written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        wanted: usize,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) => {
+                self.broken = true;
+                if is_loss(&error) {
+                    self.show(Shown::Loss);
+                }
+                Poll::Ready(Ok(wanted))
+            }
+            other => other,
+        }
+    }
+}
+
 impl AsyncWrite for Enduring {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -235,16 +272,25 @@ impl AsyncWrite for Enduring {
         if self.broken {
             return Poll::Ready(Ok(buf.len()));
         }
-        match Pin::new(&mut self.socket).poll_write(cx, buf) {
-            Poll::Ready(Err(error)) => {
-                self.broken = true;
-                if is_loss(&error) {
-                    self.show(Shown::Loss);
-                }
-                Poll::Ready(Ok(buf.len()))
-            }
-            other => other,
+        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.written(written, buf.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if self.broken {
+            return Poll::Ready(Ok(wanted));
         }
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.written(written, wanted)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,7 @@ mod shelf;
 
 use std::sync::Arc;
 
-pub use cells::Cells;
+pub use cells::{Cells, Earlier};
 pub use shelf::{Leaf, Leaves, Shelf};
 
 /// An ordered map.

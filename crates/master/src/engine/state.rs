@@ -152,7 +152,9 @@ impl Agent {
     /// What all frameworks use.
     #[must_use]
     pub fn used_by_all(&self) -> Resources {
-        self.used.values().fold(Resources::new(), |sum, used| sum.plus(used))
+        let mut sum = Resources::new();
+        self.used.values().for_each(|used| sum.add_all(used));
+        sum
     }
 
     /// Whether an operator has deactivated it.
@@ -377,7 +379,9 @@ impl Framework {
     /// What it uses on all agents. Ranges of different agents run together.
     #[must_use]
     pub fn used_on_all(&self) -> Resources {
-        self.used.values().fold(Resources::new(), |sum, used| sum.plus(used))
+        let mut sum = Resources::new();
+        self.used.values().for_each(|used| sum.add_all(used));
+        sum
     }
 }
 
@@ -400,10 +404,9 @@ impl State {
     /// What is offered to `framework` on all agents. Ranges of different agents run together.
     #[must_use]
     pub fn offered_to(&self, framework: &Framework) -> Resources {
-        framework
-            .offers
-            .iter()
-            .filter_map(|id| self.offers.get(id))
-            .fold(Resources::new(), |sum, offer| sum.plus(&offer.resources))
+        let mut sum = Resources::new();
+        let offers = framework.offers.iter().filter_map(|id| self.offers.get(id));
+        offers.for_each(|offer| sum.add_all(&offer.resources));
+        sum
     }
 }

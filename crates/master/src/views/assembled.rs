@@ -16,6 +16,7 @@ use wire::v1::master::response::{
 use wire::v1::master::{Event, Response, event};
 
 use super::View;
+use super::runs::run_of;
 use super::weave::{List, agent, field, field_head, framework, run, varint};
 use crate::engine::collections::Shelf;
 use crate::engine::state::{Agent, Framework, Task};
@@ -323,24 +324,15 @@ impl View<'_> {
 /// Appends what is kept of all tasks of a shelf.
 fn runs_of<K>(shelf: &Shelf<K, Arc<Task>>, number: u32, media: Media, runs: &mut Vec<Arc<Piece>>) {
     for leaf in shelf.leaves() {
-        let tasks = leaf.entries.iter().map(|(_, task)| task);
         runs.push(match media {
-            Media::Json => leaf.cells.get_or(run::V1_JSON, || {
-                let mut all = Vec::with_capacity(leaf.entries.len() * 512);
-                for task in tasks.clone() {
-                    all.push(b',');
-                    task_json(task, &mut all);
-                }
-                Piece::new(all)
+            Media::Json => run_of(&leaf, run::V1_JSON, |task, text| {
+                text.push(b',');
+                task_json(task, text);
             }),
-            Media::Protobuf => leaf.cells.get_or(run::V1_PROTOBUF, || {
-                let mut all = Vec::with_capacity(leaf.entries.len() * 256);
-                for task in tasks.clone() {
-                    let bytes = task.packed();
-                    all.extend(field_head(number, bytes.len()));
-                    all.extend_from_slice(bytes);
-                }
-                Piece::new(all)
+            Media::Protobuf => run_of(&leaf, run::V1_PROTOBUF, |task, text| {
+                let bytes = task.packed();
+                text.extend(field_head(number, bytes.len()));
+                text.extend_from_slice(bytes);
             }),
         });
     }

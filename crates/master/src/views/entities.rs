@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use endpoints::rope::{Piece, Rope, Weaver};
+use endpoints::rope::{Rope, Weaver};
 use model::resources::{Resource, Resources};
 use model::role::Role;
 use model::time::Timestamp;
@@ -12,6 +12,7 @@ use wire::json::{self, Object, Style};
 use wire::v1;
 
 use super::View;
+use super::runs::run_of;
 use super::weave::{
     List, agent as slots, begin_object, framework as framework_slots, more_members, run,
 };
@@ -216,17 +217,13 @@ impl View<'_> {
     ) {
         let mut list = List::new(out);
         for leaf in tasks.leaves() {
-            let all = leaf.entries.iter().map(|(_, task)| task);
             if self.sight.everything() {
-                list.run(&leaf.cells.get_or(run::V0, || {
-                    let mut text = Vec::with_capacity(leaf.entries.len() * 768);
-                    for task in all.clone() {
-                        text.push(b',');
-                        text.extend(task_json(task));
-                    }
-                    Piece::new(text)
+                list.run(&run_of(&leaf, run::V0, |task, text| {
+                    text.push(b',');
+                    text.extend(task_json(task));
                 }));
             } else {
+                let all = leaf.entries.iter().map(|(_, task)| task);
                 for task in all.filter(|task| self.sight.task(framework, task)) {
                     list.element(&task_json(task));
                 }

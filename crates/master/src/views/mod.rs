@@ -11,6 +11,7 @@ mod entities;
 mod events;
 mod operations;
 mod roles;
+mod runs;
 mod settings;
 mod state;
 mod summary;

@@ -54,7 +54,7 @@ const MAX_OUT: usize = 16 * 1024;
 const WORTH_A_WRITE: usize = 8 * 1024;
 /// How much of a long answer is written in one go. The socket of a peer that is quick takes all of
 /// it: after so much, others that have something to read or to write get their turn.
-const A_TURN: usize = 128 * 1024;
+pub(super) const A_TURN: usize = 128 * 1024;
 /// How long to listen to a peer that is still sending when the connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -224,7 +224,7 @@ impl Wire {
     }
 
     /// Writes everything that waits to be written, and then `bytes`.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFailure> {
+    pub(super) async fn write(&mut self, bytes: impl Buf) -> Result<(), WriteFailure> {
         self.flush().await?;
         self.write_all(bytes).await?;
         self.progress.done();
@@ -235,24 +235,23 @@ impl Wire {
     pub(super) async fn flush(&mut self) -> Result<(), WriteFailure> {
         while !self.out.is_empty() {
             let out = std::mem::take(&mut self.out);
-            self.write_all(&out).await?;
+            self.write_all(out).await?;
             self.spell_out();
         }
         self.progress.done();
         Ok(())
     }
 
-    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), WriteFailure> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
+    async fn write_all(&mut self, mut bytes: impl Buf) -> Result<(), WriteFailure> {
+        while bytes.has_remaining() {
             if self.since_turn >= A_TURN {
                 self.since_turn = 0;
                 // Not before the runtime has seen what the other sockets are ready for.
                 yield_now().await;
             }
             let until = self.progress.waits();
-            let turn = &rest[..rest.len().min(A_TURN)];
-            let written = timeout_at(until, self.stream.write(turn)).await;
+            let mut turn = (&mut bytes).take(A_TURN);
+            let written = timeout_at(until, self.stream.write_buf(&mut turn)).await;
             if self.stream.is_broken() {
                 return Err(WriteFailure::Gone);
             }
@@ -260,7 +259,6 @@ impl Wire {
                 Ok(Ok(written)) if written > 0 => {
                     self.progress.took(written);
                     self.since_turn += written;
-                    rest = &rest[written..];
                 }
                 Ok(_) => return Err(WriteFailure::Gone),
                 Err(_) => return Err(WriteFailure::Deadline),
@@ -331,7 +329,7 @@ mod tests {
         let (mut wire, _client) = wire().await;
         let others = tokio::spawn(async {});
         // The socket takes all of it at once.
-        wire.write(&[0; 2 * A_TURN]).await.unwrap();
+        wire.write(&[0; 2 * A_TURN][..]).await.unwrap();
         assert!(others.is_finished());
     }
 

@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-type Slot = OnceLock<Arc<dyn Any + Send + Sync>>;
+type Made = Arc<dyn Any + Send + Sync>;
+type Slot = OnceLock<Made>;
 
 /// Room beside something that never changes for what was made of it: once for all readers, freed
 /// with it.
@@ -34,6 +35,44 @@ impl Cells {
     /// Forgets all, because what stands beside it changes.
     pub(super) fn clear(&mut self) {
         self.0.take();
+    }
+}
+
+/// What readers made of an entity before it changed, for those who can use most of it again.
+///
+/// It is there until it is taken, so of each slot there is at most one, the last that was made.
+#[derive(Debug, Default)]
+pub struct Earlier(Mutex<Vec<(usize, Made)>>);
+
+impl Earlier {
+    /// Keeps what `cells` hold, because what stands beside them changes.
+    pub(super) fn keep(&mut self, cells: &Cells) {
+        let Some(slots) = cells.0.get() else { return };
+        let all = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (slot, made) in slots.iter().enumerate() {
+            if let Some(made) = made.get() {
+                all.retain(|(other, _)| *other != slot);
+                all.push((slot, Arc::clone(made)));
+            }
+        }
+    }
+
+    /// What was last made for `slot`, if nobody has taken it.
+    pub fn take<T: Send + Sync + 'static>(&self, slot: usize) -> Option<Arc<T>> {
+        let mut all = self.lock();
+        let at = all.iter().position(|(other, _)| *other == slot)?;
+        all.swap_remove(at).1.downcast().ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(usize, Made)>> {
+        // Whole at any moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for Earlier {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.lock().clone()))
     }
 }
 

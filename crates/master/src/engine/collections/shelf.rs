@@ -2,14 +2,15 @@
 //!
 //! A B+ tree with shared nodes: a clone costs a pointer, a change copies the path to one leaf.
 //! Each node has [`Cells`], empty after a change beneath it: what readers make of a leaf, or sum
-//! up over a whole tree, costs them what has changed since.
+//! up over a whole tree, costs them what has changed since. A leaf also has what was made of it
+//! [`Earlier`], most of which is still right.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::slice;
 use std::sync::Arc;
 
-use super::cells::Cells;
+use super::cells::{Cells, Earlier};
 
 /// The most entries of a leaf and the most children of an inner node.
 const MAX: usize = 32;
@@ -24,10 +25,11 @@ pub struct Shelf<K, V> {
     size: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Node<K, V> {
     kind: Kind<K, V>,
     cells: Cells,
+    earlier: Earlier,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Leaf<'s, K, V> {
     pub entries: &'s [(K, V)],
     /// Belongs to these entries.
     pub cells: &'s Cells,
+    /// Belongs to entries of which most are still the same.
+    pub earlier: &'s Earlier,
 }
 
 impl<K, V> Default for Shelf<K, V> {
@@ -55,9 +59,29 @@ impl<K, V> Default for Shelf<K, V> {
     }
 }
 
+/// A copy is made to be changed.
+impl<K: Clone, V: Clone> Clone for Node<K, V> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.kind.clone());
+        if matches!(self.kind, Kind::Leaf(_)) {
+            copy.earlier = self.earlier.clone();
+            copy.earlier.keep(&self.cells);
+        }
+        copy
+    }
+}
+
 impl<K, V> Node<K, V> {
     fn new(kind: Kind<K, V>) -> Self {
-        Self { kind, cells: Cells::default() }
+        Self { kind, cells: Cells::default(), earlier: Earlier::default() }
+    }
+
+    /// Before it changes: what was made of a leaf is kept.
+    fn forget(&mut self) {
+        if matches!(self.kind, Kind::Leaf(_)) {
+            self.earlier.keep(&self.cells);
+        }
+        self.cells.clear();
     }
 
     fn len(&self) -> usize {
@@ -75,7 +99,7 @@ fn child_at<K: Borrow<Q>, V, Q: Ord + ?Sized>(children: &[(K, Arc<Node<K, V>>)],
 /// The node, to be changed.
 fn changed<K: Clone, V: Clone>(node: &mut Arc<Node<K, V>>) -> &mut Kind<K, V> {
     let node = Arc::make_mut(node);
-    node.cells.clear();
+    node.forget();
     &mut node.kind
 }
 
@@ -358,7 +382,8 @@ impl<'s, K, V> Leaves<'s, K, V> {
         loop {
             match &node.kind {
                 Kind::Leaf(entries) => {
-                    self.next = Some(Leaf { entries, cells: &node.cells });
+                    let (cells, earlier) = (&node.cells, &node.earlier);
+                    self.next = Some(Leaf { entries, cells, earlier });
                     return;
                 }
                 Kind::Inner(children) => {
@@ -508,6 +533,13 @@ mod tests {
         assert!(!shelf.is_same(&before));
         assert_eq!(read(&shelf), 1);
         assert_eq!((read(&before), before.get(&5000)), (0, Some(&5000)));
+        // What was made before is there for the next reader, once.
+        shelf.leaves().for_each(|leaf| drop(leaf.cells.get_or(1, || leaf.entries.len())));
+        *shelf.get_mut(&5).unwrap() += 1;
+        let first = shelf.leaves().next().unwrap();
+        assert_eq!(first.earlier.take::<()>(0), None);
+        assert!(first.earlier.take::<usize>(1).is_some());
+        assert_eq!(first.earlier.take::<usize>(1), None);
         // What is not there changes nothing.
         let before = shelf.clone();
         assert_eq!((shelf.remove_mut(&20_000), shelf.get_mut(&20_000)), (None, None));

@@ -3,7 +3,8 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+use futures_util::FutureExt as _;
 use http::{Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -15,7 +16,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{Connected, Connection, End};
 use crate::server::body::{Body, BodyError};
-use crate::server::output::Wire;
+use crate::server::gathered::Gathered;
+use crate::server::output::{A_TURN, Wire};
 use crate::server::response::{Pieces, Response, ResponseBody};
 use crate::server::{Handler, Request, head, told_to_stop};
 
@@ -146,7 +148,7 @@ impl<H: Handler> Connection<H> {
         if exchange.method != Method::HEAD {
             match response.body {
                 ResponseBody::Empty => {}
-                ResponseBody::Full(body) => self.wire.write(&body).await?,
+                ResponseBody::Full(body) => self.wire.write(body).await?,
                 ResponseBody::Pieces(pieces) if endless => self.stream(pieces, chunked).await?,
                 ResponseBody::Pieces(pieces) => self.sized(pieces).await?,
             }
@@ -158,13 +160,27 @@ impl<H: Handler> Connection<H> {
     /// Writes a body whose length was said in the head.
     async fn sized(&mut self, Pieces(mut pieces): Pieces) -> Result<(), End> {
         let mut left = pieces.size_hint().exact().unwrap_or_default();
-        while let Some(frame) = pieces.frame().await {
+        let mut waiting = Gathered::default();
+        loop {
+            // What is there at once is written together.
+            let frame = match pieces.frame().now_or_never() {
+                Some(frame) => frame,
+                None => {
+                    self.wire.write(&mut waiting).await?;
+                    pieces.frame().await
+                }
+            };
+            let Some(frame) = frame else { break };
             let piece = frame.map_err(End::Body)?.into_data().unwrap_or_default();
             left = left
                 .checked_sub(piece.len() as u64)
                 .ok_or_else(|| End::Body("the body is longer than it said".into()))?;
-            self.wire.write(&piece).await?;
+            waiting.push(piece);
+            if waiting.remaining() >= A_TURN {
+                self.wire.write(&mut waiting).await?;
+            }
         }
+        self.wire.write(&mut waiting).await?;
         if left == 0 { Ok(()) } else { Err(End::Body("the body is shorter than it said".into())) }
     }
 
@@ -193,7 +209,7 @@ impl<H: Handler> Connection<H> {
             self.wire.flush().await?;
         }
         if chunked {
-            self.wire.write(b"0\r\n\r\n").await?;
+            self.wire.write(&b"0\r\n\r\n"[..]).await?;
         }
         Ok(())
     }
