@@ -534,12 +534,12 @@ mod tests {
         assert_eq!(read(&shelf), 1);
         assert_eq!((read(&before), before.get(&5000)), (0, Some(&5000)));
         // What was made before is there for the next reader, once.
-        shelf.leaves().for_each(|leaf| drop(leaf.cells.get_or(1, || leaf.entries.len())));
+        shelf.leaves().for_each(|leaf| drop(leaf.cells.get_or(2, || leaf.entries.len())));
         *shelf.get_mut(&5).unwrap() += 1;
         let first = shelf.leaves().next().unwrap();
         assert_eq!(first.earlier.take::<()>(0), None);
-        assert!(first.earlier.take::<usize>(1).is_some());
-        assert_eq!(first.earlier.take::<usize>(1), None);
+        assert!(first.earlier.take::<usize>(2).is_some());
+        assert_eq!(first.earlier.take::<usize>(2), None);
         // What is not there changes nothing.
         let before = shelf.clone();
         assert_eq!((shelf.remove_mut(&20_000), shelf.get_mut(&20_000)), (None, None));
