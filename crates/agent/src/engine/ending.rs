@@ -111,7 +111,9 @@ impl Engine {
     }
 
     /// Ends an executor that has come and has never been given a task, if none waits for it: the
-    /// agent crashed in between, or the tasks were killed, and nobody would ever end it.
+    /// agent crashed in between, or the tasks were killed, and nobody would ever end it. A command
+    /// executor gets one task in its life, so that it is not waited for when that has ended: the
+    /// agent may have given it its ending, and crashed before it could end the executor.
     /// `lost` of its tasks were found never to have reached it.
     pub(super) fn shutdown_if_needless(
         &mut self,
@@ -123,13 +125,13 @@ impl Engine {
             executor.queued.is_empty()
                 && executor.unconfirmed.is_empty()
                 && executor.launched.is_empty()
-                && executor.completed.is_empty()
-                && executor.terminated.len() == lost
+                && (executor.generated
+                    || executor.completed.is_empty() && executor.terminated.len() == lost)
         });
         if needless {
             self.warn(format!(
                 "Shutting down executor '{id}' of framework {framework}: it has no tasks to run \
-                 and was never given one"
+                 and gets none"
             ));
             self.shutdown_executor(framework, id);
         }

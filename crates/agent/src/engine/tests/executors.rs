@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::fixture::*;
 use crate::engine::event::{Answer, Caller, Effect, Event, Refusal, TokenDigest};
-use crate::engine::recovered::Recovered;
+use crate::engine::recovered::{Recovered, RecoveredTask};
 use crate::engine::rules::Rules;
 use crate::message::{AgentMessage, MasterMessage};
 use wire::internal as i;
@@ -350,6 +350,42 @@ fn an_executor_that_was_never_given_a_task_is_ended_when_it_comes_back() {
     let mut agent = Agent::recovered(rules, left(vec![left_executor("e", "c", None)]));
     agent.handle(Event::ContainersRecovered);
     let container = Container { id: "c".parse().unwrap(), executor: "e".into(), token: None };
+    agent.subscribes(&container, Default::default());
+    assert_eq!(agent.events(), ["SUBSCRIBED", "SHUTDOWN"]);
+}
+
+/// What is left of a task that was killed, which was acknowledged.
+fn killed(id: &str) -> Vec<i::StatusUpdateRecord> {
+    use i::status_update_record::Type;
+    let uuid = Some(bytes::Bytes::from_static(&[7; 16]));
+    let mut status = v1::TaskStatus {
+        task_id: v1::TaskId { value: id.into() },
+        uuid: uuid.clone(),
+        ..Default::default()
+    };
+    status.set_state(TaskState::TaskKilled);
+    let update = i::StatusUpdate {
+        framework_id: v1::FrameworkId { value: FRAMEWORK.into() },
+        executor_id: Some(v1::ExecutorId { value: id.into() }),
+        status,
+        uuid: uuid.clone(),
+        ..Default::default()
+    };
+    vec![
+        i::StatusUpdateRecord { r#type: Type::Update.into(), update: Some(update), uuid: None },
+        i::StatusUpdateRecord { r#type: Type::Ack.into(), update: None, uuid },
+    ]
+}
+
+#[test]
+fn a_command_executor_whose_task_ended_without_it_is_ended_when_it_comes_back() {
+    let rules = Rules { executor_trust: None, ..rules() };
+    let mut executor = left_executor("t", "c", None);
+    executor.generated = true;
+    executor.run.tasks = vec![RecoveredTask { updates: killed("t"), ..left_task("t", "t") }];
+    let mut agent = Agent::recovered(rules, left(vec![executor]));
+    agent.handle(Event::ContainersRecovered);
+    let container = Container { id: "c".parse().unwrap(), executor: "t".into(), token: None };
     agent.subscribes(&container, Default::default());
     assert_eq!(agent.events(), ["SUBSCRIBED", "SHUTDOWN"]);
 }
