@@ -54,6 +54,7 @@ impl Task {
     /// The connection from its beginning to its end. What opens it and what ends it are on the
     /// heap, and only while they run: for the most part it is at rest, and there is one for each
     /// agent.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
     pub(super) fn run(mut self, mut stopped: oneshot::Receiver<Stop>) -> impl Future<Output = ()> {
         async move {
             let mut conversation = None;
