@@ -121,7 +121,7 @@ impl Allocator {
         agent.blocked.renew(&available);
         agent.available = available;
         self.serve(no, &mut agent, (visit, stage, Turn::First), run);
-        if stage == Stage::Everyone && !agent.had.is_empty() && !agent.available.is_empty() {
+        if stage == Stage::Everyone && self.round_is_on(&agent) && !agent.available.is_empty() {
             // Nobody is left who has not had a turn: the round is over if anybody begins another.
             run.again.copy(&agent.had);
             self.serve(no, &mut agent, (visit, Stage::Guarantees, Turn::Again), run);
@@ -131,6 +131,11 @@ impl Allocator {
             self.open.remove(&no);
         }
         self.agents.put(no, agent);
+    }
+
+    /// Whether somebody who is still there has had a turn while others have not.
+    fn round_is_on(&self, agent: &Agent) -> bool {
+        agent.had.iter().any(|client| self.tree.clients.get(client).is_some())
     }
 
     /// Asks clients, in their order, until nothing is left.
@@ -204,7 +209,7 @@ impl Allocator {
         agent.take(&bare, &mut self.names);
         self.headroom.add_all(&agent.free);
         agent.touched.remove(client_no);
-        if !agent.had.is_empty() {
+        if self.round_is_on(agent) {
             agent.had.insert(client_no);
         }
         let place = *run.places.entry((no, client_no)).or_insert(run.offers.len());

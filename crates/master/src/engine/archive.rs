@@ -1,41 +1,42 @@
 //! Tasks that ended before this master's time, which agents remember.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::id::{AgentId, FrameworkId};
+use model::id::{AgentId, FrameworkId, TaskId};
+use wire::internal::archive;
 
 use super::Engine;
 use super::collections::edit;
-use super::state::Task;
-
-/// What an agent remembers of a framework that has nothing more there.
-#[derive(Debug)]
-pub(super) struct Archived {
-    /// The framework.
-    pub(super) id: FrameworkId,
-    /// Whose it is, as the agent knows it.
-    pub(super) principal: String,
-    /// Its tasks that ended there, the oldest first.
-    pub(super) tasks: Vec<Task>,
-}
+use super::validate::agent::ended;
 
 impl Engine {
-    /// Gives the frameworks that go on their tasks back that ended on an agent. Those that this
-    /// master has seen end it has already. Others' frameworks are not shown what ended under a
-    /// name that they have taken.
-    pub(super) fn remember_ended(&mut self, agent_id: &AgentId, archived: Vec<Archived>) {
-        for Archived { id, principal, tasks } in archived {
-            let Some(known) = self.state.frameworks.get(&id) else { continue };
-            if known.info.principal() != principal {
+    /// Gives the frameworks that go on the last of their tasks back that ended on an agent, as far
+    /// as there is room: what this master has seen end is never pushed out by what an agent says.
+    /// Others' frameworks are not shown what ended under a name that they have taken.
+    ///
+    /// An agent remembers much that is known here, or of nobody: only what is entered is read.
+    pub(super) fn remember_ended(&mut self, agent_id: &AgentId, archived: Vec<archive::Framework>) {
+        let limit = self.config.max_completed_tasks_per_framework;
+        let mut known: BTreeMap<FrameworkId, BTreeSet<TaskId>> = BTreeMap::new();
+        for archive in archived {
+            let id = archive.framework_info.id.as_ref().map(|id| FrameworkId::new(&id.value));
+            let Some(Ok(id)) = id else { continue };
+            let Some(framework) = self.state.frameworks.get(&id) else { continue };
+            let room = limit.saturating_sub(framework.completed_tasks.len());
+            if room == 0 || framework.info.principal() != archive.framework_info.principal() {
                 continue;
             }
-            let here = known.completed_tasks.iter().filter(|task| task.agent_id == *agent_id);
-            let seen: BTreeSet<_> = here.map(|task| task.id.clone()).collect();
-            let limit = self.config.max_completed_tasks_per_framework;
+            let seen = known.entry(id.clone()).or_insert_with(|| {
+                let all = framework.completed_tasks.iter();
+                all.filter(|task| task.agent_id == *agent_id).map(|task| task.id.clone()).collect()
+            });
+            let newest = ended(archive, &id, agent_id);
+            let new = newest.filter(|task| seen.insert(task.id.clone())).take(room);
+            let new: Vec<_> = new.map(Arc::new).collect();
             let Some(framework) = edit(&mut self.state.frameworks, &id) else { continue };
-            for task in tasks.into_iter().filter(|task| !seen.contains(&task.id)) {
-                framework.completed_tasks.push(Arc::new(task), limit);
+            for task in new.into_iter().rev() {
+                framework.completed_tasks.push(task, limit);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use endpoints::rope::{Piece, Rope, Weaver};
 
-/// What stands in the cells of a run of tasks.
+/// What stands in the cells of a run of tasks. Texts, which are of use after a change, come first.
 pub(crate) mod run {
     /// As `/state` prints tasks, each with a comma before it.
     pub(crate) const V0: usize = 0;

@@ -50,6 +50,14 @@ const READ: usize = 4 * 1024;
 /// How long the end of a connection may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// However it ends, nothing more is put into its queue, and nobody waits for what is in it.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.queue.close();
+        while self.queue.take().is_some() {}
+    }
+}
+
 impl Task {
     /// The connection from its beginning to its end. What opens it and what ends it are on the
     /// heap, and only while they run: for the most part it is at rest, and there is one for each

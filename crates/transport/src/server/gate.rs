@@ -275,7 +275,7 @@ impl Book {
                 }
                 if of_rank.is_empty() {
                     // One that was emptied keeps its room.
-                    of_rank.clear();
+                    *of_rank = BTreeSet::new();
                 }
                 self.crowds[rank].extend(origin.crowd(rank, address));
             }

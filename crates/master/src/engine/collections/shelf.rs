@@ -540,6 +540,13 @@ mod tests {
         assert_eq!(first.earlier.take::<()>(0), None);
         assert!(first.earlier.take::<usize>(2).is_some());
         assert_eq!(first.earlier.take::<usize>(2), None);
+        // It is given up after many changes.
+        for (changes, kept) in [(60, true), (80, false)] {
+            shelf.leaves().for_each(|leaf| drop(leaf.cells.get_or(2, || leaf.entries.len())));
+            (0..changes).for_each(|_| *shelf.get_mut(&5).unwrap() += 1);
+            let first = shelf.leaves().next().unwrap();
+            assert_eq!(first.earlier.take::<usize>(2).is_some(), kept, "{changes}");
+        }
         // What is not there changes nothing.
         let before = shelf.clone();
         assert_eq!((shelf.remove_mut(&20_000), shelf.get_mut(&20_000)), (None, None));

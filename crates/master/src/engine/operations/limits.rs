@@ -22,6 +22,10 @@ pub const MAX_OF_FRAMEWORK_ON_AGENT: usize = 1_000;
 /// The most operations of one framework for which it is still sent another one.
 pub const MAX_OF_FRAMEWORK: usize = 100_000;
 
+/// How many times as much may be there of what an agent brings back: after a failover, or in another
+/// form of the same, an operation may count for one more than when it was sent.
+pub const BROUGHT_BACK: usize = 2;
+
 /// For how many an operation counts that is sent.
 pub(super) fn weight_of(operation: &v1::offer::Operation) -> usize {
     weight(operation.encoded_len())
@@ -62,7 +66,7 @@ pub(super) fn of_framework(
     Ok(())
 }
 
-/// Whether all these can be added to what is on the agent.
+/// Whether all these, which the agent brings back, can be added to what is on it.
 pub(super) fn all<'a>(
     agent: &Agent,
     added: impl Iterator<Item = &'a Operation>,
@@ -71,18 +75,20 @@ pub(super) fn all<'a>(
     let mut of_frameworks: BTreeMap<&FrameworkId, usize> = BTreeMap::new();
     for operation in added {
         on_agent += operation.weight;
-        if on_agent > MAX_ON_AGENT {
+        if on_agent > BROUGHT_BACK * MAX_ON_AGENT {
             return Err(format!(
-                "more than {MAX_ON_AGENT} operations would be on it, large ones counted by the KiB"
+                "more than {} operations would be on it, large ones counted by the KiB",
+                BROUGHT_BACK * MAX_ON_AGENT
             ));
         }
         let Some(id) = &operation.framework_id else { continue };
         let of_framework = of_frameworks.entry(id).or_insert_with(|| entered(agent, id));
         *of_framework += operation.weight;
-        if *of_framework > MAX_OF_FRAMEWORK_ON_AGENT {
+        if *of_framework > BROUGHT_BACK * MAX_OF_FRAMEWORK_ON_AGENT {
             return Err(format!(
-                "more than {MAX_OF_FRAMEWORK_ON_AGENT} operations of framework {id} would be on \
-                 it, large ones counted by the KiB"
+                "more than {} operations of framework {id} would be on it, large ones counted by \
+                 the KiB",
+                BROUGHT_BACK * MAX_OF_FRAMEWORK_ON_AGENT
             ));
         }
     }

@@ -12,7 +12,6 @@ use wire::v1::TaskState;
 use wire::v1::agent_info::capability::Type as Capability;
 use wire::{internal, v1};
 
-use super::super::archive::Archived;
 use super::super::config::Config;
 use super::super::state::{Executor, Task};
 use super::super::status;
@@ -38,7 +37,8 @@ pub(in super::super) struct Reregistration {
     pub(in super::super) frameworks: BTreeMap<FrameworkId, v1::FrameworkInfo>,
     pub(in super::super) executors: Vec<Executor>,
     pub(in super::super) tasks: Vec<Task>,
-    pub(in super::super) archived: Vec<Archived>,
+    /// What ended there, not read yet, see [`ended`].
+    pub(in super::super) archived: Vec<internal::archive::Framework>,
 }
 
 /// Checks a first registration.
@@ -156,8 +156,7 @@ pub(in super::super) fn reregister(
         }
         tasks.push(task);
     }
-    let archived = message.completed_frameworks.into_iter();
-    let archived = archived.filter_map(|framework| self::archived(framework, &id)).collect();
+    let archived = message.completed_frameworks;
     let registration = registration(
         message.slave,
         &message.checkpointed_resources,
@@ -199,16 +198,19 @@ fn only_role(framework: &framework::Checked) -> Option<Role> {
     (!several).then(|| framework.roles.first().cloned()).flatten()
 }
 
-/// What an agent remembers of a framework that has nothing more there. It is shown and nothing
-/// else, so that what does not read is left out, and all the rest of the message counts.
-fn archived(archive: internal::archive::Framework, agent_id: &AgentId) -> Option<Archived> {
-    let info = archive.framework_info;
-    let only = framework::info(&info).ok().as_ref().and_then(only_role);
-    let id = framework_id(info.id.as_ref()).ok()?;
-    let of_it = archive.tasks.into_iter().filter(|task| task.framework_id.value == id.as_str());
-    let read = of_it.filter_map(|task| self::task(task, &id, agent_id, only.as_ref()).ok());
-    let tasks = read.filter(|task| status::is_terminal(task.state())).collect();
-    Some(Archived { id, principal: info.principal.unwrap_or_default(), tasks })
+/// The tasks that ended on an agent of a framework that has nothing more there, as the agent
+/// remembers them, the newest first. They are shown and nothing else, so that what does not read is
+/// left out, and all the rest of the message counts.
+pub(in super::super) fn ended(
+    archive: internal::archive::Framework,
+    id: &FrameworkId,
+    agent_id: &AgentId,
+) -> impl Iterator<Item = Task> {
+    let only = framework::info(&archive.framework_info).ok().as_ref().and_then(only_role);
+    let of_it =
+        archive.tasks.into_iter().rev().filter(|task| task.framework_id.value == id.as_str());
+    let read = of_it.filter_map(move |task| self::task(task, id, agent_id, only.as_ref()).ok());
+    read.filter(|task| status::is_terminal(task.state()))
 }
 
 fn executor(

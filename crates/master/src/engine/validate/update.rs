@@ -175,7 +175,8 @@ fn operation(
     if consumed.iter().any(|r| r.allocation.is_none() || r.provider.is_none()) {
         return wrong("holds what is allocated to nobody, or no provider's");
     }
-    let weight = weight(info.encoded_len());
+    // As when it was sent: what is told of it later is not its framework's doing.
+    let weight = weight(info.info.encoded_len());
     Ok(Operation {
         uuid,
         framework_id,

@@ -102,7 +102,8 @@ fn who_does_not_acknowledge_can_do_no_more_on_the_agent_and_others_can() {
     let scheduler = web(&mut world, "f");
     let most = limits::MAX_OF_FRAMEWORK_ON_AGENT;
     let id = scheduler.id.as_str();
-    let too_many = Inbound::UpdateAgent(update_of(&agent, brought(id, 0, most + 1), None));
+    let too_many = brought(id, 0, limits::BROUGHT_BACK * most + 1);
+    let too_many = Inbound::UpdateAgent(update_of(&agent, too_many, None));
     world.say(&host(1), too_many).is_refused();
     assert!(world.state().operations.is_empty());
     world.tell(1, update_of(&agent, brought(id, 0, most), None));
@@ -161,11 +162,30 @@ fn a_large_operation_counts_for_many() {
     assert!(status.message().ends_with("large ones counted by the KiB"), "{status:?}");
     // An agent cannot bring it either.
     let mut large = brought("another", 0, 1);
-    large[0].info = one(1001).remove(0);
+    large[0].info = one(2001).remove(0);
     world.say(&host(1), Inbound::UpdateAgent(update_of(&agent, large, None))).is_refused();
     assert_eq!(world.state().operations.size(), 1);
     world.operate(mark_gone(&agent));
     assert_eq!(world.state().frameworks[&scheduler.id].operations_weight, 0);
+}
+
+/// What a framework was let do does not make its agent's account of it unacceptable.
+#[test]
+fn what_was_sent_is_taken_back_whatever_the_agent_says_of_it() {
+    let mut world = World::new();
+    let agent = world.join(1, "cpus:4");
+    let mut all = brought("f", 0, limits::MAX_OF_FRAMEWORK_ON_AGENT);
+    for one in &mut all {
+        // Almost a KiB when it was sent, and a little more in another form.
+        let value = Some("x".repeat(1020));
+        let labels = vec![v1::Label { key: "k".to_owned(), value }];
+        let reservation = &mut one.info.reserve.as_mut().unwrap().resources[0].reservations[0];
+        reservation.labels = Some(v1::Labels { labels });
+        one.latest_status.message = Some("x".repeat(3000));
+        one.statuses = vec![one.latest_status.clone()];
+    }
+    world.tell(1, update_of(&agent, all, None));
+    assert_eq!(world.state().operations.size(), limits::MAX_OF_FRAMEWORK_ON_AGENT);
 }
 
 /// Each step takes the longer the more operations there are, not the longer the square of them:
@@ -181,8 +201,12 @@ fn an_agent_full_of_operations_is_entered_and_struck_out_at_once() {
     let began = Instant::now();
     world.tell(1, update_of(&agent, all, None));
     assert_eq!(world.state().operations.size(), limits::MAX_ON_AGENT);
-    let one_more = brought("g", limits::MAX_ON_AGENT, 1);
-    world.say(&host(1), Inbound::UpdateAgent(update_of(&agent, one_more, None))).is_refused();
+    let room = (limits::BROUGHT_BACK - 1) * limits::MAX_ON_AGENT;
+    let mut too_many = brought("g", limits::MAX_ON_AGENT, 1);
+    for f in 0..room / each {
+        too_many.extend(brought(&format!("g{f}"), limits::MAX_ON_AGENT + 1 + f * each, each));
+    }
+    world.say(&host(1), Inbound::UpdateAgent(update_of(&agent, too_many, None))).is_refused();
     let mut back = framework_info("f0", &[Capability::MultiRole]);
     back.id = Some(v1::FrameworkId { value: "f0".to_owned() });
     let (scheduler, _) = world.subscribe("f0", back);
