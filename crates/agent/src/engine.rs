@@ -48,6 +48,7 @@ mod executor_api;
 mod launch;
 mod libprocess_executor;
 mod line;
+mod missed;
 pub(crate) mod paths;
 mod recovery;
 mod registration;
@@ -55,7 +56,7 @@ mod timers;
 pub(crate) mod tokens;
 mod updates;
 
-use crate::message::AgentMessage;
+use crate::message::{AgentMessage, MasterMessage};
 use event::{Effect, Event, Record, RunPlace, Severity, Token};
 use inventory::Inventory;
 use operations::{OperationUuid, Outcome};
@@ -118,6 +119,8 @@ pub struct Engine {
     session: Option<Arc<Session>>,
     /// Over which connection the master has told the agent last that it is registered.
     registered_over: Option<ConnectionId>,
+    /// Launches and operations that came before the first registration.
+    missed: Vec<MasterMessage>,
     /// The executors that the master was told of in attempts to register again.
     listed: BTreeSet<(FrameworkId, ExecutorId)>,
     /// Whether the operator knows that there is nothing to authenticate with.
@@ -180,6 +183,7 @@ impl Engine {
             authenticating: false,
             session: None,
             registered_over: None,
+            missed: Vec::new(),
             listed: BTreeSet::new(),
             told_unauthenticated: false,
             out: Vec::new(),

@@ -25,6 +25,7 @@ impl Engine {
         }
         if let Err(why) = self.check_phase(&message) {
             self.drop_message(format!("Dropping {}: {why}", message.name()));
+            self.miss(message);
             return;
         }
         if matches!(message, MasterMessage::Registered(_) | MasterMessage::Reregistered(_)) {

@@ -122,37 +122,17 @@ impl Engine {
     /// task of the group gets the answer that an invalid group gets.
     pub(super) fn run_task_group(&mut self, message: RunTaskGroupMessage) {
         let RunTaskGroupMessage { framework, executor, task_group, launch_executor, .. } = message;
-        let Some(framework_id) = framework.id.as_ref().and_then(|id| id.value.parse().ok()) else {
-            return self.drop_message("Dropping tasks of a framework without an id".to_owned());
+        let report = AgentReport {
+            state: TaskState::TaskError,
+            reason: Reason::TaskGroupInvalid,
+            message: "Task groups are not supported by this agent yet".to_owned(),
         };
-        for task in task_group.tasks {
-            let Ok(task_id) = task.task_id.value.parse::<TaskId>() else {
-                let id = &task.task_id.value;
-                self.drop_message(format!("Dropping a task with an invalid id {id:?}"));
-                continue;
-            };
-            if let Err(why) = self.may_consider(&framework_id, &task_id, &task.agent_id) {
-                self.drop_message(format!(
-                    "Dropping task '{task_id}' of framework {framework_id}: {why}"
-                ));
-                continue;
-            }
-            self.ensure_framework(&framework_id, framework.clone(), "@0.0.0.0:0".to_owned());
-            let report = AgentReport {
-                state: TaskState::TaskError,
-                reason: Reason::TaskGroupInvalid,
-                message: "Task groups are not supported by this agent yet".to_owned(),
-            };
-            self.report_from_agent(&framework_id, None, &task_id, report);
-        }
-        if launch_executor == Some(true) {
-            self.executor_never_was(&framework_id, executor.executor_id);
-        }
-        self.remove_framework_if_idle(&framework_id);
+        let executor = (launch_executor == Some(true)).then_some(executor);
+        self.refuse_tasks(&framework, "@0.0.0.0:0", task_group.tasks, executor, &report);
     }
 
     /// Whether the message speaks of a task that could run here at all.
-    fn may_consider(
+    pub(super) fn may_consider(
         &self,
         framework: &FrameworkId,
         task: &TaskId,
@@ -169,7 +149,12 @@ impl Engine {
         if taken { Err("a task of this id is here already") } else { Ok(()) }
     }
 
-    fn ensure_framework(&mut self, id: &FrameworkId, info: v1::FrameworkInfo, pid: String) {
+    pub(super) fn ensure_framework(
+        &mut self,
+        id: &FrameworkId,
+        info: v1::FrameworkInfo,
+        pid: String,
+    ) {
         // One that has no executors may be here only to carry the news that a task is unknown, and
         // is on no disk.
         if self.framework(id).is_some_and(|framework| !framework.executors.is_empty()) {
@@ -519,7 +504,11 @@ impl Engine {
     }
 
     /// So that the master forgets an executor that it believes to be here.
-    fn executor_never_was(&mut self, framework: &FrameworkId, executor_id: v1::ExecutorId) {
+    pub(super) fn executor_never_was(
+        &mut self,
+        framework: &FrameworkId,
+        executor_id: v1::ExecutorId,
+    ) {
         let Some(slave_id) = self.info.id.clone() else { return };
         let message = ExitedExecutorMessage {
             slave_id,

@@ -197,6 +197,7 @@ impl Engine {
         let record = Record::Agent(Box::new(self.info.clone()));
         self.persist(record);
         self.run(message.connection.as_ref());
+        self.make_up();
     }
 
     pub(super) fn reregistered(&mut self, message: SlaveReregisteredMessage) {

@@ -431,6 +431,32 @@ fn a_launch_over_an_older_connection_than_the_registration_does_not_count() {
 }
 
 #[test]
+fn what_was_launched_before_the_agent_knew_of_its_registration_is_given_up() {
+    let mut agent = Agent::fresh(rules());
+    agent.handle(Event::ContainersRecovered);
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.wait(Duration::from_secs(1));
+    // The master's word for the registration was lost.
+    agent.runs(command_task("early"), true);
+    let mut elsewhere = command_task("elsewhere");
+    elsewhere.agent_id.value = "m-S77".to_owned();
+    agent.runs(elsewhere, true);
+    assert!(agent.updates().is_empty());
+    agent.told(MasterMessage::Registered(Box::new(registered(AGENT_ID))));
+    let told: Vec<_> = agent
+        .updates()
+        .iter()
+        .map(|u| (u.status.task_id.value.clone(), u.status.state()))
+        .collect();
+    assert_eq!(told, [("early".to_owned(), v1::TaskState::TaskDropped)]);
+    // It is told once, and what comes now runs.
+    agent.told(MasterMessage::Registered(Box::new(registered(AGENT_ID))));
+    assert!(agent.updates().is_empty());
+    agent.runs(command_task("t"), true);
+    assert!(!agent.records().is_empty());
+}
+
+#[test]
 fn a_framework_that_was_here_only_to_carry_news_is_put_on_record_with_its_first_task() {
     let mut agent = Agent::running();
     agent.handle(Event::MasterExited(MASTER.parse().unwrap()));

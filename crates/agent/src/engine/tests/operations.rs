@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::fixture::*;
-use crate::engine::event::{Effect, Record};
+use crate::engine::event::{Effect, Event, Record};
 use crate::engine::recovered::{Recovered, RecoveredResources};
 use crate::engine::rules::Rules;
 use crate::engine::state::Activity;
@@ -211,7 +211,7 @@ fn what_cannot_be_applied_is_an_error_and_the_master_learns_what_is_here() {
         Some("cpus:4; mem:4096; disk:1000 does not contain cpus:5")
     );
     assert_eq!(agent.engine.state().activity, Activity::Disconnected);
-    agent.handle(crate::engine::event::Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
     assert!(agent.registers_again().checkpointed_resources.is_empty());
 }
 
@@ -260,6 +260,19 @@ fn what_is_not_for_an_agent_is_dropped_without_a_trace() {
 }
 
 #[test]
+fn an_operation_before_the_agent_knew_of_its_registration_is_applied_when_it_knows() {
+    let mut agent = Agent::fresh(with_disk());
+    agent.handle(Event::ContainersRecovered);
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.wait(Duration::from_secs(1));
+    agent.told(apply(1, reserve(vec![reserved("cpus", 1.0)])));
+    assert!(agent.outcomes().is_empty() && agent.records().is_empty());
+    agent.told(MasterMessage::Registered(Box::new(registered(AGENT_ID))));
+    assert_eq!(agent.total(), RESERVED);
+    assert_eq!(agent.outcome().status.state(), OperationState::OperationFinished);
+}
+
+#[test]
 fn a_master_that_asks_hears_of_operations_that_are_unknown() {
     let mut agent = agent();
     agent.told(apply(1, reserve(vec![reserved("cpus", 1.0)])));
@@ -299,10 +312,10 @@ fn a_master_is_told_what_is_remembered_and_under_way() {
     let mut agent = agent();
     agent.told(apply(1, reserve(vec![reserved("cpus", 1.0)])));
     let outcome = agent.outcome();
-    agent.handle(crate::engine::event::Event::MasterExited(MASTER.parse().unwrap()));
+    agent.handle(Event::MasterExited(MASTER.parse().unwrap()));
     agent.wait(Duration::from_secs(3600));
     assert!(agent.outcomes().is_empty(), "there is no master");
-    agent.handle(crate::engine::event::Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
     let message = agent.registers_again();
     // Whoever can hold it in the older form gets that.
     #[expect(deprecated, reason = "the older form")]
@@ -349,8 +362,8 @@ fn resources_outlive_the_agents_id_and_operations_do_not() {
         };
         let mut agent = Agent::recovered(with_disk(), found);
         assert_eq!(agent.total(), RESERVED);
-        agent.handle(crate::engine::event::Event::ContainersRecovered);
-        agent.handle(crate::engine::event::Event::MasterDetected(Some(MASTER.parse().unwrap())));
+        agent.handle(Event::ContainersRecovered);
+        agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
         assert_eq!(agent.registers_again().checkpointed_resources.len(), 1);
         let reregistered = i::SlaveReregisteredMessage { slave_id: id, ..Default::default() };
         agent.told(MasterMessage::Reregistered(Box::new(reregistered)));
@@ -470,8 +483,8 @@ fn the_recorded_operations_are_answered_in_the_same_bytes() {
     let resources = crate::resource_format::upgrade(first.slave).resources;
     let mut agent = Agent::fresh(Rules { resources, ..rules() });
     let configured = agent.engine.total().clone();
-    agent.handle(crate::engine::event::Event::ContainersRecovered);
-    agent.handle(crate::engine::event::Event::MasterDetected(Some(MASTER.parse().unwrap())));
+    agent.handle(Event::ContainersRecovered);
+    agent.handle(Event::MasterDetected(Some(MASTER.parse().unwrap())));
     agent.wait(Duration::from_secs(1));
     let name = "mesos.internal.SlaveRegisteredMessage";
     agent.told(body(name, &said("SlaveRegisteredMessage")[0]));
